@@ -1,0 +1,1 @@
+CLASSES = ("person", "bicycle", "motorcycle", "car", "bus", "truck", "fire", "smoke")
