@@ -1,0 +1,1 @@
+"""Believes and acts: the one writer of incidents and tickets."""

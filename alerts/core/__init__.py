@@ -1,0 +1,1 @@
+"""The pure engine: observations and commands in, effects out; no I/O, clock, thread, log or chance inside."""

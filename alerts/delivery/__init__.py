@@ -1,0 +1,1 @@
+"""The way out: outbox and senders."""

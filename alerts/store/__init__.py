@@ -1,0 +1,1 @@
+"""Journal, snapshot, tables and lease: one transaction per step."""

@@ -1,0 +1,57 @@
+"""Place: where something is. Zone: a polygon on one camera's picture with a meaning on the ground."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """A point with its home grid, and the zone and fire zone that several sources may share.
+
+    `lon`, `lat` are degrees (CGCS2000, which is within centimetres of WGS-84), at least 6 decimals.
+    `grid_code` is None only while the point lies in no grid ("待定位").
+    """
+
+    lon: float
+    lat: float
+    grid_code: str | None = None
+    zone_id: str | None = None
+    fire_zone: str | None = None
+    name: str = ""
+
+
+class ZoneKind(enum.StrEnum):
+    """What people or vehicles are expected to do in a zone; it selects the rules."""
+
+    STANDING = "standing"
+    """A square, a stage, a waiting room: people stand."""
+    MOVING = "moving"
+    """A lane for people, stairs, a bridge: people walk."""
+    LANE = "lane"
+    """A live traffic lane, outside signal queues."""
+    FIRE_LANE = "fire_lane"
+    """A fire lane that must stay free."""
+    FIRE = "fire"
+    """Where flame and smoke are looked for; without one the whole picture is."""
+
+
+class Zone(msgspec.Struct, frozen=True):
+    """A polygon on one camera's picture.
+
+    `polygon`: at least 3 points, normalised to 0..1 of picture width and height.
+    `area_m2`: measured ground area; None means not calibrated, then density is null and never judged.
+    `capacity`: approved number of people; None switches the capacity rule off and the wall says so.
+    """
+
+    id: str
+    name: str
+    kind: ZoneKind
+    polygon: tuple[tuple[float, float], ...]
+    area_m2: float | None = None
+    version: int = 1
+    capacity: int | None = None
+    fire_zone: str | None = None
+    lon: float | None = None
+    lat: float | None = None

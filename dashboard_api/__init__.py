@@ -1,0 +1,1 @@
+"""Shows: reads the database, turns requests into Commands, pushes changes to walls."""

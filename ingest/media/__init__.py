@@ -1,0 +1,1 @@
+"""Files and all other URLs, through FFmpeg."""

@@ -1,0 +1,1 @@
+"""Sensors over MQTT: sessions, SenML and JSON mapping, signals."""

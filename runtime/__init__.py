@@ -1,0 +1,1 @@
+"""The plumbing without county words: clock, channels, supervision, links, configuration, metrics, logs."""

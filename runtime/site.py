@@ -1,0 +1,64 @@
+"""The sections of the configuration that all services share: which site this is, and where its files lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from contracts.errors import ConfigError
+
+
+class SiteConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[site]`: the county or edge box that this installation serves."""
+
+    id: str
+    """Site id in every record, e.g. `152921`; letters, digits and dashes."""
+    name: str = ""
+    """Name for people, e.g. `阿拉善左旗`."""
+    county: str = "152921"
+    """County code (GB/T 2260, 6 digits)."""
+    exercise: bool = False
+    """True: everything of this site is a drill (演练) and marked so."""
+
+
+class PathsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[paths]`: folders, relative to the configuration file."""
+
+    state: str = "var"
+    """Database, evidence, archive; must survive restarts."""
+    run: str = ""
+    """Sockets between our processes; empty = `<state>/run`. At most 80 bytes long (a limit of Unix sockets)."""
+    grids: str = ""
+    """Grid tree: GeoJSON (RFC 7946) file."""
+    catalogue: str = ""
+    """Catalogue of cameras and sensors: JSON file."""
+    models: str = "models"
+    """Folder with one folder per model."""
+
+
+class Site:
+    """Resolved paths and names of one site."""
+
+    def __init__(self, site: SiteConfig, paths: PathsConfig, base: Path) -> None:
+        self.id = site.id
+        self.name = site.name or site.id
+        self.county = site.county
+        self.exercise = site.exercise
+        self.state_dir = (base / paths.state).resolve()
+        self.run_dir = (base / paths.run).resolve() if paths.run else self.state_dir / "run"
+        self.grids_file = (base / paths.grids).resolve() if paths.grids else None
+        self.catalogue_file = (base / paths.catalogue).resolve() if paths.catalogue else None
+        self.models_dir = (base / paths.models).resolve()
+        self.evidence_dir = self.state_dir / "evidence"
+        self.archive_dir = self.state_dir / "archive"
+        self.database_file = self.state_dir / "gridwhistle.sqlite"
+        if len(str(self.run_dir).encode()) > 80:
+            raise ConfigError(
+                f"套接字目录 {self.run_dir} 过长 (the folder of sockets is over 80 bytes); "
+                "set paths.run to a shorter one, e.g. /run/gridwhistle"
+            )
+
+    def endpoint(self, topic: str) -> str:
+        """ZeroMQ address of a link on this machine."""
+        return f"ipc://{self.run_dir}/{topic}.sock"
