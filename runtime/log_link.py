@@ -1,7 +1,7 @@
 """`Log`: the link of facts. Ordered per producer, acknowledged after the receiver's commit.
 
-Records are sent again until acknowledged: at least once; the receiver's positions (stored in its transaction) and the ids of the records make
-the effect once.
+Records are sent again until acknowledged: at least once. The receiver's positions (stored in its transaction)
+and the ids of the records make the effect once.
 """
 
 from __future__ import annotations

@@ -1,0 +1,73 @@
+"""Counters and gauges of one service, with one shape for all: received = sent + dropped + in flight.
+
+Names are plain (`pictures_received`), a drop or refusal carries its reason. They leave the process two ways: as
+a HealthReport to alerts (so that the wall shows them) and as Prometheus text.
+"""
+
+from __future__ import annotations
+
+from contracts.ids import derive_id
+from contracts.instant import Instant
+from contracts.source import HealthReport
+
+_KEYS_MAX = 2_000
+
+
+class StageCounters:
+    """Running totals by (name, reason) and gauges by name; bounded, so bad input cannot grow it."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self._totals: dict[str, int] = {}
+        self._gauges: dict[str, float] = {}
+
+    def count(self, name: str, reason: str = "", n: int = 1) -> None:
+        """Add `n` to a total."""
+        key = f"{name}:{reason}" if reason else name
+        if key not in self._totals and len(self._totals) >= _KEYS_MAX:
+            key = "other"
+        self._totals[key] = self._totals.get(key, 0) + n
+
+    def gauge(self, name: str, value: float) -> None:
+        """Set a value of the moment."""
+        if name in self._gauges or len(self._gauges) < _KEYS_MAX:
+            self._gauges[name] = value
+
+    def total(self, name: str, reason: str = "") -> int:
+        """The running total, 0 when never counted."""
+        return self._totals.get(f"{name}:{reason}" if reason else name, 0)
+
+    def value(self, name: str) -> float | None:
+        """The gauge, None when never set."""
+        return self._gauges.get(name)
+
+    def report(self, site: str, instance: str, now: Instant, started_at: Instant) -> HealthReport:
+        """What the service says of itself."""
+        return HealthReport(
+            id=derive_id("health", site, self.service, instance, started_at, now),
+            site=site,
+            service=self.service,
+            instance=instance,
+            at=now,
+            started_at=started_at,
+            counters=tuple(sorted(self._totals.items())),
+            gauges=tuple(sorted(self._gauges.items())),
+        )
+
+
+def prometheus_text(report: HealthReport) -> str:
+    """A report in the Prometheus text format (version 0.0.4)."""
+    labels = f'service="{report.service}",instance="{report.instance}"'
+    lines = ["# TYPE gridwhistle_events_total counter"]
+    for key, total in report.counters:
+        name, _, reason = key.partition(":")
+        lines.append(
+            f'gridwhistle_events_total{{{labels},name="{_label(name)}",reason="{_label(reason)}"}} {total}'
+        )
+    lines.append("# TYPE gridwhistle_gauge gauge")
+    lines.extend(f'gridwhistle_gauge{{{labels},name="{_label(key)}"}} {value}' for key, value in report.gauges)
+    return "\n".join(lines) + "\n"
+
+
+def _label(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
