@@ -1,0 +1,412 @@
+"""A straight road: free flow, a queue that grows upstream, a vehicle that stops in its lane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.scenes.background import Backdrop, Lamp, Road
+from sim.scenes.camera_view import CameraView, zone_of
+from sim.scenes.light import Colour, Light, make_light
+from sim.scenes.people import Look, make_look
+from sim.scenes.square import Passer
+from sim.scenes.stage import Cast, Driven, Rider, Setting, Walker
+from sim.scenes.truth import F64, ZoneShape
+from sim.scenes.vehicles import PAINTS, VehicleModel, make_bus, make_car, make_truck
+
+SEEN_M = 130.0
+STOP_GAP_M = 2.2
+BRAKING_MPS2 = 3.0
+Flow = tuple[tuple[Driven, ...], tuple[Rider, ...]]
+
+
+@dataclass(frozen=True)
+class RoadScene:
+    """The road of a setting and where on it the zones lie (m along)."""
+
+    road: Road
+    near_m: float
+    far_m: float
+
+
+def road_setting(rng: np.random.Generator, night: bool, width: int, height: int) -> tuple[Setting, RoadScene]:
+    """Camera beside or above a road with houses and trees along it."""
+    light = make_light(rng, night)
+    height_m = float(rng.uniform(5.5, 9.0))
+    tilt = float(np.deg2rad(rng.uniform(15, 22)))
+    view = CameraView(height_m, tilt, width * float(rng.uniform(0.85, 1.2)), width, height)
+    lanes = int(rng.choice([1, 2, 2, 3]))
+    side = float(rng.choice([-1, 1]))
+    skew = float(np.deg2rad(rng.uniform(6, 22)))
+    direction = np.pi / 2 + side * skew
+    middle_y = height_m / float(np.tan(tilt)) * 0.9
+    x_at_middle = float(rng.uniform(-1.5, 1.5))
+    road = Road(x_at_middle, middle_y, float(direction), lanes, float(rng.uniform(3.3, 3.7)))
+    stage = Backdrop(view, light, rng)
+    stage.sky()
+    stage.ground("pavers" if rng.random() < 0.5 else "concrete")
+    walk = road.half_m + float(rng.uniform(3.0, 5.0))
+    c, s = float(np.cos(road.direction_rad)), float(np.sin(road.direction_rad))
+    left = -(stage.x - road.x) * s + (stage.y - road.y) * c
+    if rng.random() < 0.6:
+        stage.ground("grass" if rng.random() < 0.6 else "sand", (np.abs(left) > walk).astype(np.float64))
+    stage.road(road)
+    lamps = _furnish(rng, stage, road, walk, middle_y)
+    near, far = _span(view, road)
+    zones = tuple(_lane_zones(view, road, near, far))
+    picture, shine = stage.finished()
+    setting = Setting(view, light, picture, shine, tuple(lamps), view.ground_view(zones), (0.17, 0.16, 0.15))
+    return setting, RoadScene(road, near, far)
+
+
+def _furnish(rng: np.random.Generator, stage: Backdrop, road: Road, walk: float, middle_y: float) -> list[Lamp]:
+    for side in (1, -1):
+        if rng.random() < 0.8:
+            back, along = walk + float(rng.uniform(2, 12)), 150.0
+            while along > -middle_y * 0.2:
+                length = float(rng.uniform(12, 32))
+                a, b = road.at(along, side * back), road.at(along - length, side * back)
+                tall = float(rng.choice([4, 7, 10, 16, 20])) * float(rng.uniform(0.9, 1.1))
+                stage.facade(a, b, tall)
+                along -= length + float(rng.choice([0, 0, 3, 8]))
+    lamps: list[Lamp] = []
+    sodium = bool(rng.random() < 0.5)
+    colour: Colour = (110, 190, 255) if sodium else (225, 240, 255)
+    for i in range(5, -2, -1):
+        for side in (1, -1):
+            along = i * 24.0 + float(rng.uniform(-2, 2))
+            if rng.random() < 0.7:
+                x, y = road.at(along + 9, side * (walk - 1.0))
+                stage.tree(x, y, float(rng.uniform(4, 7)))
+            foot, head = road.at(along, side * (road.half_m + 0.7)), road.at(along, side * (road.half_m - 1.5))
+            lamp = Lamp(*head, 8.0, float(rng.uniform(7, 10)), colour, float(rng.uniform(0.45, 0.65)))
+            lamps.append(lamp)
+            stage.lamp_post(lamp, foot)
+    return lamps
+
+
+def _span(view: CameraView, road: Road) -> tuple[float, float]:
+    """Stretch of the road whose middle is well in the picture: m along, near end and far end."""
+    steps = np.arange(-60.0, 60.0, 0.5)
+    points = np.array([[*road.at(a, 0.0), 0.0] for a in steps])
+    px = view.project(points)
+    good = (points[:, 1] > 4) & (px[:, 0] > 30) & (px[:, 0] < view.width - 30) & (px[:, 1] < view.height - 15)
+    good &= px[:, 1] > max(view.horizon_px, 0.0) + 35
+    kept = steps[good]
+    near = float(kept[0])
+    return near, float(min(kept[-1], near + 45.0))
+
+
+def _lane_zones(view: CameraView, road: Road, near: float, far: float) -> list[ZoneShape]:
+    zones = []
+    for i in range(road.lanes):
+        for name, sign in (("in", 1), ("out", -1)):
+            a, b = sign * i * road.lane_m, sign * (i + 1) * road.lane_m
+            ground = np.array([road.at(near, a), road.at(far, a), road.at(far, b), road.at(near, b)])
+            zone = zone_of(view, f"lane-{name}-{i + 1}", "lane", ground)
+            if zone.area_m2 > 10 and len(zone.polygon) >= 3:
+                zones.append(zone)
+    return zones
+
+
+@dataclass(frozen=True)
+class Vehicle:
+    """A vehicle of a stream: model, or look and motor of a rider on two wheels."""
+
+    ident: int
+    model: VehicleModel | None
+    look: Look | None
+    motor: bool
+    paint: Colour
+    length_m: float
+
+
+def _lot(rng: np.random.Generator, ident: int, two_wheels: float) -> Vehicle:
+    pick = rng.random()
+    if pick < two_wheels:
+        motor = bool(rng.random() < 0.65)
+        paint = PAINTS[int(rng.integers(len(PAINTS)))]
+        return Vehicle(ident, None, make_look(rng), motor, paint, 2.0)
+    make = (
+        make_car if pick < two_wheels + (1 - two_wheels) * 0.78 else make_bus if rng.random() < 0.4 else make_truck
+    )
+    model = make(rng)
+    return Vehicle(ident, model, None, False, (0, 0, 0), model.length_m)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Vehicles in one lane, in order, repeating: `ahead_m[i]` is how far vehicle i runs behind vehicle 0.
+
+    sign: +1 along the road's direction, -1 against it; offset_m left of the road's middle (in its direction).
+    """
+
+    vehicles: tuple[Vehicle, ...]
+    behind_m: F64
+    queue_m: F64
+    loop_m: float
+    queue_loop_m: float
+    speed_mps: float
+    sign: int
+    offset_m: float
+    phase_m: float
+
+
+def make_stream(
+    rng: np.random.Generator,
+    first: int,
+    road: Road,
+    lane: int,
+    sign: int,
+    speed: float,
+    gap_s: float,
+    two_wheels: float,
+) -> Stream:
+    """A lane's traffic with mean time gap `gap_s`, repeating after 40 vehicles."""
+    vehicles = tuple(_lot(rng, first + i, two_wheels) for i in range(40))
+    behind, queue = [0.0], [0.0]
+    for a, b in zip(vehicles, (*vehicles[1:], vehicles[0]), strict=True):
+        room = (a.length_m + b.length_m) / 2
+        behind.append(behind[-1] + room + speed * (0.9 + float(rng.exponential(gap_s - 0.9))))
+        queue.append(queue[-1] + room + STOP_GAP_M * float(rng.uniform(0.7, 1.4)))
+    offset = -sign * (lane + 0.5) * road.lane_m
+    return Stream(
+        vehicles, np.array(behind[:-1]), np.array(queue[:-1]), behind[-1], queue[-1], speed, sign, offset,
+        float(rng.uniform(0, behind[-1])),
+    )  # fmt: skip
+
+
+def _numbers(stream: Stream, lead_m: float) -> list[tuple[int, float, float]]:
+    """Vehicles near the picture when vehicle 0 of the run has gone `lead_m`: number, free m, queue m behind 0."""
+    out = []
+    last = int(np.floor((lead_m + SEEN_M) / stream.loop_m))
+    first = int(np.floor((lead_m - SEEN_M) / stream.loop_m)) - 1
+    n = len(stream.vehicles)
+    for turn in range(first, last + 1):
+        for i in range(n):
+            behind = turn * stream.loop_m + float(stream.behind_m[i])
+            if -SEEN_M < lead_m - behind < SEEN_M:
+                out.append((turn * n + i, behind, turn * stream.queue_loop_m + float(stream.queue_m[i])))
+    return out
+
+
+def _place(
+    scene: RoadScene,
+    stream: Stream,
+    vehicle: Vehicle,
+    along: float,
+    offset: float,
+    turn: float,
+    braking: bool,
+    standing: bool,
+) -> Driven | Rider:
+    x, y = scene.road.at(stream.sign * along, offset)
+    heading = scene.road.direction_rad + (0.0 if stream.sign > 0 else np.pi) + turn
+    if vehicle.model is not None:
+        return Driven(vehicle.ident, vehicle.model, x, y, float(heading), braking, standing)
+    assert vehicle.look is not None
+    phase = (along / 5.0) % 1.0
+    return Rider(vehicle.ident, vehicle.look, vehicle.motor, vehicle.paint, x, y, float(heading), phase)
+
+
+def free_flow(scene: RoadScene, stream: Stream, t_s: float) -> list[Driven | Rider]:
+    """Everybody at the stream's speed."""
+    lead = stream.phase_m + stream.speed_mps * t_s
+    n = len(stream.vehicles)
+    return [
+        _place(scene, stream, stream.vehicles[k % n], lead - behind, stream.offset_m, 0.0, False, False)
+        for k, behind, _ in _numbers(stream, lead)
+    ]
+
+
+def queueing(scene: RoadScene, stream: Stream, t_s: float, onset_s: float, head_m: float) -> list[Driven | Rider]:
+    """Free flow until about `onset_s`, then a queue that grows upstream from `head_m` (Newell's car following).
+
+    The first vehicle held is the one that would pass `head_m` at onset; it creeps the last metres.
+    """
+    lead = stream.phase_m + stream.speed_mps * t_s
+    lead_at_onset = stream.phase_m + stream.speed_mps * onset_s
+    n = len(stream.vehicles)
+    held = min(
+        (turn * n + i for turn in range(int(lead_at_onset // stream.loop_m) - 2, int(lead_at_onset // stream.loop_m) + 3) for i in range(n)
+         if turn * stream.loop_m + stream.behind_m[i] >= lead_at_onset - head_m)
+    )  # fmt: skip
+    first_queue = held // n * stream.queue_loop_m + float(stream.queue_m[held % n])
+    out: list[Driven | Rider] = []
+    for k, behind, queue in _around(stream, lead, held):
+        free = lead - behind
+        if k < held:
+            along, slow = free, 0.0
+        else:
+            stop = head_m - (queue - first_queue)
+            along, slow = _eased(free, stop, stream.speed_mps)
+        if -SEEN_M < along < SEEN_M:
+            out.append(
+                _place(
+                    scene, stream, stream.vehicles[k % n], along, stream.offset_m, 0.0, slow > 0.25, slow > 0.995
+                )
+            )
+    return out
+
+
+def _around(stream: Stream, lead: float, held: int) -> list[tuple[int, float, float]]:
+    """Vehicles ahead of the queue that are still in view, then those that may stand in it."""
+    n = len(stream.vehicles)
+    out = []
+    for k in range(held - 40, held + 60):
+        turn, i = divmod(k, n)
+        out.append(
+            (
+                k,
+                turn * stream.loop_m + float(stream.behind_m[i]),
+                turn * stream.queue_loop_m + float(stream.queue_m[i]),
+            )
+        )
+    return out
+
+
+def _eased(free: float, stop: float, speed: float) -> tuple[float, float]:
+    """Distance gone when braking to stand at `stop`, and how far the braking is done (0..1)."""
+    way = speed * speed / (2 * BRAKING_MPS2)
+    late = free - (stop - way)
+    if late <= 0:
+        return free, 0.0
+    t = late / speed
+    if t >= speed / BRAKING_MPS2:
+        return stop, 1.0
+    return stop - way + speed * t - BRAKING_MPS2 * t * t / 2, 0.3 + 0.6 * t * BRAKING_MPS2 / speed
+
+
+def _cast(things: list[Driven | Rider], walkers: list[Walker]) -> Cast:
+    return Cast(
+        walkers=tuple(walkers),
+        riders=tuple(t for t in things if isinstance(t, Rider)),
+        vehicles=tuple(t for t in things if isinstance(t, Driven)),
+    )
+
+
+def _pavement_walkers(rng: np.random.Generator, scene: RoadScene, count: int) -> list[Passer]:
+    road, out = scene.road, []
+    for _ in range(count):
+        side = float(rng.choice([-1, 1])) * (road.half_m + float(rng.uniform(0.8, 2.6)))
+        a, b = road.at(scene.near_m - 8, side), road.at(scene.far_m + 10, side)
+        if rng.random() < 0.5:
+            a, b = b, a
+        out.append(
+            Passer(
+                make_look(rng),
+                a,
+                b,
+                float(rng.uniform(1.0, 1.5)),
+                float(rng.uniform(55, 90)),
+                float(rng.uniform(0, 90)),
+            )
+        )
+    return out
+
+
+def _streams(rng: np.random.Generator, road: Road, gap_s: float, two_wheels: float) -> list[Stream]:
+    out = []
+    for sign in (1, -1):
+        for lane in range(road.lanes):
+            outer = lane == road.lanes - 1
+            speed = float(rng.uniform(8.5, 12.5))
+            out.append(
+                make_stream(
+                    rng,
+                    1000 * len(out),
+                    road,
+                    lane,
+                    sign,
+                    speed,
+                    gap_s * float(rng.uniform(0.8, 1.3)),
+                    two_wheels if outer else 0.0,
+                )
+            )
+    return out
+
+
+def quiet_road_script(rng: np.random.Generator, scene: RoadScene) -> Callable[[float], Cast]:
+    """Light traffic and some walkers on the pavement."""
+    streams = _streams(rng, scene.road, float(rng.uniform(6, 14)), 0.25)
+    passers = _pavement_walkers(rng, scene, int(rng.integers(1, 5)))
+
+    def script(t_s: float) -> Cast:
+        things = [thing for s in streams for thing in free_flow(scene, s, t_s)]
+        return _cast(things, [w for i, p in enumerate(passers) if (w := p.at(90000 + i, t_s)) is not None])
+
+    return script
+
+
+def slowing_script(rng: np.random.Generator, scene: RoadScene, onset_s: float) -> Callable[[float], Cast]:
+    """One direction (on two roads of five both) comes to a stand from onset on."""
+    streams = _streams(rng, scene.road, float(rng.uniform(3.0, 4.0)), 0.15)
+    blocked = {1, -1} if rng.random() < 0.4 else {int(rng.choice([1, -1]))}
+    passers = _pavement_walkers(rng, scene, int(rng.integers(1, 4)))
+    late = [float(rng.uniform(0, 6)) for _ in streams]
+
+    def script(t_s: float) -> Cast:
+        things: list[Driven | Rider] = []
+        for stream, wait in zip(streams, late, strict=True):
+            if stream.sign in blocked:
+                head = (scene.far_m if stream.sign > 0 else -scene.near_m) + 4.0
+                things += queueing(scene, stream, t_s, onset_s + wait, head)
+            else:
+                things += free_flow(scene, stream, t_s)
+        return _cast(things, [w for i, p in enumerate(passers) if (w := p.at(90000 + i, t_s)) is not None])
+
+    return script
+
+
+def stopping_script(rng: np.random.Generator, scene: RoadScene, onset_s: float) -> Callable[[float], Cast]:
+    """One vehicle comes to stand in its lane at onset; those behind go round it, one by one."""
+    sign = int(rng.choice([1, -1]))
+    other = [s for s in _streams(rng, scene.road, float(rng.uniform(5, 9)), 0.2) if s.sign != sign]
+    lane = int(rng.integers(scene.road.lanes))
+    speed = float(rng.uniform(8.5, 11.5))
+    stream = make_stream(rng, 50000, scene.road, lane, sign, speed, float(rng.uniform(4.5, 7.0)), 0.1)
+    lanes = [int(v) for v in rng.integers(scene.road.lanes, size=40)]
+    stop = sign * float(scene.near_m + (scene.far_m - scene.near_m) * rng.uniform(0.25, 0.6))
+    victim_at = stop + speed * speed / (2 * BRAKING_MPS2)
+    victim = Vehicle(59999, make_car(rng) if rng.random() < 0.75 else make_truck(rng), None, False, (0, 0, 0), 4.6)
+    passers = _pavement_walkers(rng, scene, int(rng.integers(1, 4)))
+    road = scene.road
+    step = road.lane_m if lane == 0 and road.lanes > 1 else -road.lane_m if lane > 0 else -1.0
+
+    def others(t_s: float) -> list[Driven | Rider]:
+        lead = stream.phase_m + speed * t_s
+        slot = stream.phase_m + speed * onset_s - victim_at
+        out: list[Driven | Rider] = []
+        for k, behind, _ in _numbers(stream, lead):
+            if abs(behind - slot) < speed * 1.7:
+                continue
+            own = lanes[k % 40]
+            offset, turn = -sign * (own + 0.5) * road.lane_m, 0.0
+            along = lead - behind
+            if own == lane and behind > slot:
+                shift, slope = _bump(along - stop)
+                offset += -sign * step * shift
+                turn = -float(np.arctan(step * slope))
+            out.append(_place(scene, stream, stream.vehicles[k % 40], along, offset, turn, False, False))
+        return out
+
+    def script(t_s: float) -> Cast:
+        things = [thing for s in other for thing in free_flow(scene, s, t_s)] + others(t_s)
+        along, slow = _eased(victim_at + speed * (t_s - onset_s), stop, speed)
+        blinking = slow > 0.25 and (slow < 1.0 or (t_s * 1.5) % 1.0 < 0.5)
+        if along > -SEEN_M:
+            things.append(_place(scene, stream, victim, along, stream.offset_m, 0.0, blinking, slow > 0.995))
+        return _cast(things, [w for i, p in enumerate(passers) if (w := p.at(90000 + i, t_s)) is not None])
+
+    return script
+
+
+def _bump(ahead_m: float) -> tuple[float, float]:
+    """Going round something at 0: share of a lane moved over (0..1) and its slope per metre."""
+    if ahead_m < 0:
+        k = np.clip((ahead_m + 24) / 14, 0, 1)
+        return float(k * k * (3 - 2 * k)), float(6 * k * (1 - k) / 14)
+    k = np.clip((24 - ahead_m) / 14, 0, 1)
+    return float(k * k * (3 - 2 * k)), float(-6 * k * (1 - k) / 14)
