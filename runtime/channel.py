@@ -38,7 +38,7 @@ class Channel(Generic[T]):
     def __init__(self, capacity: int, overflow: Overflow) -> None:
         if capacity < 1:
             raise ValueError("a channel needs room for at least one item")
-        self._items: deque[T] = deque(maxlen=None)
+        self._items: deque[T] = deque()
         self._capacity = capacity
         self._overflow = overflow
         self._dropped = 0

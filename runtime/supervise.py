@@ -32,7 +32,7 @@ class Backoff:
 
     def failed(self) -> float:
         """Seconds to wait before the next attempt."""
-        ceiling = min(self._max_s, self._first_s * 2 ** min(self.failures, 30))
+        ceiling = min(self._max_s, self._first_s * 2.0 ** min(self.failures, 30))
         self.failures += 1
         return ceiling / 2 + self._random.random() * ceiling / 2
 
