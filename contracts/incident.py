@@ -77,6 +77,7 @@ class Reason(enum.StrEnum):
     # people
     CONFIRMED_BY_PERSON = "confirmed_by_person"
     FALSE_ALARM_BY_PERSON = "false_alarm_by_person"
+    CLEARED_BY_PERSON = "cleared_by_person"
     MUTED = "muted"
     # refusals
     DUPLICATE = "duplicate"

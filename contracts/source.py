@@ -132,6 +132,7 @@ class SourceChange(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="sou
     """A source changed its state: news for the operations queue, and for incidents that it holds open.
 
     `reason` is a stable code (`stall`, `not_found`, `refused_credentials`, `covered`, ...), `detail` a sentence.
+    `place` may stay None on the way; alerts fills it from its catalogue before it judges the change.
     """
 
     id: str
@@ -144,6 +145,7 @@ class SourceChange(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="sou
     detail: str = ""
     exercise: bool = False
     schema: int = 1
+    place: Place | None = None
 
 
 class HealthReport(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="health_report"):
