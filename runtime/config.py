@@ -42,11 +42,12 @@ def load(path: Path, sections: Mapping[str, type[msgspec.Struct]]) -> dict[str, 
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: TOML 语法错误 (syntax): {error}") from None
     lines = _key_lines(text)
-    mistakes: list[str] = []
     result: dict[str, msgspec.Struct] = {}
-    for name in table:
-        if name not in sections:
-            mistakes.append(_unknown(path, lines, (name,), name, list(sections), "节 (section)"))
+    mistakes = [
+        _unknown(path, lines, (name,), name, list(sections), "节 (section)")
+        for name in table
+        if name not in sections
+    ]
     for name, type_ in sections.items():
         try:
             result[name] = msgspec.convert(table.get(name, {}), type_, strict=True)

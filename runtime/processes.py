@@ -1,0 +1,117 @@
+"""A group of child processes kept alive: one that ends is started again with jittered back-off, until stopped.
+
+Children die with their parent even when it is killed (Linux PR_SET_PDEATHSIG); `processes.json` in the run
+folder says who they are at this moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contracts.instant import SECOND
+from runtime.log import get_log
+from runtime.supervise import Backoff, wait_or_stop
+
+if TYPE_CHECKING:
+    from runtime.clock import Clock
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """One child: its name and its command line."""
+
+    name: str
+    command: Sequence[str]
+
+
+class ProcessGroup:
+    """Starts children and keeps them alive. `restarts` counts how often each was started again."""
+
+    def __init__(
+        self,
+        specs: Sequence[ProcessSpec],
+        run_dir: Path,
+        clock: Clock,
+        *,
+        end_s: float = 10.0,
+        first_s: float = 0.25,
+    ) -> None:
+        self._specs = specs
+        self._state_file = run_dir / "processes.json"
+        self._clock = clock
+        self._end_s = end_s
+        self._first_s = first_s
+        self._pids: dict[str, int] = {}
+        self.restarts: dict[str, int] = {spec.name: 0 for spec in specs}
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Process ids by name, of those that run now."""
+        return dict(self._pids)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`: every child runs. Afterwards every child has ended (SIGTERM, then SIGKILL)."""
+        async with asyncio.TaskGroup() as group:
+            for spec in self._specs:
+                group.create_task(self._keep(spec, stop))
+        self._state_file.unlink(missing_ok=True)
+
+    async def _keep(self, spec: ProcessSpec, stop: asyncio.Event) -> None:
+        backoff = Backoff(self._first_s, 10.0, spec.name)
+        while not stop.is_set():
+            began_ns = self._clock.monotonic_ns()
+            process = await asyncio.create_subprocess_exec(
+                *spec.command, stdin=asyncio.subprocess.DEVNULL, preexec_fn=_die_with_parent
+            )
+            self._pids[spec.name] = process.pid
+            self._write_state()
+            code = await self._wait(process, stop)
+            del self._pids[spec.name]
+            if stop.is_set():
+                return
+            if self._clock.monotonic_ns() - began_ns > 10 * SECOND:
+                backoff.succeeded()
+            self.restarts[spec.name] += 1
+            delay_s = backoff.failed()
+            get_log().warning(
+                "A process ended and is started again", process=spec.name, code=code, delay_s=round(delay_s, 2)
+            )
+            await wait_or_stop(self._clock, stop, delay_s)
+
+    async def _wait(self, process: asyncio.subprocess.Process, stop: asyncio.Event) -> int:
+        ended = asyncio.create_task(process.wait())
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not ended.done():
+            with suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                return await asyncio.wait_for(asyncio.shield(ended), self._end_s)
+            except TimeoutError:
+                get_log().warning("A process did not end in time and is killed", pid=process.pid)
+                with suppress(ProcessLookupError):
+                    process.kill()
+        return await ended
+
+    def _write_state(self) -> None:
+        self._state_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = self._state_file.with_suffix(".partial")
+        partial.write_text(json.dumps({"parent": os.getpid(), "children": self._pids}), encoding="utf-8")
+        partial.replace(self._state_file)
