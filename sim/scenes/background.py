@@ -65,8 +65,8 @@ class Backdrop:
         with np.errstate(divide="ignore", invalid="ignore"):
             x, y = self.view.to_ground(u + 0.5, v + 0.5)
         self.below = v > self.view.horizon_px + 2
-        self.x = np.where(self.below, x, 0.0).astype(np.float32)
-        self.y = np.where(self.below, y, 1e4).astype(np.float32)
+        self.x = np.where(self.below, np.clip(x, -260, 260), 0.0).astype(np.float32)
+        self.y = np.where(self.below, np.clip(y, 0, 260), 260.0).astype(np.float32)
         self.distance = np.hypot(self.x, self.y)
         self.footprint = self.distance**2 / (self.view.focal_px * self.view.height_m)
 
@@ -163,28 +163,32 @@ class Backdrop:
     def facade(self, a: tuple[float, float], b: tuple[float, float], height_m: float) -> None:
         """A building's wall from ground point a to b, with windows and perhaps shop fronts."""
         px = self.view.project(np.array([[*a, 0.0], [*b, 0.0], [*b, height_m], [*a, height_m]]))
-        if self.view.ahead_m(*a, 0.0) < 1.5 or self.view.ahead_m(*b, 0.0) < 1.5:
+        if min(self.view.ahead_m(p[0], p[1], 0.0) for p in (a, b)) < 1.5:
             return
         length = float(np.hypot(b[0] - a[0], b[1] - a[1]))
         wall, lit = self._wall(length, height_m)
         th, tw = wall.shape[:2]
         corners = np.array([[0, th], [tw, th], [tw, 0], [0, 0]], np.float32)
-        m = cv2.getPerspectiveTransform(corners, px.astype(np.float32))
-        size = (self.view.width, self.view.height)
-        mask = cv2.warpPerspective(np.ones((th, tw), np.float32), m, size, flags=cv2.INTER_AREA)[..., None]
+        low = np.maximum(np.floor(px.min(axis=0)), 0).astype(int)
+        high = np.minimum(np.ceil(px.max(axis=0)) + 1, [self.view.width, self.view.height]).astype(int)
+        if (high <= low).any():
+            return
+        m = cv2.getPerspectiveTransform(corners, (px - low).astype(np.float32))
+        w, h = (high - low).tolist()
+        here = (slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0])))
+        mask = cv2.warpPerspective(np.ones((th, tw), np.float32), m, (w, h), flags=cv2.INTER_LINEAR)[..., None]
         face = np.array([b[1] - a[1], a[0] - b[0], 0.0]) / max(length, 1e-6)
         if face[:2] @ np.array([-(a[0] + b[0]), -(a[1] + b[1])]) < 0:
             face = -face
         shade = float(self.light.shade(face[None])[0])
         middle = float(np.hypot((a[0] + b[0]) / 2, (a[1] + b[1]) / 2))
         k = float(np.exp(-middle * self.light.haze_per_m))
-        drawn = cv2.warpPerspective(wall, m, size, flags=cv2.INTER_LINEAR)
-        drawn = drawn * (shade * k) + np.array(self.light.haze_colour, np.float32) * (1 - k) * mask
-        self.paint *= 1 - mask
-        self.paint += drawn * mask
-        self.glow *= 1 - mask
+        drawn = cv2.warpPerspective(wall, m, (w, h), flags=cv2.INTER_LINEAR)
+        air = np.array(self.light.haze_colour, np.float32) * np.float32(1 - k)
+        self.paint[here] = self.paint[here] * (1 - mask) + drawn * np.float32(shade * k) + air * mask
+        self.glow[here] *= 1 - mask
         if self.light.night:
-            self.glow += cv2.warpPerspective(lit, m, size, flags=cv2.INTER_LINEAR)
+            self.glow[here] += cv2.warpPerspective(lit, m, (w, h), flags=cv2.INTER_LINEAR)
 
     def _wall(self, length_m: float, height_m: float) -> tuple[F32, F32]:
         """Texture of a wall (about 24 px per metre) and what of it shines at night."""
@@ -293,7 +297,7 @@ class Backdrop:
         c, s = np.cos(turn_rad), np.sin(turn_rad)
         base = np.array([[-dx, -dy], [dx, -dy], [dx, dy], [-dx, dy]]) / 2
         base = base @ np.array([[c, s], [-s, c]]) + [x, y]
-        if min(self.view.ahead_m(*p, 0.0) for p in base) < 1.0:
+        if min(self.view.ahead_m(float(p[0]), float(p[1]), 0.0) for p in base) < 1.0:
             return
         self.shade_ground(np.concatenate([base, base + np.array([0.15, 0.1]) * dz]), 0.35)
         for i in range(4):
@@ -307,23 +311,32 @@ class Backdrop:
 
     def _quad(self, points: F64, normal: F64, colour: Colour) -> None:
         shade = float(self.light.shade(normal[None])[0])
-        px = np.round(self.view.project(points) * 16).astype(np.int32)
-        before = self.paint.copy()
-        cv2.fillPoly(self.paint, [px], tuple(c * shade for c in colour), cv2.LINE_AA, 4)
-        drawn = np.any(self.paint != before, axis=2)
-        rough = sample(
-            fractal(61, 256, 7, 0.8),
-            *(np.mgrid[0 : self.view.width, 0 : self.view.height].astype(np.float32).transpose(0, 2, 1)),
-        )
-        self.paint[drawn] *= (0.88 + 0.24 * rough[drawn])[:, None]
+        px = self.view.project(points)
+        low = np.clip(np.floor(px.min(axis=0)) - 1, 0, [self.view.width, self.view.height]).astype(int)
+        high = np.clip(np.ceil(px.max(axis=0)) + 2, 0, [self.view.width, self.view.height]).astype(int)
+        w, h = (high - low).tolist()
+        if w <= 0 or h <= 0:
+            return
+        mask = np.zeros((h, w), np.uint8)
+        cv2.fillPoly(mask, [np.round((px - low) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        cover = mask.astype(np.float32)[..., None] / 255
+        rough = fractal(61, 256, 7, 0.8)[np.arange(h)[:, None] % 256, np.arange(w)[None] % 256, None]
+        lit = np.array(colour, np.float32) * np.float32(shade) * (0.86 + 0.28 * rough)
+        here = (slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0])))
+        self.paint[here] = self.paint[here] * (1 - cover) + lit * cover
 
     def shade_ground(self, ground: F64, strength: float) -> None:
         """A soft shadow over the convex hull of ground points (N x 2 m)."""
         px = self.view.project(np.column_stack([ground, np.zeros(len(ground))]))
-        mask = np.zeros(self.paint.shape[:2], np.float32)
-        hull = cv2.convexHull(np.round(px).astype(np.int32))
-        cv2.fillConvexPoly(mask, hull, 1.0, cv2.LINE_AA)
-        self.paint *= 1 - cv2.GaussianBlur(mask, (0, 0), 4)[..., None] * strength
+        size = [self.view.width, self.view.height]
+        low = np.clip(np.floor(px.min(axis=0)) - 12, 0, size).astype(int)
+        high = np.clip(np.ceil(px.max(axis=0)) + 12, 0, size).astype(int)
+        if (high <= low).any():
+            return
+        mask = np.zeros((high - low)[::-1].tolist(), np.float32)
+        cv2.fillConvexPoly(mask, cv2.convexHull(np.round(px - low).astype(np.int32)), 1.0, cv2.LINE_AA)
+        soft = cv2.GaussianBlur(mask, (0, 0), 4)[..., None] * np.float32(strength)
+        self.paint[low[1] : high[1], low[0] : high[0]] *= 1 - soft
 
     def finished(self) -> tuple[U8, U8]:
         """The picture and its own shine at camera size."""

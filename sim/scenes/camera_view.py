@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from sim.scenes.truth import F64, GroundView, ZoneKind, ZoneShape
 
@@ -121,11 +122,12 @@ def zone_of(view: CameraView, name: str, kind: ZoneKind, ground: F64) -> ZoneSha
     )
 
 
-def inside(polygon: F64, x: float, y: float) -> bool:
-    """Whether a point lies in an N x 2 polygon (even-odd)."""
+def inside(polygon: F64, points: F64) -> npt.NDArray[np.bool_]:
+    """Which of M x 2 points lie in an N x 2 polygon (even-odd)."""
+    x, y = points[:, :1], points[:, 1:]
     x1, y1 = polygon[:, 0], polygon[:, 1]
     x2, y2 = np.roll(x1, -1), np.roll(y1, -1)
     crosses = (y1 > y) != (y2 > y)
     with np.errstate(divide="ignore", invalid="ignore"):
         at = x1 + (y - y1) * (x2 - x1) / (y2 - y1)
-    return bool(np.count_nonzero(crosses & (x < at)) % 2)
+    return np.asarray(np.count_nonzero(crosses & (x < at), axis=1) % 2 == 1)

@@ -9,10 +9,11 @@ import numpy as np
 
 from sim.scenes.background import Backdrop, Lamp, Road
 from sim.scenes.camera_view import CameraView, zone_of
-from sim.scenes.light import Colour, Light, make_light
+from sim.scenes.cast import Cast, Driven, Rider, Walker
+from sim.scenes.light import Colour, make_light
 from sim.scenes.people import Look, make_look
 from sim.scenes.square import Passer
-from sim.scenes.stage import Cast, Driven, Rider, Setting, Walker
+from sim.scenes.stage import Setting
 from sim.scenes.truth import F64, ZoneShape
 from sim.scenes.vehicles import PAINTS, VehicleModel, make_bus, make_car, make_truck
 
@@ -230,8 +231,8 @@ def queueing(scene: RoadScene, stream: Stream, t_s: float, onset_s: float, head_
     lead_at_onset = stream.phase_m + stream.speed_mps * onset_s
     n = len(stream.vehicles)
     held = min(
-        (turn * n + i for turn in range(int(lead_at_onset // stream.loop_m) - 2, int(lead_at_onset // stream.loop_m) + 3) for i in range(n)
-         if turn * stream.loop_m + stream.behind_m[i] >= lead_at_onset - head_m)
+        turn * n + i for turn in range(int(lead_at_onset // stream.loop_m) - 2, int(lead_at_onset // stream.loop_m) + 3) for i in range(n)
+         if turn * stream.loop_m + stream.behind_m[i] >= lead_at_onset - head_m
     )  # fmt: skip
     first_queue = held // n * stream.queue_loop_m + float(stream.queue_m[held % n])
     out: list[Driven | Rider] = []

@@ -55,25 +55,26 @@ def apply(matrix: F64, points: F64) -> F64:
     return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
 
 
-def paste(picture: U8, sprite: Sprite, matrix: F64, outline: F64) -> None:
-    """Draw `sprite` into `picture` (in place); `outline`: its hull in picture px, already placed."""
-    height, width = picture.shape[:2]
-    x0, y0 = np.floor(outline.min(axis=0) - 2).astype(int)
-    x1, y1 = np.ceil(outline.max(axis=0) + 2).astype(int)
-    x0, y0, x1, y1 = max(int(x0), 0), max(int(y0), 0), min(int(x1), width), min(int(y1), height)
+def warped(sprite: Sprite, matrix: F64, outline: F64, width: int, height: int) -> tuple[U8 | None, int, int]:
+    """The part of a placed sprite that lies in a width x height picture: patch and its place.
+
+    outline: the sprite's hull in picture px. None if nothing of it is in the picture.
+    """
+    low, high = np.floor(outline.min(axis=0) - 2), np.ceil(outline.max(axis=0) + 2)
+    x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
+    x1, y1 = min(int(high[0]), width), min(int(high[1]), height)
     if x1 <= x0 or y1 <= y0:
-        return
+        return None, 0, 0
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     level = int(np.clip(np.floor(-np.log2(max(scale, 1e-6)) + 0.35), 0, len(sprite.levels) - 1))
     k = float(2**level)
-    m = np.array(
-        [
-            [matrix[0, 0] * k, matrix[0, 1] * k, matrix[0, 2] - x0 + (k - 1) / 2 * (matrix[0, 0] + matrix[0, 1])],
-            [matrix[1, 0] * k, matrix[1, 1] * k, matrix[1, 2] - y0 + (k - 1) / 2 * (matrix[1, 0] + matrix[1, 1])],
-        ]
+    m = matrix[:, :2] * k
+    # A pixel of a smaller level has its centre in the middle of the level-0 pixels that it stands for.
+    moved = matrix[:, 2] + (k - 1) / 2 * (matrix[:, 0] + matrix[:, 1]) - (x0, y0)
+    drawn = cv2.warpAffine(
+        sprite.levels[level], np.column_stack([m, moved]), (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR
     )
-    drawn = cv2.warpAffine(sprite.levels[level], m, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
-    blend(picture[y0:y1, x0:x1], np.asarray(drawn, dtype=np.uint8))
+    return np.asarray(drawn, dtype=np.uint8), x0, y0
 
 
 def blend(region: U8, drawn: U8) -> None:

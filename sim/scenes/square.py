@@ -9,9 +9,10 @@ import numpy as np
 
 from sim.scenes.background import Backdrop, Lamp, Surface
 from sim.scenes.camera_view import CameraView, aimed_at, inside, shoelace_m2, zone_of
+from sim.scenes.cast import Cast, Walker
 from sim.scenes.light import make_light
 from sim.scenes.people import Look, make_look
-from sim.scenes.stage import Cast, Setting, Walker
+from sim.scenes.stage import Setting
 from sim.scenes.truth import F64
 
 WANTED_PER_M2 = 3.5
@@ -36,12 +37,18 @@ class Stander:
         if t_s < self.leaves_s:
             return None
         if t_s >= self.arrives_s:
-            sway = 0.012 * float(np.sin(t_s * 0.9 + ident))
-            return Walker(ident, self.look, self.x + sway, self.y, self.facing_rad, 0.0, 0.0)
+            return self._waiting(ident, t_s)
         k = (t_s - self.leaves_s) / (self.arrives_s - self.leaves_s)
         x, y = self.sx + k * (self.x - self.sx), self.sy + k * (self.y - self.sy)
         heading = float(np.arctan2(self.y - self.sy, self.x - self.sx))
         return Walker(ident, self.look, x, y, heading, (t_s * 0.9 + ident * 0.37) % 1.0, 0.9)
+
+    def _waiting(self, ident: int, t_s: float) -> Walker:
+        """Standing people keep still and now and then turn or shift their weight."""
+        turn = int((t_s + ident * 3.7) / (7.0 + ident % 9))
+        a, b = np.sin(turn * 12.9 + ident * 7.1), np.sin(turn * 4.1 + ident * 2.3)
+        x, y, facing = self.x + 0.02 * a, self.y + 0.02 * b, self.facing_rad + 0.5 * a * b
+        return Walker(ident, self.look, float(x), float(y), float(facing), 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class Passer:
 def square_setting(rng: np.random.Generator, night: bool, width: int, height: int) -> tuple[Setting, F64]:
     """Camera, pavement and things around; with the zone's ground polygon (4 x 2 m)."""
     light = make_light(rng, night)
-    w, d = float(rng.uniform(4.6, 5.2)), float(rng.uniform(3.0, 3.5))
+    w, d = float(rng.uniform(5.4, 6.2)), float(rng.uniform(2.5, 2.9))
     turn, reach = float(rng.uniform(-0.12, 0.12)), float(rng.uniform(5.6, 7.0))
     height_m = reach * float(np.tan(np.deg2rad(rng.uniform(47, 54))))
     height_m = float(np.clip(height_m, 6.0, 9.0))
@@ -128,19 +135,16 @@ def _spots(rng: np.random.Generator, view: CameraView, ground: F64, wanted: int)
     side = ground[1] - ground[0]
     u = side / np.linalg.norm(side)
     n = np.array([-u[1], u[0]])
+    i, j = (v.ravel() for v in np.mgrid[-16:17, -16:17])
     gap = 0.75
     while True:
-        found = []
-        for i in range(-20, 21):
-            for j in range(-20, 21):
-                p = centre + u * gap * (i + 0.5 * (j % 2)) + n * gap * 0.866 * j
-                if inside(inner, float(p[0]), float(p[1])):
-                    found.append(p)
-        if len(found) >= wanted:
+        spots = centre + np.outer(gap * (i + 0.5 * (j % 2)), u) + np.outer(gap * 0.866 * j, n)
+        spots = spots[inside(inner, spots)]
+        if len(spots) >= wanted:
             break
         gap *= 0.985
-    kept = rng.permutation(len(found))[:wanted]
-    return [(float(x), float(y)) for x, y in (found[i] + rng.normal(0, gap * 0.06, 2) for i in kept)]
+    kept = spots[rng.permutation(len(spots))[:wanted]] + rng.normal(0, gap * 0.06, (wanted, 2))
+    return [(float(x), float(y)) for x, y in kept]
 
 
 def _passers(rng: np.random.Generator, reach: float, count: int, across: bool) -> list[Passer]:

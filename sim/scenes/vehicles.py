@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 
 from sim.scenes.camera_view import CameraView
+from sim.scenes.drawn import Drawn
 from sim.scenes.light import Colour, Light
-from sim.scenes.truth import F64, U8, SceneClass
+from sim.scenes.truth import F64, SceneClass
 
 GLASS: Colour = (62, 54, 46)
 DARK: Colour = (34, 34, 36)
@@ -441,18 +442,6 @@ def make_truck(rng: np.random.Generator) -> VehicleModel:
     return _model(SceneClass.TRUCK, length, width, height, solids, 0.95)
 
 
-@dataclass(frozen=True)
-class DrawnVehicle:
-    """patch: BGRA premultiplied, x0, y0: its place; outline: hull px (unclipped); lamps seen: px and radius."""
-
-    patch: U8 | None
-    x0: int
-    y0: int
-    outline: F64
-    heads: tuple[tuple[float, float, float], ...]
-    tails: tuple[tuple[float, float, float], ...]
-
-
 def pose(points: F64, x: float, y: float, heading_rad: float) -> F64:
     """Model points into the world: turned by heading (0 faces +x) and moved."""
     c, s = np.cos(heading_rad), np.sin(heading_rad)
@@ -469,24 +458,19 @@ def outline_px(model: VehicleModel, view: CameraView, x: float, y: float, headin
 
 def draw_vehicle(
     model: VehicleModel, view: CameraView, x: float, y: float, heading_rad: float, light: Light, braking: bool
-) -> DrawnVehicle:
+) -> Drawn:
     """Draw one vehicle into its own patch."""
     outline = outline_px(model, view, x, y, heading_rad)
+    distance = float(np.hypot(x, y))
     eye = np.array([0.0, 0.0, view.height_m])
     low = np.maximum(np.floor(outline.min(axis=0)) - 2, -200.0)
     high = np.minimum(np.ceil(outline.max(axis=0)) + 2, [view.width + 200.0, view.height + 200.0])
     w, h = (high - low).astype(int).tolist()
-    off_picture = (
-        outline[:, 0].max() < 0
-        or outline[:, 0].min() > view.width
-        or outline[:, 1].max() < 0
-        or outline[:, 1].min() > view.height
-    )
+    off_picture = (high < 0).any() or low[0] > view.width or low[1] > view.height
     if w < 3 or h < 3 or off_picture:
-        return DrawnVehicle(None, 0, 0, outline, (), ())
+        return Drawn(distance, outline, (), (x, y))
     k = 4 if max(w, h) < 90 else 3 if max(w, h) < 200 else 2
     canvas = np.zeros((h * k, w * k, 4), np.uint8)
-    distance = float(np.hypot(x, y))
     heads: list[tuple[float, float, float]] = []
     tails: list[tuple[float, float, float]] = []
     solids = sorted(
@@ -513,7 +497,9 @@ def draw_vehicle(
                 size = view.focal_px / max(view.ahead_m(float(world[0, 0]), float(world[0, 1]), 0.8), 1.0)
                 (heads if face.lamp == "head" else tails).append((float(centre[0]), float(centre[1]), size))
     small = np.asarray(cv2.resize(canvas, (w, h), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return DrawnVehicle(small, int(low[0]), int(low[1]), outline, tuple(heads), tuple(tails))
+    return Drawn(
+        distance, outline, (), (x, y), small, int(low[0]), int(low[1]), heads=tuple(heads), tails=tuple(tails)
+    )
 
 
 def face_colour(face: Face, normal: F64, light: Light, distance_m: float, braking: bool) -> Colour:

@@ -8,11 +8,12 @@ import numpy as np
 
 from sim.scenes.background import Backdrop, Lamp
 from sim.scenes.camera_view import CameraView, zone_of
+from sim.scenes.cast import Blaze, Cast, Driven, Walker
 from sim.scenes.fire import Plume
 from sim.scenes.light import make_light
 from sim.scenes.people import make_look
 from sim.scenes.square import Passer
-from sim.scenes.stage import Blaze, Cast, Driven, Setting, Walker
+from sim.scenes.stage import Setting
 from sim.scenes.vehicles import make_car, make_truck
 
 GROWING_S = 30.0
