@@ -1,0 +1,65 @@
+"""Event time of pictures: RTP time anchored to arrival, so that no camera's own clock is believed.
+
+The anchor is the quickest way that a picture ever took: a picture that comes earlier than expected pulls it down
+at once; a slow upward drift lets it follow a camera whose 90 kHz clock is slow. A jump starts over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.instant import SECOND, Instant
+
+_DRIFT_MAX_PER_MILLION: Final = 500
+JUMP_NS: Final = 10 * SECOND
+"""An RTP time that disagrees with arrival by more than this is a jump, not a late picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventTime:
+    """When a picture was taken, in our time; `jumped` when the RTP clock was set or began anew."""
+
+    at: Instant
+    jumped: bool
+
+
+class RtpTimeline:
+    """One session's RTP timestamps (32 bits, wrapping) to Instants. Event time never lies behind arrival."""
+
+    __slots__ = ("_elapsed_ns", "_last", "_offset_ns", "_rate")
+
+    def __init__(self, clock_rate: int = 90_000) -> None:
+        if clock_rate <= 0:
+            raise ValueError("the RTP clock rate must be positive")
+        self._rate = clock_rate
+        self._last = -1
+        self._elapsed_ns = 0
+        self._offset_ns = 0
+
+    def event_time(self, timestamp: int, arrival: Instant) -> EventTime:
+        """The event time of a picture with this RTP timestamp that arrived now; call in order of arrival."""
+        if self._last < 0:
+            self._anchor(timestamp, arrival)
+            return EventTime(arrival, False)
+        step = (timestamp - self._last) & 0xFFFFFFFF
+        if step >= 1 << 31:
+            step -= 1 << 32
+        self._last = timestamp
+        step_ns = step * SECOND // self._rate
+        elapsed_ns = self._elapsed_ns + step_ns
+        late_ns = arrival - (elapsed_ns + self._offset_ns)
+        if abs(late_ns) > JUMP_NS:
+            self._anchor(timestamp, arrival)
+            return EventTime(arrival, True)
+        self._elapsed_ns = elapsed_ns
+        if late_ns < 0:
+            self._offset_ns += late_ns
+        else:
+            self._offset_ns += min(late_ns, max(step_ns, 0) * _DRIFT_MAX_PER_MILLION // 1_000_000)
+        return EventTime(Instant(elapsed_ns + self._offset_ns), False)
+
+    def _anchor(self, timestamp: int, arrival: Instant) -> None:
+        self._last = timestamp
+        self._elapsed_ns = 0
+        self._offset_ns = arrival
