@@ -83,10 +83,10 @@ class FigureArtist:
         foot, head = view.project(np.array([[who.x, who.y, 0.0], [who.x, who.y, tall]]))
         reach = float(np.hypot(who.x, who.y))
         bearing = float(np.arctan2(who.x, who.y))
-        turn = int(round((who.heading_rad + bearing) / (2 * np.pi) * HEADINGS)) % HEADINGS
-        tier = int(round(np.rad2deg(np.arctan2(view.height_m - tall / 2, reach)) / TIER_DEG))
+        turn = round((who.heading_rad + bearing) / (2 * np.pi) * HEADINGS) % HEADINGS
+        tier = round(float(np.rad2deg(np.arctan2(view.height_m - tall / 2, reach))) / TIER_DEG)
         size = view.focal_px / view.ahead_m(who.x, who.y, tall / 2)
-        sprite = self._sprite(who, turn, tier, phase, int(np.ceil(np.log2(max(size, 8.0)) * 2)))
+        sprite = self._sprite(who, turn, tier, phase, round(float(np.log2(max(size, 8.0))) * 2))
         up = head - foot
         foreshortened = tall * max(float(np.cos(np.deg2rad(tier * TIER_DEG))), 0.2)
         scale = float(np.hypot(*up)) / (foreshortened * sprite.px_per_m)

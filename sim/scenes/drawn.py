@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -36,6 +37,25 @@ class Drawn:
     tails: tuple[LampSpot, ...] = field(default=())
     opaque: bool = True
 
+    @cached_property
+    def silhouette(self) -> tuple[npt.NDArray[np.int32], tuple[int, int, int, int]]:
+        """Outline and its bounds (x0, y0, x1, y1; upper ones excluded) at a quarter of the size, whole px."""
+        hull = np.round(self.outline / 4).astype(np.int32)
+        x0, y0 = hull.min(axis=0).tolist()
+        x1, y1 = hull.max(axis=0).tolist()
+        return hull, (x0, y0, x1 + 1, y1 + 1)
+
+    @cached_property
+    def spans(self) -> tuple[tuple[SceneClass, float, float, float, float], ...]:
+        """The boxes, unclipped: class, x1, y1, x2, y2."""
+        seen = [(cls, *points.min(axis=0).tolist(), *points.max(axis=0).tolist()) for cls, points in self.boxes if len(points)]
+        return tuple(seen)
+
+    @cached_property
+    def shadow_fixed(self) -> npt.NDArray[np.int32] | None:
+        """The shadow at half size in sixteenths of a px."""
+        return None if self.shadow is None else np.round(self.shadow * 8).astype(np.int32)
+
 
 def true_boxes(things: list[Drawn], width: int, height: int) -> tuple[TrueBox, ...]:
     """The boxes of things (farthest first), with the share of each silhouette left visible.
@@ -43,30 +63,26 @@ def true_boxes(things: list[Drawn], width: int, height: int) -> tuple[TrueBox, .
     Silhouettes are counted at a quarter of the size, as convex hulls.
     """
     owner = np.zeros((height // 4, width // 4), np.uint16)
-    own_area = [_claim(owner, thing.outline / 4, i + 1) if thing.opaque else 0 for i, thing in enumerate(things)]
-    left = np.bincount(owner.ravel(), minlength=len(things) + 1)
+    own_area = [_claim(owner, thing, i + 1) if thing.opaque else 0 for i, thing in enumerate(things)]
+    left = np.bincount(owner.ravel(), minlength=len(things) + 1).tolist()
     boxes: list[TrueBox] = []
     for i, thing in enumerate(things):
-        visible = min(float(left[i + 1]) / max(own_area[i], 1), 1.0) if thing.opaque else 1.0
-        for cls, points in thing.boxes:
-            if not len(points):
-                continue
-            x1, y1 = np.maximum(points.min(axis=0), 0.0).tolist()
-            x2, y2 = np.minimum(points.max(axis=0), (width, height)).tolist()
+        visible = min(left[i + 1] / max(own_area[i], 1), 1.0) if thing.opaque else 1.0
+        for cls, u1, v1, u2, v2 in thing.spans:
+            x1, y1, x2, y2 = max(u1, 0.0), max(v1, 0.0), min(u2, float(width)), min(v2, float(height))
             if x2 - x1 >= 2 and y2 - y1 >= 2:
                 boxes.append(TrueBox(cls, x1, y1, x2, y2, *thing.ground, visible))
     return tuple(boxes)
 
 
-def _claim(owner: npt.NDArray[np.uint16], outline: F64, number: int) -> int:
+def _claim(owner: npt.NDArray[np.uint16], thing: Drawn, number: int) -> int:
     """Fill a silhouette with its number; how many pixels it took."""
     height, width = owner.shape
-    x0, y0 = np.floor(outline.min(axis=0)).astype(int).tolist()
-    x1, y1 = np.ceil(outline.max(axis=0)).astype(int).tolist()
-    x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1 + 1, width), min(y1 + 1, height)
+    hull, (x0, y0, x1, y1) = thing.silhouette
+    x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
     if x1 <= x0 or y1 <= y0:
         return 0
-    cv2.fillConvexPoly(owner, np.round(outline).astype(np.int32), number)
+    cv2.fillConvexPoly(owner, hull, number)
     return int(np.count_nonzero(owner[y0:y1, x0:x1] == number))
 
 
@@ -84,8 +100,8 @@ def cast_shadows(picture: U8, things: list[Drawn], strength: float) -> None:
     height, width = picture.shape[:2]
     mask = np.zeros((height // 2, width // 2), np.uint8)
     for thing in things:
-        if thing.shadow is not None:
-            cv2.fillConvexPoly(mask, np.round(thing.shadow * 8).astype(np.int32), 255, cv2.LINE_AA, 4)
+        if thing.shadow_fixed is not None:
+            cv2.fillConvexPoly(mask, thing.shadow_fixed, 255, cv2.LINE_AA, 4)
     soft = cv2.GaussianBlur(mask, (7, 7), 1.6)
     keep = cv2.addWeighted(soft, -strength, soft, 0.0, 255.0)
     full = cv2.cvtColor(cv2.resize(keep, (width, height), interpolation=cv2.INTER_LINEAR), cv2.COLOR_GRAY2BGR)

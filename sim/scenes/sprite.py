@@ -35,10 +35,12 @@ def with_levels(image: U8, px_per_m: float, anchor: tuple[float, float], outline
 
 def outline_of(mask: U8) -> F64:
     """Convex hull of a mask's set pixels, N x 2 px (pixel edges, so that the hull holds every pixel)."""
-    ys, xs = np.nonzero(mask)
-    if not len(xs):
+    rows = np.nonzero(mask.any(axis=1))[0]
+    if not len(rows):
         return np.zeros((0, 2))
-    corners = np.concatenate([np.stack([xs + dx, ys + dy], 1) for dx in (0, 1) for dy in (0, 1)])
+    left = mask[rows].argmax(axis=1)
+    right = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
+    corners = np.concatenate([np.stack([x, rows + dy], 1) for x in (left, right) for dy in (0, 1)])
     hull = cv2.convexHull(corners.astype(np.int32))
     return np.asarray(hull[:, 0], dtype=np.float64)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from sim.scenes.camera_view import CameraView
 from sim.scenes.drawn import Drawn
@@ -13,6 +15,7 @@ from sim.scenes.light import Colour, Light
 from sim.scenes.truth import F64, SceneClass
 
 GLASS: Colour = (62, 54, 46)
+BRAKE_LIGHT: Colour = (70.0, 60.0, 255.0)
 DARK: Colour = (34, 34, 36)
 PAINTS: tuple[Colour, ...] = (
     (225, 225, 226), (235, 235, 234), (48, 46, 46), (28, 28, 30), (150, 150, 152), (105, 104, 104),
@@ -43,6 +46,18 @@ class Solid:
 
 
 @dataclass(frozen=True)
+class _Table:
+    """Faces, their points one after the other, normals, where each face's points begin, colours, gloss."""
+
+    faces: list[Face]
+    points: F64
+    normals: F64
+    starts: npt.NDArray[np.intp]
+    colours: F64
+    gloss: F64
+
+
+@dataclass(frozen=True)
 class VehicleModel:
     """length, width, height in metres; lamps: name -> points (x, y, z) that glow at night."""
 
@@ -54,6 +69,20 @@ class VehicleModel:
     head_lamps: F64
     tail_lamps: F64
     corners: F64 = field(repr=False)
+
+    @cached_property
+    def table(self) -> _Table:
+        """All faces of all solids side by side, for drawing in one go."""
+        faces = [face for solid in self.solids for face in solid.faces]
+        ends = np.cumsum([len(face.points) for face in faces])
+        return _Table(
+            faces,
+            np.concatenate([face.points for face in faces]),
+            np.stack([face.normal for face in faces]),
+            np.concatenate([[0], ends]),
+            np.array([face.colour for face in faces]),
+            np.array([face.gloss for face in faces]),
+        )
 
 
 def _face(
@@ -471,43 +500,46 @@ def draw_vehicle(
         return Drawn(distance, outline, (), (x, y))
     k = 4 if max(w, h) < 90 else 3 if max(w, h) < 200 else 2
     canvas = np.zeros((h * k, w * k, 4), np.uint8)
+    table = model.table
+    world = pose(table.points, x, y, heading_rad)
+    normals = pose(table.normals, 0.0, 0.0, heading_rad)
+    facing = np.einsum("ij,ij->i", normals, eye - world[table.starts[:-1]]) > 0
+    px = view.project(world)
+    fixed = np.round((px - low) * (k * 16)).astype(np.int32)
+    colours = _face_colours(table, normals, light, distance)
     heads: list[tuple[float, float, float]] = []
     tails: list[tuple[float, float, float]] = []
-    solids = sorted(
-        model.solids,
-        key=lambda s: (
-            -float(np.hypot(*(pose(np.array([s.centre]), x, y, heading_rad)[0, :2]))) + s.centre[2] * 0.001
-        ),
-    )
-    if len(solids) == 2 and model.cls is SceneClass.CAR:
-        solids = list(model.solids)
-    for solid in solids:
-        for face in solid.faces:
-            world = pose(face.points, x, y, heading_rad)
-            normal = pose(face.normal[None], 0.0, 0.0, heading_rad)[0]
-            if float(normal @ (eye - world[0])) <= 0:
-                continue
-            px = view.project(world)
-            colour = face_colour(face, normal, light, distance, braking)
-            cv2.fillPoly(
-                canvas, [np.round((px - low) * (k * 16)).astype(np.int32)], (*colour, 255.0), cv2.LINE_8, 4
-            )
-            if face.lamp:
-                centre = px.mean(axis=0)
-                size = view.focal_px / max(view.ahead_m(float(world[0, 0]), float(world[0, 1]), 0.8), 1.0)
-                (heads if face.lamp == "head" else tails).append((float(centre[0]), float(centre[1]), size))
+    size = view.focal_px / max(view.ahead_m(x, y, 0.8), 1.0)
+    for i in _painters_order(model, x, y, heading_rad):
+        if not facing[i]:
+            continue
+        a, b, face = table.starts[i], table.starts[i + 1], table.faces[i]
+        lit = BRAKE_LIGHT if face.lamp == "tail" and braking else colours[i]
+        cv2.fillPoly(canvas, [fixed[a:b]], (*lit, 255.0), cv2.LINE_8, 4)
+        if face.lamp:
+            u, v = px[a:b].mean(axis=0).tolist()
+            (heads if face.lamp == "head" else tails).append((u, v, size))
     small = np.asarray(cv2.resize(canvas, (w, h), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return Drawn(
         distance, outline, (), (x, y), small, int(low[0]), int(low[1]), heads=tuple(heads), tails=tuple(tails)
     )
 
 
-def face_colour(face: Face, normal: F64, light: Light, distance_m: float, braking: bool) -> Colour:
-    """Paint, sky in the gloss, sun; lamps shine by themselves."""
-    if face.lamp == "tail" and braking:
-        return (70.0, 60.0, 255.0)
-    shade = float(light.shade(normal))
-    sky = (215.0, 200.0, 185.0) if not light.night else (70.0, 62.0, 58.0)
-    mirror = face.gloss * (0.45 + 0.55 * max(float(normal[2]), 0.0))
-    b, g, r = (min((c * (1 - mirror) + s * mirror) * shade, 255.0) for c, s in zip(face.colour, sky, strict=True))
-    return light.fade((b, g, r), distance_m)
+def _painters_order(model: VehicleModel, x: float, y: float, heading_rad: float) -> list[int]:
+    """Indices of faces, solids farther from the camera first (a car's cabin always after its body)."""
+    solids = list(range(len(model.solids)))
+    if model.cls is not SceneClass.CAR:
+        centres = pose(np.array([solid.centre for solid in model.solids]), x, y, heading_rad)
+        solids.sort(key=lambda i: -float(np.hypot(centres[i, 0], centres[i, 1])))
+    ends = np.cumsum([len(solid.faces) for solid in model.solids]).tolist()
+    return [f for i in solids for f in range(ends[i] - len(model.solids[i].faces), ends[i])]
+
+
+def _face_colours(table: _Table, normals: F64, light: Light, distance_m: float) -> list[list[float]]:
+    """Paint, sky in the gloss, sun, air between; BGR per face."""
+    sky = np.array((70.0, 62.0, 58.0) if light.night else (215.0, 200.0, 185.0))
+    mirror = (table.gloss * (0.45 + 0.55 * np.maximum(normals[:, 2], 0.0)))[:, None]
+    lit = np.minimum((table.colours * (1 - mirror) + sky * mirror) * light.shade(normals)[:, None], 255.0)
+    clear = np.exp(-distance_m * light.haze_per_m)
+    faded: list[list[float]] = (lit * clear + np.array(light.haze_colour) * (1 - clear)).tolist()
+    return faded
