@@ -35,7 +35,7 @@ class MuteMatcher(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     zone_id: str | None = None
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, tag="command"):
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag="command", tag_field="record"):
     """One wish. `id` is its idempotency key: asked twice, done once, answered the same.
 
     `expected_version` refuses the command when the target changed since the asker looked.
@@ -57,7 +57,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag="command"):
     schema: int = 1
 
 
-class CommandAnswer(msgspec.Struct, frozen=True, kw_only=True, tag="command_answer"):
+class CommandAnswer(msgspec.Struct, frozen=True, kw_only=True, tag="command_answer", tag_field="record"):
     """The answer after commit. `reason` is a stable code when refused, `allowed` what is allowed instead."""
 
     command_id: str

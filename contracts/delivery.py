@@ -19,7 +19,7 @@ class DeliveryState(enum.StrEnum):
     """Rejected for good; a person sees it and may send it again."""
 
 
-class Delivery(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="delivery"):
+class Delivery(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="delivery", tag_field="record"):
     """One change on its way to one target. `id` is the CloudEvents id; source + id is the dedup key outside."""
 
     id: str

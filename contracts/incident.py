@@ -101,7 +101,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     observation_id: str | None = None
 
 
-class Incident(msgspec.Struct, frozen=True, kw_only=True, tag="incident"):
+class Incident(msgspec.Struct, frozen=True, kw_only=True, tag="incident", tag_field="record"):
     """An incident as stored, shown and sent (a copy; the engine keeps its own working state).
 
     `id` is derived at birth from site, type, place and first observation. `suspected` is 疑似: machine-sensed,

@@ -65,7 +65,7 @@ class EvidenceRef(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     source_id: str
 
 
-class Observation(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="observation"):
+class Observation(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="observation", tag_field="record"):
     """One claim. Built by `make_observation`, which derives the id.
 
     `confidence` 0..1. `value` in `unit` is what was measured (seconds standing, degrees, %LEL, alarm 1).

@@ -128,7 +128,7 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = 1
 
 
-class SourceChange(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="source_change"):
+class SourceChange(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="source_change", tag_field="record"):
     """A source changed its state: news for the operations queue, and for incidents that it holds open.
 
     `reason` is a stable code (`stall`, `not_found`, `refused_credentials`, `covered`, ...), `detail` a sentence.
@@ -148,7 +148,7 @@ class SourceChange(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="sou
     place: Place | None = None
 
 
-class HealthReport(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="health_report"):
+class HealthReport(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="health_report", tag_field="record"):
     """What a service says of itself about every 2 s: its counters (received, sent, dropped by reason...).
 
     `counters` maps `name` or `name:reason` to a running total since the process began; `gauges` holds values

@@ -67,7 +67,7 @@ class TicketEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     reason: str = ""
 
 
-class Ticket(msgspec.Struct, frozen=True, kw_only=True, tag="ticket"):
+class Ticket(msgspec.Struct, frozen=True, kw_only=True, tag="ticket", tag_field="record"):
     """A ticket as stored, shown and sent.
 
     `idempotency_key` is the incident's id (or the outside number): one key, one ticket. `case_number` is for

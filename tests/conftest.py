@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,3 +30,26 @@ def data_dir() -> Path:
     if not (folder / "MANIFEST.md").exists():
         pytest.skip(f"data folder absent: {folder} (set GRIDWHISTLE_DATA)")
     return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where everything is installed (GRIDWHISTLE_REQUIRE_EXTERNAL=1) a skipped outside part is a failure."""
+    report = yield
+    required = os.environ.get("GRIDWHISTLE_REQUIRE_EXTERNAL") == "1"
+    if report.skipped and required and item.get_closest_marker("external") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: an outside part is missing that apt can install: {report.longrepr}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were skipped for which kind of reason."""
+    skipped = terminalreporter.getreports("skipped")
+    data = sum("data" in report.keywords for report in skipped)
+    external = sum("external" in report.keywords for report in skipped)
+    terminalreporter.write_line(
+        f"skipped: {len(skipped)} in all; {data} for want of the data folder; {external} for want of outside parts"
+    )

@@ -1,0 +1,47 @@
+# gridwhistle (吹哨). Two commands do everything: `make run` and `make test`.
+PYTHON ?= python3.11
+BIN := .venv/bin
+CODE := contracts runtime ingest inference alerts dashboard_api models sim bench tests gridwhistle.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check fast soak bench lock clean
+
+help:  ## 列出命令 list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+setup: .venv/.ready  ## 建立 .venv (锁定依赖) make .venv from the locked dependencies
+
+.venv/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: setup  ## 启动整个县 start the whole county and print the wall's address
+	@$(BIN)/gridwhistle run
+
+test: setup  ## 全部测试 all tests (skips what is not installed, and counts it)
+	$(BIN)/pytest -m "not soak" -n 2 --dist loadfile
+
+check: setup fast  ## 格式, 类型, 分层, 快速测试 lint, types, layers, fast tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports
+
+fast: setup
+	$(BIN)/pytest -q -m "not soak and not slow and not external and not data" -n 2 --dist loadfile
+
+soak: setup  ## 断电, 风暴, 长跑 kills, storms, long runs
+	$(BIN)/pytest -m soak -s --timeout 7200
+
+bench: setup  ## 实测数字 wall-clock figures
+	@for program in bench/[a-z]*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
+
+lock: setup  ## 更新锁定文件 renew the lock file
+	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host --no-emit-options --no-annotate --upgrade \
+		--output-file requirements.lock pyproject.toml
+
+clean:  ## 删除 .venv 与运行数据 remove .venv and the data of runs
+	rm -rf .venv var

@@ -1,0 +1,359 @@
+"""The command line of gridwhistle (吹哨): one program, one subcommand per process or task."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+
+from contracts.errors import ConfigError, GridwhistleError
+from runtime import config as config_file
+from runtime.clock import Clock, SystemClock
+from runtime.log import configure_log
+from runtime.processes import ProcessGroup, ProcessSpec
+from runtime.shutdown import stop_on_signals
+from runtime.site import PathsConfig, Site, SiteConfig
+
+ROOT = Path(__file__).resolve().parent
+DEMO_CONFIG = ROOT / "deploy" / "config" / "demo.toml"
+
+app = typer.Typer(
+    name="gridwhistle",
+    help="吹哨: 摄像机与传感器变为网格工单。 Cameras and sensors become grid tickets.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+models_app = typer.Typer(
+    help="模型: 列表, 校验, 评测, 训练。 Models: list, check, evaluate, train.", no_args_is_help=True
+)
+app.add_typer(models_app, name="models")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", help="配置文件 TOML; 缺省为 ./gridwhistle.toml, 否则为演示配置。 Configuration file."
+    ),
+]
+LogLevel = Annotated[str, typer.Option("--log-level", help="debug | info | warning | error")]
+
+ServiceRun = Callable[[Site, Any, Clock, asyncio.Event], Awaitable[None]]
+
+
+def sections() -> dict[str, type[msgspec.Struct]]:
+    """Every section that a configuration file may hold, with its type."""
+    from alerts.config import AlertsConfig, WebhookConfig
+    from dashboard_api.config import ApiConfig
+    from inference.config import InferenceConfig
+    from ingest.config import IngestConfig, MqttConfig
+    from sim.config import SimConfig
+
+    return {
+        "site": SiteConfig,
+        "paths": PathsConfig,
+        "ingest": IngestConfig,
+        "mqtt": MqttConfig,
+        "inference": InferenceConfig,
+        "alerts": AlertsConfig,
+        "webhook": WebhookConfig,
+        "api": ApiConfig,
+        "sim": SimConfig,
+    }
+
+
+def config_path(given: Path | None) -> Path:
+    """The file asked for, else ./gridwhistle.toml, else the demonstration county."""
+    if given is not None:
+        return given
+    here = Path("gridwhistle.toml")
+    return here if here.exists() else DEMO_CONFIG
+
+
+def load(path: Path) -> tuple[Site, dict[str, Any]]:
+    """Read a configuration whole. Raises ConfigError."""
+    loaded: dict[str, Any] = dict(config_file.load(path, sections()))
+    return Site(loaded["site"], loaded["paths"], path.resolve().parent), loaded
+
+
+def serve(service: str, run: ServiceRun, config: Path | None, section: str, log_level: str) -> None:
+    """Run one service until SIGTERM or SIGINT."""
+    configure_log(service, log_level)
+
+    async def main() -> None:
+        site, loaded = load(config_path(config))
+        stop = asyncio.Event()
+        stop_on_signals(stop)
+        await run(site, loaded[section], SystemClock(), stop)
+
+    asyncio.run(main())
+
+
+async def run_county(path: Path, site: Site, loaded: dict[str, Any], log_level: str, footage: Path | None) -> None:
+    """All processes of one machine, kept alive until a signal; prints the wall's address when it answers."""
+    from sim.service import prepare
+
+    console = Console()
+    clock = SystemClock()
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    simulated = loaded["sim"].enabled
+    if simulated:
+        console.print("正在生成模拟县… (building the simulated county)")
+        await asyncio.to_thread(prepare, site, loaded["sim"])
+    program = [sys.executable, "-m", "gridwhistle"]
+    options = ["--config", str(path), "--log-level", log_level]
+    roles = {
+        "alerts": ["alerts"],
+        "api": ["api"],
+        "ingest-sensors": ["ingest", "--sensors"],
+        "ingest-cameras": ["ingest"],
+        "inference": ["inference"],
+    }
+    if simulated:
+        roles["simulate"] = ["simulate", *(["--footage", str(footage.resolve())] if footage is not None else [])]
+    specs = [ProcessSpec(name, [*program, *arguments, *options]) for name, arguments in roles.items()]
+    announcement = asyncio.create_task(announce(loaded["api"], clock, console))
+    try:
+        await ProcessGroup(specs, site.run_dir, clock).run(stop)
+    finally:
+        announcement.cancel()
+
+
+async def announce(api_config: Any, clock: Clock, console: Console) -> None:
+    """Wait for the API and print where the wall is."""
+    import httpx
+
+    address = f"http://{api_config.host}:{api_config.port}/"
+    async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+        while True:
+            try:
+                answer = await client.get(address)
+            except httpx.HTTPError:
+                answer = None
+            if answer is not None and answer.status_code == httpx.codes.OK:
+                break
+            await clock.asleep(0.5)
+    console.print(
+        f"\n告警墙 (alert wall):  [bold]{address}[/bold]\nCtrl+C 停止 (stops everything)\n", highlight=False
+    )
+
+
+@app.command()
+def run(
+    config: ConfigOption = None,
+    log_level: LogLevel = "warning",
+    footage: Annotated[
+        Path | None, typer.Option(help="摄像机改放此文件夹中的录像。 Cameras play these files instead.")
+    ] = None,
+) -> None:
+    """启动整个县: 模拟(如配置), 接入, 推理, 告警, 接口。 Start everything on this machine."""
+    configure_log("run", log_level)
+    path = config_path(config).resolve()
+    site, loaded = load(path)
+    asyncio.run(run_county(path, site, loaded, log_level, footage))
+
+
+@app.command()
+def ingest(
+    config: ConfigOption = None,
+    log_level: LogLevel = "info",
+    sensors: Annotated[bool, typer.Option("--sensors", help="传感器角色 (MQTT)。 The role of sensors.")] = False,
+) -> None:
+    """接入: 摄像机(缺省)或传感器。 Receive cameras (default) or sensors."""
+    if sensors:
+        from ingest.mqtt.worker import run as run_sensors
+
+        serve("ingest-sensors", run_sensors, config, "mqtt", log_level)
+    else:
+        from ingest.worker import run as run_cameras
+
+        serve("ingest-cameras", run_cameras, config, "ingest", log_level)
+
+
+@app.command()
+def inference(config: ConfigOption = None, log_level: LogLevel = "info") -> None:
+    """推理: 解码, 检测, 形成观测。 Decode, detect, observe."""
+    from inference.service import run as run_service
+
+    serve("inference", run_service, config, "inference", log_level)
+
+
+@app.command()
+def alerts(config: ConfigOption = None, log_level: LogLevel = "info") -> None:
+    """告警: 观测变为告警与工单, 并投递。 Observations become incidents and tickets."""
+    from alerts.service import run as run_service
+
+    configure_log("alerts", log_level)
+
+    async def main() -> None:
+        site, loaded = load(config_path(config))
+        stop = asyncio.Event()
+        stop_on_signals(stop)
+        await run_service(site, loaded["alerts"], SystemClock(), stop, webhook=loaded["webhook"])
+
+    asyncio.run(main())
+
+
+@app.command()
+def api(config: ConfigOption = None, log_level: LogLevel = "info") -> None:
+    """接口与告警墙。 The API and the wall."""
+    from dashboard_api.app import run as run_service
+
+    serve("api", run_service, config, "api", log_level)
+
+
+@app.command()
+def simulate(
+    config: ConfigOption = None,
+    log_level: LogLevel = "info",
+    footage: Annotated[
+        Path | None, typer.Option(help="摄像机改放此文件夹中的录像。 Cameras play these files instead.")
+    ] = None,
+) -> None:
+    """模拟县: RTSP 摄像机, MQTT 传感器, 联动平台。 The simulated county."""
+    from sim.service import run as run_service
+
+    configure_log("simulate", log_level)
+
+    async def main() -> None:
+        site, loaded = load(config_path(config))
+        sim = loaded["sim"] if footage is None else msgspec.structs.replace(loaded["sim"], footage=str(footage))
+        stop = asyncio.Event()
+        stop_on_signals(stop)
+        await run_service(site, sim, SystemClock(), stop)
+
+    asyncio.run(main())
+
+
+@app.command("check-config")
+def check_config(file: Annotated[Path, typer.Argument(help="配置文件 TOML。 Configuration file.")]) -> None:
+    """检查配置文件及其指向的网格, 目录, 模型。 Check a configuration and the files that it names."""
+    from alerts.grids import load_catalogue, load_grids
+    from inference.registry import load_model
+
+    site, loaded = load(file)
+    if site.grids_file is not None:
+        tree = load_grids(site.grids_file, site.id, site.county)
+        if site.catalogue_file is not None:
+            load_catalogue(site.catalogue_file, tree)
+    load_model(site.models_dir / loaded["inference"].model)
+    typer.echo(f"{file}: 正确 (good)")
+
+
+@app.command()
+def probe(
+    url: Annotated[str, typer.Argument(help="rtsp://…; 密码请用 --user/--password-file。")],
+    user: Annotated[str, typer.Option(help="用户名。 User name.")] = "",
+    password_file: Annotated[Path | None, typer.Option(help="密码文件 (mode 600)。 Password file.")] = None,
+    seconds: Annotated[float, typer.Option(help="观察时长。 How long to watch.")] = 8.0,
+) -> None:
+    """探测一路视频: 编码, 尺寸, 帧率, 关键帧间隔, 时钟偏差。 Look at one stream."""
+    from ingest.probe import probe as probe_url
+    from ingest.rtsp.credentials import Credentials
+
+    configure_log("probe", "error")
+    credentials = None
+    if user:
+        secret = config_file.read_secret(password_file, "RTSP") if password_file is not None else b""
+        credentials = Credentials(user, secret.decode())
+    report = asyncio.run(probe_url(url, clock=SystemClock(), seconds=seconds, credentials=credentials))
+    typer.echo(report.text())
+
+
+@app.command()
+def explain(
+    incident: Annotated[str, typer.Argument(help="告警编号。 Incident id.")], config: ConfigOption = None
+) -> None:
+    """讲清一条告警的来龙去脉。 Tell the story of one incident."""
+    from alerts.explain import explain as explain_incident
+
+    site, _ = load(config_path(config))
+    typer.echo(explain_incident(site.database_file, incident))
+
+
+@app.command()
+def reanalyse(
+    paths: Annotated[list[Path], typer.Argument(help="录像或图片, 或其文件夹。 Recordings, pictures, folders.")],
+    config: ConfigOption = None,
+    out: Annotated[Path, typer.Option(help="输出文件夹。 Folder for the results.")] = Path("reanalysis"),
+    camera: Annotated[
+        str | None, typer.Option(help="目录中的摄像机, 取其区域与标定。 Zones of this camera.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="录像起始时刻 RFC 3339。 When the recording began.")] = None,
+    every_s: Annotated[float, typer.Option(help="取样间隔, 0 为关键帧。 Sampling; 0 = key pictures.")] = 0.0,
+) -> None:
+    """用同一套代码重新分析录像, 给出观测 (Parquet) 与拟开工单。 The same code over recorded files."""
+
+    configure_log("reanalyse", "warning")
+    site, loaded = load(config_path(config))
+    raise NotImplementedError
+
+
+@models_app.command("list")
+def models_list(config: ConfigOption = None) -> None:
+    """列出模型。 List models."""
+    from inference.registry import load_model
+
+    site, _ = load(config_path(config))
+    for folder in sorted(each.parent for each in site.models_dir.glob("*/model.toml")):
+        try:
+            typer.echo(load_model(folder).describe())
+        except GridwhistleError as error:
+            typer.echo(f"{folder.name}: {error}")
+
+
+@models_app.command("check")
+def models_check(folder: Annotated[Path, typer.Argument(help="模型文件夹。 Folder of a model.")]) -> None:
+    """校验一个模型的哈希, 形状, 标签。 Check hash, shapes and labels."""
+    from inference.registry import load_model
+
+    typer.echo(load_model(folder).describe())
+
+
+@models_app.command("evaluate")
+def models_evaluate(
+    folder: Annotated[Path, typer.Argument(help="模型文件夹。 Folder of a model.")],
+    data: Annotated[Path, typer.Option(help="数据文件夹。 Data folder.", envvar="GRIDWHISTLE_DATA")],
+    html: Annotated[Path | None, typer.Option(help="报告 HTML。 Report.")] = None,
+) -> None:
+    """评测: 各类 AP50。 AP50 per class on the validation split."""
+    from models.evaluate.run import evaluate
+
+    typer.echo(evaluate(folder, data, html=html).text())
+
+
+@models_app.command("train")
+def models_train(
+    data: Annotated[Path, typer.Option(help="数据文件夹。 Data folder.", envvar="GRIDWHISTLE_DATA")],
+    out: Annotated[Path, typer.Option(help="输出文件夹。 Where runs go.")] = Path("models/train/runs/latest"),
+    minutes: Annotated[float, typer.Option(help="训练分钟数。 How long.")] = 90.0,
+    resume: Annotated[bool, typer.Option(help="从断点继续。 Go on from the checkpoint.")] = True,
+    seed: Annotated[int, typer.Option(help="随机种子。 Seed.")] = 1,
+) -> None:
+    """训练 county-nano (需要 [train] 依赖)。 Train (needs the extra [train])."""
+    from models.train.run import train
+
+    typer.echo(train(data, out, minutes=minutes, resume=resume, seed=seed).text())
+
+
+def main() -> None:
+    """Entry point: errors of ours become one sentence and an exit code (2 for configuration, 1 otherwise)."""
+    try:
+        app()
+    except ConfigError as error:
+        print(f"配置有误 (configuration):\n{error}", file=sys.stderr)
+        sys.exit(2)
+    except GridwhistleError as error:
+        print(str(error), file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
