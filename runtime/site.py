@@ -45,6 +45,7 @@ class Site:
         self.name = site.name or site.id
         self.county = site.county
         self.exercise = site.exercise
+        self.base_dir = base
         self.state_dir = (base / paths.state).resolve()
         self.run_dir = (base / paths.run).resolve() if paths.run else self.state_dir / "run"
         self.grids_file = (base / paths.grids).resolve() if paths.grids else None
