@@ -71,8 +71,15 @@ class FigureArtist:
         self._sprites: Remembered[Sprite] = Remembered(1500)
         self._placed: Remembered[Drawn] = Remembered(400)
 
-    def draw(self, who: Walker | Rider) -> Drawn:
-        """Somebody, placed and cut out."""
+    def draw(self, who: Walker | Rider) -> Drawn | None:
+        """Somebody, placed and cut out; None if outside the picture or too near the lens."""
+        ahead = self._view.ahead_m(who.x, who.y, 0.9)
+        room = (self._view.width / 2 / self._view.focal_px) * ahead + 1.5
+        if ahead < 2.0 or abs(who.x) > room:
+            return None
+        ends = self._view.project(np.array([[who.x, who.y, -0.4], [who.x, who.y, 2.2]]))[:, 1]
+        if ends[1] > self._view.height or ends[0] < 0:
+            return None
         stride = who.stride if isinstance(who, Walker) else -1.0
         phase = int(who.phase * PHASES) % PHASES
         key = (who.ident, who.x, who.y, who.heading_rad, phase, stride)

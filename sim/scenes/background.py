@@ -106,7 +106,7 @@ class Backdrop:
         stains = sample(fractal(seed % 50), self.x * 9, self.y * 9) - 0.5
         wide = sample(fractal(seed % 50 + 50), self.x * 2.1, self.y * 2.1) - 0.5
         speck = sample(fractal(seed % 50 + 100, 256, 7, 0.9), self.x * 60, self.y * 60) - 0.5
-        value = 1.0 + stains * 0.22 + wide * 0.2 + speck * 0.35 * fine
+        value = 1.0 + stains * 0.10 + wide * 0.16 + speck * 0.42 * fine
         tone = {
             "pavers": (148, 152, 158),
             "concrete": (160, 164, 166),

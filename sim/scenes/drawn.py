@@ -48,7 +48,11 @@ class Drawn:
     @cached_property
     def spans(self) -> tuple[tuple[SceneClass, float, float, float, float], ...]:
         """The boxes, unclipped: class, x1, y1, x2, y2."""
-        seen = [(cls, *points.min(axis=0).tolist(), *points.max(axis=0).tolist()) for cls, points in self.boxes if len(points)]
+        seen = [
+            (cls, *points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+            for cls, points in self.boxes
+            if len(points)
+        ]
         return tuple(seen)
 
     @cached_property

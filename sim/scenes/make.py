@@ -31,10 +31,12 @@ def make_scene(
     if kind is SceneKind.FIRE_STARTING:
         setting, spot = yard_setting(rng, night, width, height)
         return StagedScene(kind, seed, setting, fire_script(rng, spot, onset_s))
-    if kind in (SceneKind.ROAD_SLOWING, SceneKind.VEHICLE_STOPPING):
+    if kind is SceneKind.ROAD_SLOWING:
         setting, road = road_setting(rng, night, width, height)
-        write = slowing_script if kind is SceneKind.ROAD_SLOWING else stopping_script
-        return StagedScene(kind, seed, setting, write(rng, road, onset_s))
+        return StagedScene(kind, seed, setting, slowing_script(rng, road, onset_s))
+    if kind is SceneKind.VEHICLE_STOPPING:
+        setting, road = road_setting(rng, night, width, height, least_lanes=2)
+        return StagedScene(kind, seed, setting, stopping_script(rng, road, onset_s))
     return _quiet(kind, seed, rng, night, width, height)
 
 
@@ -51,6 +53,6 @@ def _quiet(kind: SceneKind, seed: int, rng: np.random.Generator, night: bool, wi
     return StagedScene(kind, seed, setting, quiet_yard_script(rng, spot, empty))
 
 
-def _nobody(t_s: float) -> Cast:
-    """An empty place, at any `t_s`."""
+def _nobody(_t_s: float) -> Cast:
+    """An empty place, at any time."""
     return Cast()

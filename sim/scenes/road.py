@@ -19,6 +19,7 @@ from sim.scenes.vehicles import PAINTS, VehicleModel, make_bus, make_car, make_t
 
 SEEN_M = 130.0
 STOP_GAP_M = 2.2
+QUEUE_LIMIT = 60
 BRAKING_MPS2 = 3.0
 Flow = tuple[tuple[Driven, ...], tuple[Rider, ...]]
 
@@ -32,13 +33,15 @@ class RoadScene:
     far_m: float
 
 
-def road_setting(rng: np.random.Generator, night: bool, width: int, height: int) -> tuple[Setting, RoadScene]:
-    """Camera beside or above a road with houses and trees along it."""
+def road_setting(
+    rng: np.random.Generator, night: bool, width: int, height: int, least_lanes: int = 1
+) -> tuple[Setting, RoadScene]:
+    """Camera beside or above a road (lanes each way: `least_lanes` to 3) with houses and trees along it."""
     light = make_light(rng, night)
     height_m = float(rng.uniform(5.5, 9.0))
     tilt = float(np.deg2rad(rng.uniform(15, 22)))
     view = CameraView(height_m, tilt, width * float(rng.uniform(0.85, 1.2)), width, height)
-    lanes = int(rng.choice([1, 2, 2, 3]))
+    lanes = max(int(rng.choice([1, 2, 2, 3])), least_lanes)
     side = float(rng.choice([-1, 1]))
     skew = float(np.deg2rad(rng.uniform(6, 22)))
     direction = np.pi / 2 + side * skew
@@ -124,16 +127,26 @@ class Vehicle:
     length_m: float
 
 
-def _lot(rng: np.random.Generator, ident: int, two_wheels: float) -> Vehicle:
-    pick = rng.random()
-    if pick < two_wheels:
-        motor = bool(rng.random() < 0.65)
+@dataclass(frozen=True)
+class Garage:
+    """What drives on a road: models to draw by lot, several vehicles to a model."""
+
+    cars: tuple[VehicleModel, ...]
+    heavy: tuple[VehicleModel, ...]
+
+
+def make_garage(rng: np.random.Generator) -> Garage:
+    """Fourteen cars and five buses and trucks."""
+    heavy = [make_bus(rng) if rng.random() < 0.45 else make_truck(rng) for _ in range(5)]
+    return Garage(tuple(make_car(rng) for _ in range(14)), tuple(heavy))
+
+
+def _lot(rng: np.random.Generator, ident: int, garage: Garage, two_wheels: float) -> Vehicle:
+    if rng.random() < two_wheels:
         paint = PAINTS[int(rng.integers(len(PAINTS)))]
-        return Vehicle(ident, None, make_look(rng), motor, paint, 2.0)
-    make = (
-        make_car if pick < two_wheels + (1 - two_wheels) * 0.78 else make_bus if rng.random() < 0.4 else make_truck
-    )
-    model = make(rng)
+        return Vehicle(ident, None, make_look(rng), bool(rng.random() < 0.6), paint, 2.0)
+    models = garage.cars if rng.random() < 0.78 else garage.heavy
+    model = models[int(rng.integers(len(models)))]
     return Vehicle(ident, model, None, False, (0, 0, 0), model.length_m)
 
 
@@ -155,28 +168,37 @@ class Stream:
     phase_m: float
 
 
-def make_stream(
-    rng: np.random.Generator,
-    first: int,
-    road: Road,
-    lane: int,
-    sign: int,
-    speed: float,
-    gap_s: float,
-    two_wheels: float,
-) -> Stream:
-    """A lane's traffic with mean time gap `gap_s`, repeating after 40 vehicles."""
-    vehicles = tuple(_lot(rng, first + i, two_wheels) for i in range(40))
+@dataclass(frozen=True)
+class Traffic:
+    """What a stream is made of: lane number from the middle, direction, speed, mean gap, share on two wheels."""
+
+    lane: int
+    sign: int
+    speed_mps: float
+    gap_s: float
+    two_wheels: float
+
+
+def make_stream(rng: np.random.Generator, first: int, road: Road, garage: Garage, traffic: Traffic) -> Stream:
+    """A lane's traffic, repeating after 40 vehicles; their numbers begin at `first`."""
+    vehicles = tuple(_lot(rng, first + i, garage, traffic.two_wheels) for i in range(40))
     behind, queue = [0.0], [0.0]
     for a, b in zip(vehicles, (*vehicles[1:], vehicles[0]), strict=True):
         room = (a.length_m + b.length_m) / 2
-        behind.append(behind[-1] + room + speed * (0.9 + float(rng.exponential(gap_s - 0.9))))
+        gap_s = 0.9 + float(rng.exponential(traffic.gap_s - 0.9))
+        behind.append(behind[-1] + room + traffic.speed_mps * gap_s)
         queue.append(queue[-1] + room + STOP_GAP_M * float(rng.uniform(0.7, 1.4)))
-    offset = -sign * (lane + 0.5) * road.lane_m
     return Stream(
-        vehicles, np.array(behind[:-1]), np.array(queue[:-1]), behind[-1], queue[-1], speed, sign, offset,
+        vehicles,
+        np.array(behind[:-1]),
+        np.array(queue[:-1]),
+        behind[-1],
+        queue[-1],
+        traffic.speed_mps,
+        traffic.sign,
+        -traffic.sign * (traffic.lane + 0.5) * road.lane_m,
         float(rng.uniform(0, behind[-1])),
-    )  # fmt: skip
+    )
 
 
 def _numbers(stream: Stream, lead_m: float) -> list[tuple[int, float, float]]:
@@ -200,8 +222,8 @@ def _place(
     along: float,
     offset: float,
     turn: float,
-    braking: bool,
-    standing: bool,
+    braking: bool = False,
+    standing: bool = False,
 ) -> Driven | Rider:
     x, y = scene.road.at(stream.sign * along, offset)
     heading = scene.road.direction_rad + (0.0 if stream.sign > 0 else np.pi) + turn
@@ -217,9 +239,14 @@ def free_flow(scene: RoadScene, stream: Stream, t_s: float) -> list[Driven | Rid
     lead = stream.phase_m + stream.speed_mps * t_s
     n = len(stream.vehicles)
     return [
-        _place(scene, stream, stream.vehicles[k % n], lead - behind, stream.offset_m, 0.0, False, False)
+        _place(scene, stream, stream.vehicles[k % n], lead - behind, stream.offset_m, 0.0)
         for k, behind, _ in _numbers(stream, lead)
     ]
+
+
+def _behind(stream: Stream, number: int) -> float:
+    turn, i = divmod(number, len(stream.vehicles))
+    return turn * stream.loop_m + float(stream.behind_m[i])
 
 
 def queueing(scene: RoadScene, stream: Stream, t_s: float, onset_s: float, head_m: float) -> list[Driven | Rider]:
@@ -230,41 +257,22 @@ def queueing(scene: RoadScene, stream: Stream, t_s: float, onset_s: float, head_
     lead = stream.phase_m + stream.speed_mps * t_s
     lead_at_onset = stream.phase_m + stream.speed_mps * onset_s
     n = len(stream.vehicles)
-    held = min(
-        turn * n + i for turn in range(int(lead_at_onset // stream.loop_m) - 2, int(lead_at_onset // stream.loop_m) + 3) for i in range(n)
-         if turn * stream.loop_m + stream.behind_m[i] >= lead_at_onset - head_m
-    )  # fmt: skip
+    turn = int((lead_at_onset - head_m) // stream.loop_m)
+    order = [turn * n + i for i in range(2 * n)]
+    held = next(k for k in order if _behind(stream, k) >= lead_at_onset - head_m)
     first_queue = held // n * stream.queue_loop_m + float(stream.queue_m[held % n])
     out: list[Driven | Rider] = []
-    for k, behind, queue in _around(stream, lead, held):
-        free = lead - behind
+    for k, behind, _ in _numbers(stream, lead):
         if k < held:
-            along, slow = free, 0.0
-        else:
-            stop = head_m - (queue - first_queue)
-            along, slow = _eased(free, stop, stream.speed_mps)
-        if -SEEN_M < along < SEEN_M:
-            out.append(
-                _place(
-                    scene, stream, stream.vehicles[k % n], along, stream.offset_m, 0.0, slow > 0.25, slow > 0.995
-                )
-            )
-    return out
-
-
-def _around(stream: Stream, lead: float, held: int) -> list[tuple[int, float, float]]:
-    """Vehicles ahead of the queue that are still in view, then those that may stand in it."""
-    n = len(stream.vehicles)
-    out = []
-    for k in range(held - 40, held + 60):
+            out.append(_place(scene, stream, stream.vehicles[k % n], lead - behind, stream.offset_m, 0.0))
+    for k in range(held, held + QUEUE_LIMIT):
         turn, i = divmod(k, n)
-        out.append(
-            (
-                k,
-                turn * stream.loop_m + float(stream.behind_m[i]),
-                turn * stream.queue_loop_m + float(stream.queue_m[i]),
-            )
-        )
+        stop = head_m - (turn * stream.queue_loop_m + float(stream.queue_m[i]) - first_queue)
+        free = lead - turn * stream.loop_m - float(stream.behind_m[i])
+        along, slow = _eased(free, stop, stream.speed_mps)
+        if -SEEN_M < along < SEEN_M:
+            vehicle = stream.vehicles[i]
+            out.append(_place(scene, stream, vehicle, along, stream.offset_m, 0.0, slow > 0.25, slow > 0.995))
     return out
 
 
@@ -289,7 +297,8 @@ def _cast(things: list[Driven | Rider], walkers: list[Walker]) -> Cast:
 
 
 def _pavement_walkers(rng: np.random.Generator, scene: RoadScene, count: int) -> list[Passer]:
-    road, out = scene.road, []
+    road = scene.road
+    out: list[Passer] = []
     for _ in range(count):
         side = float(rng.choice([-1, 1])) * (road.half_m + float(rng.uniform(0.8, 2.6)))
         a, b = road.at(scene.near_m - 8, side), road.at(scene.far_m + 10, side)
@@ -309,23 +318,14 @@ def _pavement_walkers(rng: np.random.Generator, scene: RoadScene, count: int) ->
 
 
 def _streams(rng: np.random.Generator, road: Road, gap_s: float, two_wheels: float) -> list[Stream]:
-    out = []
+    """A stream for every lane; two wheels keep to the outer lanes."""
+    out: list[Stream] = []
+    garage = make_garage(rng)
     for sign in (1, -1):
         for lane in range(road.lanes):
-            outer = lane == road.lanes - 1
-            speed = float(rng.uniform(8.5, 12.5))
-            out.append(
-                make_stream(
-                    rng,
-                    1000 * len(out),
-                    road,
-                    lane,
-                    sign,
-                    speed,
-                    gap_s * float(rng.uniform(0.8, 1.3)),
-                    two_wheels if outer else 0.0,
-                )
-            )
+            own_gap_s, share = gap_s * float(rng.uniform(0.8, 1.3)), two_wheels if lane == road.lanes - 1 else 0.0
+            traffic = Traffic(lane, sign, float(rng.uniform(8.5, 12.5)), own_gap_s, share)
+            out.append(make_stream(rng, 1000 * len(out), road, garage, traffic))
     return out
 
 
@@ -367,14 +367,15 @@ def stopping_script(rng: np.random.Generator, scene: RoadScene, onset_s: float) 
     other = [s for s in _streams(rng, scene.road, float(rng.uniform(5, 9)), 0.2) if s.sign != sign]
     lane = int(rng.integers(scene.road.lanes))
     speed = float(rng.uniform(8.5, 11.5))
-    stream = make_stream(rng, 50000, scene.road, lane, sign, speed, float(rng.uniform(4.5, 7.0)), 0.1)
+    traffic = Traffic(lane, sign, speed, float(rng.uniform(4.5, 7.0)), 0.1)
+    stream = make_stream(rng, 50000, scene.road, make_garage(rng), traffic)
     lanes = [int(v) for v in rng.integers(scene.road.lanes, size=40)]
-    stop = sign * float(scene.near_m + (scene.far_m - scene.near_m) * rng.uniform(0.25, 0.6))
+    stop = sign * float(scene.near_m + (scene.far_m - scene.near_m) * rng.uniform(0.12, 0.4))
     victim_at = stop + speed * speed / (2 * BRAKING_MPS2)
     victim = Vehicle(59999, make_car(rng) if rng.random() < 0.75 else make_truck(rng), None, False, (0, 0, 0), 4.6)
     passers = _pavement_walkers(rng, scene, int(rng.integers(1, 4)))
     road = scene.road
-    step = road.lane_m if lane == 0 and road.lanes > 1 else -road.lane_m if lane > 0 else -1.0
+    step = road.lane_m if lane == 0 else -road.lane_m
 
     def others(t_s: float) -> list[Driven | Rider]:
         lead = stream.phase_m + speed * t_s
@@ -390,7 +391,7 @@ def stopping_script(rng: np.random.Generator, scene: RoadScene, onset_s: float) 
                 shift, slope = _bump(along - stop)
                 offset += -sign * step * shift
                 turn = -float(np.arctan(step * slope))
-            out.append(_place(scene, stream, stream.vehicles[k % 40], along, offset, turn, False, False))
+            out.append(_place(scene, stream, stream.vehicles[k % 40], along, offset, turn))
         return out
 
     def script(t_s: float) -> Cast:

@@ -160,7 +160,7 @@ def _passers(rng: np.random.Generator, reach: float, count: int, across: bool) -
                 a,
                 b,
                 float(rng.uniform(1.0, 1.5)),
-                float(rng.uniform(30, 55)),
+                float(rng.uniform(20, 36)),
                 float(rng.uniform(0, 60)),
             )
         )

@@ -80,8 +80,10 @@ class StagedScene:
 
     def _things(self, cast: Cast, t_s: float) -> list[Drawn]:
         """Everything, farthest first."""
-        things = [self._figures.draw(who) for who in (*cast.walkers, *cast.riders)]
-        things += [drawn for car in cast.vehicles if (drawn := self._vehicles.draw(car)) is not None]
+        placed: list[Drawn | None] = [self._figures.draw(who) for who in cast.walkers]
+        placed += [self._figures.draw(who) for who in cast.riders]
+        placed += [self._vehicles.draw(car) for car in cast.vehicles]
+        things = [drawn for drawn in placed if drawn is not None]
         things += [drawn for blaze in cast.blazes for drawn in self._blazes.boxes(blaze, t_s)]
         return sorted(things, key=lambda drawn: -drawn.distance_m)
 

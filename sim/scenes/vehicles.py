@@ -93,8 +93,10 @@ def _face(
     lamp: str = "",
 ) -> Face:
     p = np.array(points)
-    n = np.cross(p[1] - p[0], p[2] - p[1])
-    n = n / max(float(np.linalg.norm(n)), 1e-9)
+    ax, ay, az = (p[1] - p[0]).tolist()
+    bx, by, bz = (p[2] - p[1]).tolist()
+    n = np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
+    n /= max(float(np.linalg.norm(n)), 1e-9)
     if float(n @ np.array(out)) < 0:
         n = -n
     return Face(p, n, colour, gloss, lamp)

@@ -24,11 +24,13 @@ def yard_setting(
 ) -> tuple[Setting, tuple[float, float]]:
     """Camera, ground, walls and goods; with the place (m) where something may burn."""
     light = make_light(rng, night)
-    height_m = float(rng.uniform(5.0, 8.0))
-    tilt = float(np.deg2rad(rng.uniform(17, 27)))
-    view = CameraView(height_m, tilt, width * float(rng.uniform(0.8, 1.15)), width, height)
-    reach = height_m / float(np.tan(tilt))
-    spot = (float(rng.uniform(-0.2, 0.2)) * reach, reach * float(rng.uniform(0.95, 1.25)))
+    height_m = float(rng.uniform(5.0, 7.5))
+    reach = float(rng.uniform(10.0, 17.0))
+    focal = width * float(rng.uniform(0.8, 1.15))
+    # The spot lies in the lower part of the picture, so that a plume has room to rise.
+    tilt = float(np.arctan2(height_m, reach) - np.arctan(height * rng.uniform(0.10, 0.26) / focal))
+    view = CameraView(height_m, tilt, focal, width, height)
+    spot = (float(rng.uniform(-0.2, 0.2)) * reach, reach)
     stage = Backdrop(view, light, rng)
     stage.sky()
     stage.ground(("concrete", "asphalt", "sand", "pavers")[int(rng.integers(4))])
@@ -56,23 +58,19 @@ def yard_setting(
             stage.lamp_post(lamp, (lx, ly + 0.8))
         if rng.random() < 0.5:
             stage.tree(lx + 3, ly, float(rng.uniform(4, 6)))
-    for _ in range(int(rng.integers(3, 9))):
-        colour = tuple(
-            (np.array([90, 110, 130]) * rng.uniform(0.4, 1.5) + rng.normal(0, 25, 3)).clip(20, 220).tolist()
+    goods = sorted(
+        ((float(rng.uniform(-0.8, 0.8)) * reach, back - float(rng.uniform(2, 6))) for _ in range(6)), key=_far
+    )
+    for gx, gy in goods[: int(rng.integers(2, 7))]:
+        tone = (np.array([90, 110, 130]) * rng.uniform(0.4, 1.5) + rng.normal(0, 18, 3)).clip(20, 220).tolist()
+        container = rng.random() < 0.2
+        long, deep = (
+            (float(rng.uniform(3, 6)), 2.4)
+            if container
+            else (float(rng.uniform(0.6, 1.8)), float(rng.uniform(0.6, 1.4)))
         )
-        big = rng.random() < 0.2
-        size = (
-            (float(rng.uniform(3, 6)), 2.4, 2.5)
-            if big
-            else (float(rng.uniform(0.6, 1.8)), float(rng.uniform(0.6, 1.4)), float(rng.uniform(0.3, 1.5)))
-        )
-        stage.box(
-            float(rng.uniform(-0.8, 0.8)) * reach,
-            back - float(rng.uniform(2, 6)),
-            size,
-            float(rng.normal(0, 0.2)),
-            colour,
-        )
+        tall = 2.5 if container else float(rng.uniform(0.3, 1.5))
+        stage.box(gx, gy, (long, deep, tall), float(rng.normal(0, 0.2)), (tone[0], tone[1], tone[2]))
     stage.box(
         spot[0],
         spot[1] + 0.5,
@@ -94,6 +92,10 @@ def yard_setting(
     return Setting(view, light, picture, shine, tuple(lamps), view.ground_view(zones), (0.17, 0.16, 0.15)), spot
 
 
+def _far(place: tuple[float, float]) -> float:
+    return -place[1]
+
+
 def _people(rng: np.random.Generator, spot: tuple[float, float], count: int) -> list[Passer]:
     out = []
     for _ in range(count):
@@ -105,7 +107,7 @@ def _people(rng: np.random.Generator, spot: tuple[float, float], count: int) -> 
                 (side * 16, max(y, 5)),
                 (-side * 16, max(y + float(rng.uniform(-2, 2)), 5)),
                 float(rng.uniform(0.9, 1.4)),
-                float(rng.uniform(40, 80)),
+                float(rng.uniform(28, 50)),
                 float(rng.uniform(0, 80)),
             )
         )
