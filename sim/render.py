@@ -1,0 +1,177 @@
+"""The process that makes the pictures of the live cameras: `python -m sim.render`.
+
+It reads a RenderPlan (one line of JSON) from standard input and writes access units to standard output, each as
+`>IHBxQ` (length, stream number, 1 = key picture, monotonic ns when it was taken) and the bytes. Scenes are drawn
+in real time by one thread at a low priority: when the machine is too slow pictures are left out, never delayed
+for long. When the reader goes away the next write ends the process.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import cv2
+import msgspec
+
+from contracts.instant import SECOND
+from runtime.clock import Clock, SystemClock
+from sim.encode import Encoder
+from sim.footage import FootageReader
+from sim.scenes import SceneKind, SceneTruth, make_scene
+
+HEADER = struct.Struct(">IHBxQ")
+LATE_MAX_S = 0.5
+"""A picture that is later than this is left out."""
+NICENESS = 5
+
+
+class SceneStream(msgspec.Struct, frozen=True, kw_only=True, tag="scene"):
+    """A stream of a rendered scene."""
+
+    kind: str
+    seed: int
+    night: bool
+    onset_s: float
+    pictures_per_s: float
+    width: int
+    height: int
+
+
+class FootageStream(msgspec.Struct, frozen=True, kw_only=True, tag="footage"):
+    """A stream that plays an H.264 file again and again."""
+
+    path: str
+
+
+class RenderPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """All streams of the process; a stream's number is its place in `streams`."""
+
+    streams: tuple[SceneStream | FootageStream, ...]
+    start_monotonic_ns: int
+    key_interval_s: float
+    truth: str = ""
+    """File for the truth of the scenes, a JSON line per picture; empty = none."""
+
+
+class PictureSource(Protocol):
+    """Something that has a picture from time to time."""
+
+    @property
+    def due_s(self) -> float:
+        """When the next picture is due, seconds since the start; grows."""
+
+    def take(self) -> tuple[bytes, bool] | None:
+        """The picture that is due and whether it is a key picture; None when there is none this time."""
+
+    def skip(self) -> None:
+        """Leave the picture out that is due."""
+
+
+class SceneSource:
+    """Draws and encodes one scene at a steady rate."""
+
+    def __init__(self, stream: SceneStream, key_interval_s: float, first_s: float, truth: BinaryIO | None) -> None:
+        self._scene = make_scene(
+            SceneKind[stream.kind],
+            stream.seed,
+            night=stream.night,
+            width=stream.width,
+            height=stream.height,
+            onset_s=stream.onset_s,
+        )
+        self._name = f"{stream.kind}/{stream.seed}/{'night' if stream.night else 'day'}"
+        self._encoder = Encoder(stream.width, stream.height, stream.pictures_per_s, key_interval_s)
+        self._period_s = 1.0 / stream.pictures_per_s
+        self._truth = truth
+        self.due_s = first_s
+
+    def take(self) -> tuple[bytes, bool] | None:
+        """See PictureSource."""
+        at_s = self.due_s
+        self.due_s += self._period_s
+        picture, truth = self._scene.render(at_s)
+        if self._truth is not None:
+            self._truth.write(_truth_line(self._name, at_s, truth))
+        return self._encoder.encode(picture, at_s)
+
+    def skip(self) -> None:
+        """See PictureSource."""
+        self.due_s += self._period_s
+
+
+def _truth_line(name: str, at_s: float, truth: SceneTruth) -> bytes:
+    fields = {
+        "scene": name,
+        "at_s": round(at_s, 3),
+        "people": truth.people,
+        "stopped_vehicles": truth.stopped_vehicles,
+        "fire": truth.fire,
+        "density_per_m2": truth.density_per_m2,
+    }
+    return msgspec.json.encode(fields) + b"\n"
+
+
+def pictures(
+    sources: list[PictureSource], start_monotonic_ns: int, clock: Clock
+) -> Iterator[tuple[int, bool, int, bytes]]:
+    """All pictures of all sources in the order in which they are due: (source, key, taken ns, bytes), for ever."""
+    heap = [(source.due_s, number) for number, source in enumerate(sources)]
+    heapq.heapify(heap)
+    while heap:
+        due_s, number = heapq.heappop(heap)
+        source = sources[number]
+        wait_s = due_s - (clock.monotonic_ns() - start_monotonic_ns) / SECOND
+        if wait_s > 0:
+            clock.sleep(wait_s)
+        taken_ns = start_monotonic_ns + round(due_s * SECOND)
+        made = None
+        if wait_s < -LATE_MAX_S:
+            source.skip()
+        else:
+            made = source.take()
+        heapq.heappush(heap, (source.due_s, number))
+        if made is not None:
+            yield number, made[1], taken_ns, made[0]
+
+
+def open_sources(plan: RenderPlan, clock: Clock, truth: BinaryIO | None) -> list[PictureSource]:
+    """The sources of a plan, from now on, their pictures spread over the time between two."""
+    sources: list[PictureSource] = []
+    for number, stream in enumerate(plan.streams):
+        spread_s = number / max(len(plan.streams), 1)
+        now_s = (clock.monotonic_ns() - plan.start_monotonic_ns) / SECOND
+        if isinstance(stream, SceneStream):
+            first_s = now_s + spread_s / stream.pictures_per_s
+            sources.append(SceneSource(stream, plan.key_interval_s, first_s, truth))
+        else:
+            sources.append(FootageReader(Path(stream.path), first_s=now_s + spread_s))
+    return sources
+
+
+def main() -> None:
+    """Read the plan, make pictures until the reader goes away."""
+    os.nice(NICENESS)
+    cv2.setNumThreads(1)
+    plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=RenderPlan)
+    clock = SystemClock()
+    truth = Path(plan.truth).open("ab", buffering=0) if plan.truth else None  # noqa: SIM115 - open until the end
+    out = sys.stdout.buffer
+    try:
+        for number, key, taken_ns, data in pictures(
+            open_sources(plan, clock, truth), plan.start_monotonic_ns, clock
+        ):
+            out.write(HEADER.pack(len(data), number, key, taken_ns))
+            out.write(data)
+            out.flush()
+    except (BrokenPipeError, KeyboardInterrupt):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()
