@@ -1,0 +1,177 @@
+"""`[inference]`: what an operator may set. Every default is meant to be lived with."""
+
+from __future__ import annotations
+
+import msgspec
+
+from contracts.detection import CLASS_NAMES
+
+
+class CrowdConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[inference.crowd]`: counting people per zone."""
+
+    repeat_s: float = 10.0
+    """An unchanged count of zero is said again after so many seconds; any other count always."""
+    recall_error: float = 0.15
+    """Share of the count by which missed people move it (one standard error), beside the model's own doubt."""
+    evidence_count_min: int = 10
+    """From so many people in a zone on a picture is kept with the sample; below, none is."""
+
+    def __post_init__(self) -> None:
+        if self.repeat_s <= 0 or self.recall_error < 0 or self.evidence_count_min < 1:
+            raise ValueError("crowd.repeat_s > 0, crowd.recall_error >= 0 and crowd.evidence_count_min >= 1")
+
+
+class TrafficConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[inference.traffic]`: vehicles that stand in a live lane."""
+
+    claim_s: float = 10.0
+    """A vehicle that stands so many seconds is told to alerts, which holds it against its own threshold."""
+    samples_min: int = 3
+    """Pictures that must show it standing before it is told."""
+    gone_samples: int = 2
+    """Pictures in a row without it after which it is gone."""
+    overlap_min: float = 0.5
+    """Intersection over union with its first box that still counts as the same spot, 0..1."""
+    likeness_min: float = 0.5
+    """Correlation of the box's pixels with the picture before, -1..1; below, another vehicle took the spot."""
+    background_s: float = 600.0
+    """Vehicles there in the first picture and never seen to stop are background after so many seconds."""
+
+    def __post_init__(self) -> None:
+        if self.claim_s < 0 or self.samples_min < 2 or self.gone_samples < 1:
+            raise ValueError("traffic.claim_s >= 0, traffic.samples_min >= 2 and traffic.gone_samples >= 1")
+        if not 0 < self.overlap_min < 1 or not -1 <= self.likeness_min < 1:
+            raise ValueError("traffic.overlap_min lies in 0..1 and traffic.likeness_min in -1..1")
+
+
+class FireConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[inference.fire]`: flame and smoke in n of m samples, changing."""
+
+    seen_min: int = 3
+    """n: pictures that must show it..."""
+    window: int = 5
+    """m: ...of the last so many."""
+    persist_s: float = 3.0
+    """Seconds between the first and the last of them, at least."""
+    gap_max_s: float = 30.0
+    """Pictures further apart than this many seconds begin a new window."""
+    growth_min: float = 1.25
+    """Largest over smallest area of the box in the window from which it counts as growing."""
+    flicker_flame: float = 8.0
+    """Mean change of brightness in the box between two pictures (0..255) from which a flame flickers."""
+    flicker_smoke: float = 3.0
+    """The same for smoke, which drifts."""
+    repeat_s: float = 10.0
+    """While seen, said again after so many seconds."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.seen_min <= self.window <= 60:
+            raise ValueError("fire.seen_min lies between 1 and fire.window, which is at most 60")
+        if self.persist_s < 0 or self.gap_max_s <= 0 or self.growth_min <= 1 or self.repeat_s < 0:
+            raise ValueError("fire: persist_s >= 0, gap_max_s > 0, growth_min > 1, repeat_s >= 0")
+
+
+class BlindConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[inference.blind]`: pictures in which nothing can be seen."""
+
+    samples: int = 3
+    """Pictures in a row that must be covered, dark or undecodable."""
+    frozen_samples: int = 5
+    """Pictures in a row that must be identical to the last byte."""
+    dark_mean: float = 14.0
+    """Mean brightness (0..255) below which a picture is dark..."""
+    dark_peak: float = 60.0
+    """...if its brightest hundredth is below this, too: a night street with one lamp is not blind."""
+    flat_deviation: float = 6.0
+    """Standard deviation of brightness below which a picture is flat (a hand, a bag, paint)."""
+    repeat_s: float = 10.0
+    """While blind, the counts of its zones are said to be unknown every so many seconds."""
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.frozen_samples < 2:
+            raise ValueError("blind.samples >= 1 and blind.frozen_samples >= 2")
+
+
+class EvidenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[inference.evidence]`: pixelated pictures beside observations."""
+
+    every_s: float = 20.0
+    """At most one picture per camera and incident type in so many seconds."""
+    width_max: int = 640
+    """Width in pixels, at most 640 by rule of the product."""
+    floor: float = 0.05
+    """Persons and vehicles found with this confidence are pixelated; lower hides more."""
+    quality: int = 80
+    """JPEG quality, 1..100."""
+    budget_mb: int = 4096
+    """Megabytes of evidence pictures on disk; beyond, observations go out without one (counted). 0 = none."""
+    reserve_mb: int = 512
+    """Free megabytes of the disk that evidence never touches, so that tickets commit."""
+
+    def __post_init__(self) -> None:
+        if not 64 <= self.width_max <= 640:
+            raise ValueError("evidence.width_max lies between 64 and 640")
+        if not 0 < self.floor <= 0.2:
+            raise ValueError("evidence.floor lies in 0..0.2: what is hardly seen must be pixelated, too")
+        if not 1 <= self.quality <= 100 or self.budget_mb < 0 or self.reserve_mb < 0:
+            raise ValueError("evidence.quality lies in 1..100; budget_mb and reserve_mb are not negative")
+
+
+class InferenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[inference]`: model, scheduling and decoding."""
+
+    model: str = "county-nano"
+    """Folder of the model below `paths.models`."""
+    threads: int = 1
+    """Threads of one ONNX Runtime session."""
+    batch_max: int = 2
+    """Pictures detected at once, at most; a batch never waits to be filled."""
+    frame_workers: int = 1
+    """Ingest workers whose pictures are pulled: links frames-0 ... frames-(n-1)."""
+    thresholds: dict[str, float] = {}
+    """Confidence per class from which a finding counts, instead of the model's own: `{ person = 0.35 }`."""
+    freshness_s: float = 10.0
+    """Every camera is looked at within so many seconds, while there is capacity for it."""
+    rest_s: float = 1.0
+    """A camera looked at is left alone for so many seconds, unless it is suspected."""
+    suspect_s: float = 30.0
+    """A camera with something suspicious is preferred for so many seconds."""
+    picture_age_max_s: float = 20.0
+    """A waiting picture older than this is dropped (counted): it tells of the past."""
+    late_s: float = 60.0
+    """A camera without an analysed picture for so many seconds is late: its counts are unknown."""
+    decoders: int = 1
+    """Child processes that decode."""
+    decode_timeout_s: float = 3.0
+    """A decoder that is silent for so many seconds over one picture is ended and started again."""
+    access_unit_max_kb: int = 2048
+    """Encoded pictures over so many kilobytes are refused (counted)."""
+    picture_pixels_max: int = 921_600
+    """Decoded pictures are scaled down to at most so many pixels (1280x720) before anything looks at them."""
+    quarantine_s: float = 3600.0
+    """A camera whose pictures ended the decoder twice is left alone for so many seconds."""
+    outgoing_max: int = 4096
+    """Records that wait for alerts, at most; samples are shed first, oldest first (counted)."""
+    crowd: CrowdConfig = CrowdConfig()
+    traffic: TrafficConfig = TrafficConfig()
+    fire: FireConfig = FireConfig()
+    blind: BlindConfig = BlindConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
+
+    def __post_init__(self) -> None:
+        whole = (self.threads, self.batch_max, self.frame_workers, self.decoders, self.access_unit_max_kb)
+        if min(whole) < 1 or self.batch_max > 64 or self.decoders > 64:
+            raise ValueError(
+                "threads, batch_max, frame_workers, decoders and access_unit_max_kb are at least 1; "
+                "batch_max and decoders at most 64"
+            )
+        if self.freshness_s <= 0 or self.rest_s < 0 or self.decode_timeout_s <= 0 or self.late_s <= 0:
+            raise ValueError("freshness_s, decode_timeout_s and late_s are positive, rest_s is not negative")
+        if self.picture_pixels_max < 64 * 64 or self.outgoing_max < 16:
+            raise ValueError("picture_pixels_max is at least 4096 and outgoing_max at least 16")
+        for name, value in self.thresholds.items():
+            if name not in CLASS_NAMES:
+                raise ValueError(f"thresholds.{name}: unknown class; write one of {', '.join(CLASS_NAMES)}")
+            if not 0 < value < 1:
+                raise ValueError(f"thresholds.{name} = {value}: a confidence lies between 0 and 1")

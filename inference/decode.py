@@ -1,0 +1,293 @@
+"""Decode: access units become pictures in a child process, through shared memory, and no picture can end us.
+
+A child that dies is started again. If a picture killed it (a crash signal, or silence past the time-out) its
+camera is remembered; twice, and the camera is quarantined. A child that somebody else killed blames nobody.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from contracts.errors import GridwhistleError
+from contracts.frame import Frame, FrameHeader
+from contracts.instant import SECOND, Instant
+from inference.decode_child import CODECS, NOTE, NOTE_BYTES, REPLY, REQUEST, Status
+from inference.picture import Picture
+
+START_TIMEOUT_S: Final = 30.0
+_FORGIVEN_AFTER: Final = 50
+_REMEMBERED_MAX: Final = 20_000
+
+
+class DecoderLost(GridwhistleError):
+    """The child does not start; tried again with back-off."""
+
+    retriable = True
+    reason = "decoder_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture in a slot of the ring; give the slot back with `release` when nobody looks at it any more."""
+
+    header: FrameHeader
+    picture: Picture
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An access unit that gave no picture. `reason`: a Status in lower case, `access_unit_size`, `crash`, `hung`
+    or `killed` (the last blames nobody)."""
+
+    header: FrameHeader
+    reason: str
+
+
+class Quarantine:
+    """Which cameras are left alone, since their pictures ended the decoder twice. Pure: `now` is given."""
+
+    def __init__(self, hold_s: float) -> None:
+        self._hold_ns = round(hold_s * SECOND)
+        self._crashes: OrderedDict[str, int] = OrderedDict()
+        self._good: dict[str, int] = {}
+        self._until: dict[str, Instant] = {}
+
+    def crashed(self, source_id: str, now: Instant) -> bool:
+        """Note a crash; True when the camera is quarantined by it."""
+        count = self._crashes.pop(source_id, 0) + 1
+        self._crashes[source_id] = count
+        self._good.pop(source_id, None)
+        while len(self._crashes) > _REMEMBERED_MAX:
+            oldest, _ = self._crashes.popitem(last=False)
+            self._good.pop(oldest, None)
+        if count < 2:
+            return False
+        self._until[source_id] = Instant(now + self._hold_ns)
+        return True
+
+    def succeeded(self, source_id: str) -> None:
+        """A good picture; fifty of them in a row make a crash forgotten."""
+        if source_id not in self._crashes:
+            return
+        good = self._good.get(source_id, 0) + 1
+        self._good[source_id] = good
+        if good >= _FORGIVEN_AFTER:
+            del self._crashes[source_id], self._good[source_id]
+
+    def holds(self, source_id: str, now: Instant) -> bool:
+        """Whether the camera is to be left alone; after the time it may try again, and has one crash left."""
+        until = self._until.get(source_id)
+        if until is None:
+            return False
+        if now < until:
+            return True
+        del self._until[source_id]
+        return False
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+
+class Decoder:
+    """One child and its ring of slots. `decode` is for one thread at a time; `release` for any."""
+
+    def __init__(self, *, slots: int, pixels_max: int, access_unit_max: int, timeout_s: float) -> None:
+        """`slots` pictures at most are alive at once; the memory for them is taken here."""
+        self._timeout_s = timeout_s
+        self._access_unit_max = access_unit_max
+        self._pixels_max = pixels_max
+        self._slots = slots
+        page = mmap.PAGESIZE
+        self._slot_bytes = -(-max(pixels_max * 3, access_unit_max) // page) * page
+        self._memory_fd = os.memfd_create("gridwhistle-pictures")
+        os.ftruncate(self._memory_fd, NOTE_BYTES + slots * self._slot_bytes)
+        self._memory = mmap.mmap(self._memory_fd, NOTE_BYTES + slots * self._slot_bytes)
+        self._free = list(range(slots))
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._link: socket.socket | None = None
+        self._number = 0
+        self.restarts: dict[str, int] = {}
+        """Children lost so far, by reason: `crash`, `hung`, `killed`."""
+
+    @property
+    def free(self) -> int:
+        """Slots that wait for a picture."""
+        with self._lock:
+            return len(self._free)
+
+    @property
+    def child_pid(self) -> int | None:
+        """The process that decodes now, None before the first picture and after `close`."""
+        return self._child.pid if self._child is not None else None
+
+    @property
+    def noted(self) -> int:
+        """The number of the request that the child is decoding, 0 between two."""
+        return int(NOTE.unpack_from(self._memory, 0)[0])
+
+    def release(self, slot: int) -> None:
+        """Nobody looks at the picture in this slot any more."""
+        with self._lock:
+            self._free.append(slot)
+
+    def decode(self, frames: Sequence[Frame]) -> list[Decoded | Refused]:
+        """What became of each frame, in order. At most `free` frames at once.
+
+        Raises DecoderLost when the child does not start; the frames are then not decoded, no slot is taken.
+        """
+        outcomes: dict[int, Decoded | Refused] = {}
+        waiting: dict[int, tuple[int, Frame]] = {}
+        for index, frame in enumerate(frames):
+            if 0 < len(frame.data) <= self._access_unit_max:
+                waiting[index] = (self._take_slot(), frame)
+            else:
+                outcomes[index] = Refused(frame.header, "access_unit_size")
+        try:
+            while waiting:
+                self._exchange(waiting, outcomes)
+        except BaseException:
+            for slot, _ in waiting.values():
+                self.release(slot)
+            for outcome in outcomes.values():
+                if isinstance(outcome, Decoded):
+                    self.release(outcome.slot)
+            raise
+        return [outcomes[index] for index in range(len(frames))]
+
+    def close(self) -> None:
+        """End the child and give the memory back (as soon as the last picture is forgotten)."""
+        self._bury(patience_s=0.0)
+        os.close(self._memory_fd)
+        self._memory_fd = -1
+
+    def _exchange(self, waiting: dict[int, tuple[int, Frame]], outcomes: dict[int, Decoded | Refused]) -> None:
+        """Ask the child for everything that waits and collect; a lost child leaves the innocent waiting."""
+        link = self._link if self._link is not None else self._start()
+        numbers: dict[int, int] = {}
+        asked = bytearray()
+        for index, (slot, frame) in waiting.items():
+            self._number = self._number % 0xFFFFFFFF + 1
+            numbers[self._number] = index
+            start = NOTE_BYTES + slot * self._slot_bytes
+            self._memory[start : start + len(frame.data)] = frame.data
+            asked += REQUEST.pack(self._number, len(frame.data), slot, CODECS.index(frame.header.codec))
+        lost = ""
+        try:
+            link.sendall(asked)
+            for _ in range(len(numbers)):
+                number, status, width, height = REPLY.unpack(_receive(link, REPLY.size))
+                index = numbers.pop(number)
+                slot, frame = waiting.pop(index)
+                outcomes[index] = self._outcome(frame, slot, Status(status), width, height)
+        except TimeoutError:
+            lost = "hung"
+        except (OSError, EOFError):
+            lost = "lost"
+        if lost:
+            self._on_lost(lost, numbers, waiting, outcomes)
+
+    def _outcome(self, frame: Frame, slot: int, status: Status, width: int, height: int) -> Decoded | Refused:
+        if status is not Status.OK:
+            self.release(slot)
+            return Refused(frame.header, status.name.lower())
+        start = NOTE_BYTES + slot * self._slot_bytes
+        pixels = np.frombuffer(self._memory, np.uint8, width * height * 3, start).reshape(height, width, 3)
+        header = frame.header
+        print_of = int.from_bytes(blake2b(frame.data, digest_size=8).digest(), "big")
+        picture = Picture(header.source_id, pixels, header.event_time, header.arrival_time, print_of)
+        return Decoded(header, picture, slot)
+
+    def _on_lost(
+        self,
+        how: str,
+        numbers: dict[int, int],
+        waiting: dict[int, tuple[int, Frame]],
+        outcomes: dict[int, Decoded | Refused],
+    ) -> None:
+        noted = self.noted
+        code = self._bury(patience_s=0.0 if how == "hung" else 1.0)
+        by_somebody = code in (-signal.SIGKILL, -signal.SIGTERM)
+        reason = "hung" if how == "hung" else "killed" if by_somebody else "crash"
+        self.restarts[reason] = self.restarts.get(reason, 0) + 1
+        if noted not in numbers and how == "hung":
+            # It hangs outside of any decode: whoever stands first would wait for ever.
+            noted = min(numbers)
+            reason = "killed"
+        if noted in numbers:
+            index = numbers[noted]
+            slot, frame = waiting.pop(index)
+            self.release(slot)
+            outcomes[index] = Refused(frame.header, reason)
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(START_TIMEOUT_S)
+        NOTE.pack_into(self._memory, 0, 0)
+        # The child imports from where we were imported, installed or not.
+        root = str(Path(__file__).resolve().parent.parent)
+        path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
+        arguments = (theirs.fileno(), self._memory_fd, self._slots, self._slot_bytes, self._pixels_max)
+        with theirs:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "inference.decode_child", *(str(each) for each in arguments)],
+                pass_fds=(theirs.fileno(), self._memory_fd),
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": path},
+            )
+        self._link = ours
+        try:
+            _receive(ours, REPLY.size)
+        except (OSError, EOFError):
+            code = self._bury(patience_s=1.0)
+            raise DecoderLost(
+                f"解码子进程无法启动 (the decoder does not start, exit code {code}); see its message on stderr"
+            ) from None
+        ours.settimeout(self._timeout_s)
+        return ours
+
+    def _bury(self, *, patience_s: float) -> int | None:
+        """End the child. Its exit code (negative: a signal) if it ended by itself within `patience_s`, or None."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        child, self._child = self._child, None
+        if child is None:
+            return None
+        try:
+            return child.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            return None
+
+    def _take_slot(self) -> int:
+        with self._lock:
+            if not self._free:
+                raise ValueError("decode() was given more frames than slots are free")
+            return self._free.pop()
+
+
+def _receive(link: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part = link.recv(size - len(data))
+        if not part:
+            raise EOFError
+        data += part
+    return data

@@ -1,0 +1,264 @@
+"""Watch: the analytics of one camera, picture by picture; the order of the pipeline is `Watch.look`.
+
+Nothing here is remembered that a restart may not forget. An Observer and its watches belong to one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from contracts.detection import CLASS_NAMES, Detections
+from contracts.errors import StoreError
+from contracts.frame import FrameHeader
+from contracts.instant import SECOND, Instant
+from contracts.observation import EvidenceRef, IncidentType, Observation
+from contracts.place import ZoneKind
+from contracts.source import Camera, SourceChange, SourceState
+from inference.blind import BlindWatch, Sight
+from inference.config import InferenceConfig
+from inference.crowd import CROWD_KINDS, CrowdTalk, count_people
+from inference.evidence import Drawing, EvidenceStore, union
+from inference.fire import FireWatch
+from inference.observe import Writer
+from inference.picture import Picture
+from inference.registry import Model
+from inference.traffic import StoppedVehicles
+from inference.zones import ZoneShape
+from runtime.metrics import StageCounters
+
+F32 = npt.NDArray[np.float32]
+Record = Observation | SourceChange
+HIDDEN = tuple(CLASS_NAMES.index(n) for n in ("person", "bicycle", "motorcycle", "car", "bus", "truck"))
+_NEIGHBOURS = 2
+_STEP_BACK_MAX_NS = 60 * SECOND
+_BLIND_SENTENCES = {
+    "covered": "画面被遮挡 (the picture is covered)",
+    "dark": "画面过暗 (the picture is dark)",
+    "frozen": "画面冻结 (the picture is frozen)",
+    "undecodable": "画面无法解码 (the pictures do not decode)",
+}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a picture led to. `urgency`: how much sooner to look again, 1 = as usual."""
+
+    records: list[Record] = field(default_factory=list)
+    urgency: float = 1.0
+
+
+class Watch:
+    """One camera: its zones and what was seen in its last pictures."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        config: InferenceConfig,
+        evidence: EvidenceStore | None,
+        counters: StageCounters,
+    ) -> None:
+        self.writer = writer
+        self._config = config
+        self._evidence = evidence
+        self._counters = counters
+        shapes = [ZoneShape.of(zone) for zone in writer.camera.zones]
+        self._crowds = [(s, CrowdTalk(config.crowd)) for s in shapes if s.zone.kind in CROWD_KINDS]
+        self._traffic = StoppedVehicles(config.traffic, [s for s in shapes if s.zone.kind is ZoneKind.LANE])
+        self._fire = FireWatch(config.fire, [s for s in shapes if s.zone.kind is ZoneKind.FIRE])
+        self._blind = BlindWatch(config.blind)
+        self._hidden: list[F32] = []
+        self._last_at: Instant | None = None
+        self._steady = 0
+        self.analysed_at: Instant | None = None
+        """When, by our clock, a picture of it was last understood."""
+        self.late = False
+
+    def look(self, picture: Picture, found: Detections, now: Instant) -> Outcome:
+        """The pipeline of one picture. `found`: everything down to the detector's floor."""
+        outcome = Outcome()
+        step = None if self._last_at is None else picture.event_time - self._last_at
+        if step is not None and -_STEP_BACK_MAX_NS < step <= 0:
+            self._counters.count("pictures_dropped", "out_of_order")
+            return outcome
+        self._last_at, self.analysed_at, self.late = picture.event_time, now, False
+        sure = found.confidence >= self.writer.model.thresholds[found.class_id]
+
+        sight = self._blind.look(picture)
+        outcome.records += self._say_sight(sight, picture.event_time, picture.arrival_time)
+        if not sight.blind:
+            hidden = self._hide(picture, found)
+            outcome.records += self._crowd(picture, found, hidden)
+            outcome.records += self._standing(picture, found, sure, hidden)
+            outcome.records += self._burning(picture, found[sure], hidden)
+        outcome.urgency = self._urgency()
+        return outcome
+
+    def refused(self, header: FrameHeader) -> Outcome:
+        """A picture of this camera could not be decoded."""
+        sight = self._blind.undecodable(header.event_time)
+        records = self._say_sight(sight, header.event_time, header.arrival_time)
+        return Outcome(records, 4.0 if self._blind.suspicious else 1.0)
+
+    def say_late(self, now: Instant, reason: str = "late") -> list[Record]:
+        """No picture is understood any more: the counts are unknown from now on."""
+        self.late = True
+        return self._say_unknown(now, now, reason)
+
+    def quarantined(self, now: Instant, reason: str) -> list[Record]:
+        """Its pictures ended the decoder twice; when it is seen again, that is news."""
+        self._blind = BlindWatch(self._config.blind)
+        sentence = "画面两次使解码器崩溃, 已隔离 (its pictures ended the decoder twice; it is left alone)"
+        change = self.writer.change(SourceState.QUARANTINED, now, reason, sentence)
+        return [change, *self.say_late(now, "quarantined")]
+
+    def _urgency(self) -> float:
+        if self._fire.suspicious:
+            return 8.0
+        if self._blind.suspicious:
+            return 4.0
+        return 2.0 if self._traffic.suspicious else 1.0
+
+    def _crowd(self, picture: Picture, found: Detections, hidden: F32) -> list[Observation]:
+        records = []
+        size = (picture.width, picture.height)
+        threshold = self.writer.model.threshold("person")
+        for shape, talk in self._crowds:
+            counted = count_people(shape, found, threshold, size, self._config.crowd.recall_error)
+            if not talk.worth(counted.count, picture.event_time):
+                continue
+            shown: tuple[EvidenceRef, ...] = ()
+            if counted.count >= self._config.crowd.evidence_count_min:
+                shown = self._keep(picture, hidden, counted.counted.xyxy, shape, IncidentType.CROWD_DENSITY)
+            records.append(self.writer.crowd(counted, picture, shown))
+        return records
+
+    def _standing(
+        self, picture: Picture, found: Detections, sure: npt.NDArray[np.bool_], hidden: F32
+    ) -> list[Observation]:
+        records = []
+        for standing in self._traffic.look(picture, found, sure):
+            shown: tuple[EvidenceRef, ...] = ()
+            if not standing.gone:
+                kind = IncidentType.STOPPED_VEHICLE
+                shown = self._keep(picture, hidden, standing.boxes, standing.shape, kind)
+            records.append(self.writer.standing(standing, picture, shown))
+        return records
+
+    def _burning(self, picture: Picture, sure: Detections, hidden: F32) -> list[Observation]:
+        records = []
+        for claim in self._fire.look(picture, sure):
+            shown = self._keep(picture, hidden, claim.box[None], claim.shape, claim.type)
+            records.append(self.writer.fire(claim, picture, shown))
+        self._counters.count("fire_suppressed", "steady_light", self._fire.steady - self._steady)
+        self._steady = self._fire.steady
+        return records
+
+    def _hide(self, picture: Picture, found: Detections) -> F32:
+        """Boxes of persons and vehicles of this picture and of the ones just before, in its pixels."""
+        sides = np.array([picture.width, picture.height, picture.width, picture.height], np.float32)
+        self._hidden.append(found.xyxy[np.isin(found.class_id, HIDDEN)] / sides)
+        del self._hidden[: -1 - _NEIGHBOURS]
+        return np.asarray(union(self._hidden) * sides, np.float32)
+
+    def _say_sight(self, sight: Sight, at: Instant, arrival: Instant) -> list[Record]:
+        records: list[Record] = []
+        if sight.changed and sight.blind:
+            sentence = _BLIND_SENTENCES[sight.reason]
+            records.append(self.writer.change(SourceState.BLIND, at, sight.reason, sentence))
+            self._counters.count("cameras_blind", sight.reason)
+        elif sight.changed:
+            records.append(self.writer.change(SourceState.LIVE, at, "seeing", "画面可见 (the camera sees)"))
+        if sight.say_unknown:
+            records += self._say_unknown(at, arrival, sight.reason)
+        return records
+
+    def _say_unknown(self, at: Instant, arrival: Instant, reason: str) -> list[Record]:
+        records: list[Record] = []
+        for shape, talk in self._crowds:
+            talk.unknown()
+            records.append(self.writer.crowd_unknown(shape.zone, at, arrival, reason))
+        return records
+
+    def _keep(
+        self, picture: Picture, hidden: F32, measured: F32, shape: ZoneShape | None, type_: IncidentType
+    ) -> tuple[EvidenceRef, ...]:
+        """An evidence picture if one is due; without one the observation goes out all the same."""
+        if self._evidence is None or not self._evidence.due(picture.source_id, type_, picture.event_time):
+            return ()
+        zone = shape.pixels(picture.width, picture.height) if shape is not None else None
+        try:
+            kept = self._evidence.keep(picture, Drawing(hidden, measured, zone), type_)
+        except StoreError as error:
+            self._counters.count("evidence_dropped", error.reason)
+            return ()
+        self._counters.count("evidence_kept")
+        return (kept,)
+
+
+class Observer:
+    """All cameras of this shard."""
+
+    def __init__(
+        self,
+        *,
+        site: str,
+        exercise: bool,
+        config: InferenceConfig,
+        model: Model,
+        evidence: EvidenceStore | None,
+        counters: StageCounters,
+    ) -> None:
+        """`evidence` None: no picture is ever kept."""
+        self._site = site
+        self._exercise = exercise
+        self._config = config
+        self._model = model
+        self._evidence = evidence
+        self._counters = counters
+        self._watches: dict[str, Watch] = {}
+
+    def cameras(self, cameras: Iterable[Camera]) -> None:
+        """The catalogue as it is now: a camera that is unchanged keeps its memory, others start anew or go."""
+        watches: dict[str, Watch] = {}
+        for camera in cameras:
+            old = self._watches.get(camera.id)
+            if old is not None and old.writer.camera == camera:
+                watches[camera.id] = old
+                continue
+            writer = Writer(self._site, camera, self._exercise or camera.exercise, self._model)
+            watches[camera.id] = Watch(writer, self._config, self._evidence, self._counters)
+        self._watches = watches
+
+    def look(self, picture: Picture, found: Detections, now: Instant) -> Outcome:
+        """What a picture with its findings means; nothing for a camera that left the catalogue."""
+        watch = self._watches.get(picture.source_id)
+        return watch.look(picture, found, now) if watch is not None else Outcome()
+
+    def refused(self, header: FrameHeader) -> Outcome:
+        """A picture could not be decoded."""
+        watch = self._watches.get(header.source_id)
+        return watch.refused(header) if watch is not None else Outcome()
+
+    def quarantined(self, source_id: str, now: Instant, reason: str) -> list[Record]:
+        """The pictures of a camera ended the decoder twice."""
+        watch = self._watches.get(source_id)
+        return watch.quarantined(now, reason) if watch is not None else []
+
+    def late(self, now: Instant) -> list[Record]:
+        """Counts of cameras that were seen and are not any more become unknown; said once per camera."""
+        bound_ns = round(self._config.late_s * SECOND)
+        records: list[Record] = []
+        for watch in self._watches.values():
+            if watch.analysed_at is not None and not watch.late and now - watch.analysed_at > bound_ns:
+                self._counters.count("cameras_late")
+                records += watch.say_late(now)
+        return records
+
+    def ages_s(self, now: Instant) -> list[float]:
+        """Seconds since the last understood picture of each camera that had one."""
+        times = [watch.analysed_at for watch in self._watches.values() if watch.analysed_at is not None]
+        return [(now - at) / SECOND for at in times]
