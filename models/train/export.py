@@ -47,7 +47,9 @@ iou = {nms_iou:.2f}
 """
 
 
-def export(network: YoloxNano, folder: Path, *, version: str, thresholds: Mapping[str, float], nms_iou: float) -> str:
+def export(
+    network: YoloxNano, folder: Path, *, version: str, thresholds: Mapping[str, float], nms_iou: float
+) -> str:
     """Writes the folder and returns the sha256 of the weights.
 
     Raises ModelRefused where ONNX Runtime and PyTorch disagree on any of the checked batch sizes and rectangles.

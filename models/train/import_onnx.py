@@ -4,6 +4,9 @@ The convolutions of such a file carry no usable names, so they are matched by or
 are in topological order, ours are recorded by a trial run. Every shape is checked, and `parity` is the proof.
 """
 
+# mypy: disable-error-code="misc, untyped-decorator, no-any-return"
+# (PyTorch is not installed where the types are checked, so its classes are Any.)
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -33,7 +36,9 @@ def load_coco(path: Path) -> YoloxNano:
     weights = _convolutions(path)
     ours = _execution_order(network)
     if len(weights) != len(ours):
-        raise ModelRefused(f"{path}: {len(weights)} convolutions, YOLOX-Nano has {len(ours)}; give a YOLOX-Nano file")
+        raise ModelRefused(
+            f"{path}: {len(weights)} convolutions, YOLOX-Nano has {len(ours)}; give a YOLOX-Nano file"
+        )
     with torch.no_grad():
         for position, (conv, (weight, bias)) in enumerate(zip(ours, weights, strict=True)):
             if tuple(conv.weight.shape) != weight.shape or conv.bias is None:
@@ -97,7 +102,8 @@ def _execution_order(network: YoloxNano) -> list[nn.Conv2d]:
     hooks = []
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            hooks.append(module.register_forward_pre_hook(lambda conv, _inputs: order.append(conv)))
+            hook = module.register_forward_pre_hook(lambda conv, _inputs: order.append(conv))
+            hooks.append(hook)
     with torch.no_grad():
         network(torch.zeros(1, 3, 64, 64))
     for hook in hooks:

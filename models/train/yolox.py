@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - forward() of a layer is told by its class
 """YOLOX-Nano as a PyTorch module, written from the paper (Ge et al., "YOLOX: Exceeding YOLO Series in 2021",
 arXiv 2107.08430): CSPDarknet with a Focus stem and SPP, a path-aggregation neck, decoupled anchor-free heads,
 depth 0.33, width 0.25, depthwise 3x3 convolutions.
@@ -5,6 +6,9 @@ depth 0.33, width 0.25, depthwise 3x3 convolutions.
 The normalisation layers are folded into the convolutions (every convolution has a bias). The weights we start
 from are published folded, and fine-tuning with frozen statistics is what small batches want in any case.
 """
+
+# mypy: disable-error-code="misc, untyped-decorator, no-any-return"
+# (PyTorch is not installed where the types are checked, so its classes are Any.)
 
 from __future__ import annotations
 
