@@ -48,8 +48,8 @@ def pytest_runtest_makereport(
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests were skipped for which kind of reason."""
     skipped = terminalreporter.getreports("skipped")
-    data = sum("data" in report.keywords for report in skipped)
-    external = sum("external" in report.keywords for report in skipped)
+    data = sum("data" in getattr(report, "keywords", ()) for report in skipped)
+    external = sum("external" in getattr(report, "keywords", ()) for report in skipped)
     terminalreporter.write_line(
         f"skipped: {len(skipped)} in all; {data} for want of the data folder; {external} for want of outside parts"
     )
