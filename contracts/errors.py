@@ -181,10 +181,14 @@ class DeliveryFailed(GridwhistleError):
 
 
 class DeliveryUnavailable(DeliveryFailed):
-    """Time-out, 5xx or 429: try again later."""
+    """Time-out, 5xx or 429: try again later, not before `retry_after_s` if the target asked for it."""
 
     retriable = True
     reason = "delivery_unavailable"
+
+    def __init__(self, message: str, *, reason: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message, reason=reason)
+        self.retry_after_s = retry_after_s
 
 
 class DeliveryRejected(DeliveryFailed):

@@ -129,7 +129,7 @@ def resend(connection: Connection, command: Command, now: Instant) -> tuple[Comm
     connection.execute(
         update(tables.outbox)
         .where(tables.outbox.c.id == delivery.id)
-        .values(state=DeliveryState.PENDING.value, next_attempt_at=now)
+        .values(state=DeliveryState.PENDING.value, next_attempt_at=now, created_at=now)
     )
     again = msgspec.structs.replace(delivery, state=DeliveryState.PENDING, updated_at=now, next_attempt_at=now)
     answer = CommandAnswer(
@@ -158,11 +158,13 @@ def due(connection: Connection, target: str, now: Instant, limit: int) -> list[O
     return [OutboxRow(**row._mapping) for row in found]
 
 
-def next_due(connection: Connection, target: str) -> Instant | None:
-    """When the next waiting row of this target falls due; None when nothing waits."""
+def next_due(connection: Connection, target: str, now: Instant) -> Instant | None:
+    """When the next row of this target falls due after `now`; None when nothing waits for its time."""
     row = tables.outbox
     at = connection.execute(
-        select(func.min(row.c.next_attempt_at)).where(row.c.target == target, row.c.state.in_(WAITING))
+        select(func.min(row.c.next_attempt_at)).where(
+            row.c.target == target, row.c.state.in_(WAITING), row.c.next_attempt_at > now
+        )
     ).scalar_one()
     return None if at is None else Instant(at)
 
@@ -177,12 +179,14 @@ def depth(connection: Connection, target: str) -> tuple[int, int]:
     return sum(counts.get(state, 0) for state in WAITING), counts.get(DeliveryState.DEAD, 0)
 
 
-def attempts(connection: Connection, delivery_id: str) -> int:
-    """How many attempts a delivery has behind it."""
+def history(connection: Connection, delivery_id: str) -> tuple[int, Instant]:
+    """(attempts behind it, when it was last put on its way) of a row of the outbox."""
     found = connection.execute(
-        select(tables.deliveries.c.attempts).where(tables.deliveries.c.id == delivery_id)
-    ).scalar_one_or_none()
-    return found or 0
+        select(tables.deliveries.c.attempts, tables.outbox.c.created_at)
+        .join(tables.outbox, tables.outbox.c.id == tables.deliveries.c.id)
+        .where(tables.deliveries.c.id == delivery_id)
+    ).one()
+    return found.attempts, Instant(found.created_at)
 
 
 def _delivery(connection: Connection, delivery_id: str) -> Delivery | None:
