@@ -45,12 +45,17 @@ class Authenticator:
         self._credentials = credentials
         self._challenge: _Challenge | None = None
         self._count = 0
+        self._accepted = False
+
+    def accepted(self) -> None:
+        """The last signed request was let through: a later 401 means an old nonce, not a wrong password."""
+        self._accepted = self._challenge is not None
 
     def challenge(self, headers: list[str]) -> bool:
         """Learn from the WWW-Authenticate headers of a 401; True when another try can help.
 
-        False: no scheme that we know, or the same kind of challenge again although we answered it (the password
-        is wrong), unless the server calls only the nonce stale.
+        False: no scheme that we know, or the same challenge again although we answered it (the password is
+        wrong), unless the nonce is stale or was accepted before.
         """
         offers = [offer for text in headers if (offer := _parse(text)) is not None]
         if not offers:
@@ -60,7 +65,9 @@ class Authenticator:
         stale = best.parameters.get("stale", "").lower() == "true"
         self._challenge = best
         self._count = 0
-        return not answered or stale
+        again = not answered or stale or self._accepted
+        self._accepted = False
+        return again
 
     def header(self, method: str, uri: str) -> str | None:
         """The Authorization header of a request, None before the first challenge."""

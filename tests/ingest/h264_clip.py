@@ -33,7 +33,6 @@ def clip(
     params = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes=0:threads=1:repeat-headers=1"
     context.options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": params + options}
     noise = np.random.default_rng(7).integers(90, 160, (height, width, 3), dtype=np.uint8)
-    units = []
     packets = []
     for index in range(pictures):
         picture = noise.copy()
@@ -43,9 +42,7 @@ def clip(
         frame.pts = index
         packets.extend(context.encode(frame))
     packets.extend(context.encode(None))
-    for packet in packets:
-        units.append((tuple(split_nals(bytes(packet))), packet.is_keyframe))
-    return tuple(units)
+    return tuple((tuple(split_nals(bytes(packet))), packet.is_keyframe) for packet in packets)
 
 
 def fragments(nal: bytes, size: int) -> Iterator[bytes]:
@@ -121,9 +118,7 @@ def stream(
     for nals, _ in units:
         parts = payloads(nals, rng, size)
         for index, part in enumerate(parts):
-            packets.append(
-                (part, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, markers and index == len(parts) - 1)
-            )
+            packets.append((part, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, markers and index == len(parts) - 1))
             sequence += 1
         timestamp += step
     return packets

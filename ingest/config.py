@@ -1,0 +1,186 @@
+"""`[ingest]` and `[mqtt]` of the configuration: how cameras and sensors are received."""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ingest.rtsp.depacketize import KeyPicturePolicy
+
+
+class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[ingest]`: cameras."""
+
+    secrets: str = ""
+    """File with users and passwords (TOML: `[name]` with `user` and `password`), mode 600; relative to the
+    configuration's folder of state. Empty: no source needs any."""
+    picture_budget_mb: int = 256
+    """Memory for waiting pictures, MiB; the oldest goes first."""
+    picture_bytes_max: int = 4 << 20
+    """A key picture over this many bytes is refused and counted."""
+    key_pictures: KeyPicturePolicy = KeyPicturePolicy.RECOVERY_POINT
+    """Which pictures are handed on: `idr`, or `recovery_point` for I pictures behind a recovery point too."""
+    connect_rate_per_s: float = 20.0
+    """New connections a second for all cameras together."""
+    platform_sessions_max: int = 2_000
+    """Sessions at once on one platform or recorder; 0 = no limit."""
+    platform_sessions: dict[str, int] = {}
+    """The same for single platforms, by their key in the catalogue."""
+    connect_s: float = 5.0
+    """Seconds for a TCP connection."""
+    reply_s: float = 10.0
+    """Seconds for a reply to an RTSP request."""
+    stall_s: float = 10.0
+    """Seconds without video after which a session is ended and begun anew."""
+    key_stall_s: float = 60.0
+    """Seconds without a usable key picture after which a session is ended."""
+    backoff_first_s: float = 1.0
+    """First delay after a failure; it doubles, with jitter."""
+    backoff_max_s: float = 60.0
+    """Largest delay after failures."""
+    refused_retry_s: float = 300.0
+    """Delay after 401, 403 and 404: those need a person, and asking often may lock the account."""
+    sweep_s: float = 0.25
+    """Every socket is read at least so often, whatever its low-water mark hides."""
+    low_water_bytes_max: int = 16 * 1024
+    """Largest low-water mark of a socket, bytes; 0 switches the marks off."""
+    catalogue_poll_s: float = 10.0
+    """Seconds between two looks for a newer catalogue."""
+    media_threads_max: int = 16
+    """Sources read through FFmpeg at once (files, HLS, HTTP-FLV, RTSP over UDP)."""
+    file_loop: bool = True
+    """A recording begins anew at its end, as a camera would go on."""
+
+    def __post_init__(self) -> None:
+        """Cross-field rules."""
+        for name in (
+            "picture_budget_mb",
+            "picture_bytes_max",
+            "connect_rate_per_s",
+            "connect_s",
+            "reply_s",
+            "stall_s",
+            "sweep_s",
+            "catalogue_poll_s",
+            "media_threads_max",
+            "backoff_first_s",
+        ):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"ingest.{name} 必须大于 0 (must be above 0)")
+        if self.low_water_bytes_max < 0 or self.platform_sessions_max < 0:
+            raise ValueError("ingest.low_water_bytes_max 与 platform_sessions_max 不得为负 (0 = off)")
+        if any(limit < 0 for limit in self.platform_sessions.values()):
+            raise ValueError("ingest.platform_sessions 的值不得为负 (0 = no limit)")
+        if self.picture_bytes_max > self.picture_budget_mb << 20:
+            raise ValueError("ingest.picture_bytes_max 大于 picture_budget_mb (a picture would not fit)")
+        if self.backoff_max_s < self.backoff_first_s:
+            raise ValueError("ingest.backoff_max_s 小于 backoff_first_s (is below)")
+        if self.key_stall_s < self.stall_s:
+            raise ValueError("ingest.key_stall_s 小于 stall_s (is below)")
+
+
+class TopicMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[[mqtt.mapping]]`: how messages of one kind of topic become readings.
+
+    Fields of `json` are JSON pointers (RFC 6901) into the payload; empty = the payload has no such field.
+    """
+
+    topic: str
+    """Topic with `{sensor_id}` for one level, `+` and a final `#` as in MQTT, e.g. `sensors/{sensor_id}/json`."""
+    format: Literal["json", "senml"] = "json"
+    value: str = "/value"
+    """The measured number; true and false count as 1 and 0."""
+    unit: str = "/unit"
+    """Unit of the value; absent = the catalogue's."""
+    time: str = "/time"
+    """RFC 3339 text with offset, or Unix time in seconds or milliseconds; absent = arrival."""
+    alarm_id: str = "/alarm_id"
+    """The device's own id of an alarm."""
+    battery_low: str = "/battery_low"
+    tamper: str = "/tamper"
+    sensor_id: str = ""
+    """Where the payload names the sensor, for topics without `{sensor_id}`."""
+
+    def __post_init__(self) -> None:
+        """Topic and pointers must be well formed."""
+        levels = self.topic.split("/")
+        if not self.topic or any(
+            ("#" in level and (level != "#" or index != len(levels) - 1)) or ("+" in level and level != "+")
+            for index, level in enumerate(levels)
+        ):
+            raise ValueError(f"mqtt.mapping.topic '{self.topic}' 无效 (not a valid MQTT topic filter)")
+        named = [level for level in levels if "{" in level or "}" in level]
+        if len(named) > 1 or (named and named[0] != "{sensor_id}"):
+            raise ValueError(
+                f"mqtt.mapping.topic '{self.topic}' 中只能有一个 {{sensor_id}} 层级 (one whole level)"
+            )
+        if self.format == "json" and not named and not self.sensor_id:
+            raise ValueError(
+                f"mqtt.mapping.topic '{self.topic}' 没有 {{sensor_id}}; 请填写 sensor_id 指针 (set the pointer)"
+            )
+        for pointer in (self.value, self.unit, self.time, self.alarm_id, self.battery_low, self.tamper):
+            if pointer and not pointer.startswith("/"):
+                raise ValueError(f"mqtt.mapping 的指针 '{pointer}' 应以 / 开头 (JSON pointers begin with /)")
+
+
+DEFAULT_MAPPINGS = (
+    TopicMapping(topic="sensors/{sensor_id}/senml", format="senml"),
+    TopicMapping(topic="sensors/{sensor_id}/json", format="json"),
+)
+
+
+class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[mqtt]`: sensors."""
+
+    url: str = "mqtt://127.0.0.1:1883"
+    """`mqtt://host:port`, or `mqtts://` for TLS. No password inside."""
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    """`auto`: MQTT 5 where the broker has it, else 3.1.1."""
+    client_id: str = ""
+    """Name of the persistent session; empty = `gridwhistle-<site>`."""
+    credentials: str = ""
+    """Entry of the secrets file; empty = none."""
+    secrets: str = ""
+    """As in `[ingest]`."""
+    ca_file: str = ""
+    """CA certificates (PEM) for mqtts; empty = the system's."""
+    shared_group: str = ""
+    """Name of a shared subscription ($share), for several instances; empty = none."""
+    keepalive_s: int = 30
+    """MQTT keep-alive, seconds."""
+    session_expiry_s: int = 86_400
+    """How long the broker keeps messages for us while we are away (MQTT 5), seconds."""
+    inflight_max: int = 1_000
+    """Messages received and not yet acknowledged; the broker waits beyond it (MQTT 5 receive maximum)."""
+    batch_max: int = 512
+    """Messages handed to alerts at once."""
+    max_payload_bytes: int = 64 * 1024
+    """A larger payload is refused, counted and never kept in memory."""
+    late_max_s: float = 120.0
+    """Messages older than this never open an alert."""
+    future_max_s: float = 5.0
+    """Times further ahead of ours than this are replaced by arrival; the sensor's clock is news."""
+    mapping: tuple[TopicMapping, ...] = DEFAULT_MAPPINGS
+    """Topics to subscribe to and how to read them, first match first."""
+    catalogue_poll_s: float = 10.0
+    """Seconds between two looks for a newer catalogue."""
+
+    def __post_init__(self) -> None:
+        """Cross-field rules."""
+        try:
+            parts = urlsplit(self.url)
+            port = parts.port
+        except ValueError:
+            raise ValueError(f"mqtt.url '{self.url[:100]}' 的端口无效 (bad port)") from None
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("mqtt.url 不得含密码 (no password in the URL); 请用 credentials 引用密钥文件")
+        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or port == 0:
+            raise ValueError(f"mqtt.url '{self.url[:100]}' 无效; 应为 mqtt://host:port")
+        if not self.mapping:
+            raise ValueError("mqtt.mapping 为空 (at least one topic is needed)")
+        if not 1 <= self.inflight_max <= 65_535 or self.batch_max < 1:
+            raise ValueError("mqtt.inflight_max 应为 1 到 65535, batch_max 至少为 1 (bounds)")
+        if self.max_payload_bytes < 256 or self.keepalive_s < 5 or self.late_max_s <= 0:
+            raise ValueError("mqtt.max_payload_bytes >= 256, keepalive_s >= 5, late_max_s > 0 (bounds)")

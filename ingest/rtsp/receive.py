@@ -1,0 +1,366 @@
+"""The receiving end of RTSP connections: one buffer for thousands of sockets, interleaved packets walked in place.
+
+A socket is read into the one preallocated buffer of its event loop and walked at once (RFC 2326, 10.12). What is
+left over is at most one incomplete message, or of a dropped picture only the number of bytes to skip.
+
+Low-water mark (SO_RCVLOWAT): the kernel wakes us only when so many bytes wait. Bytes below it are invisible, so it
+is at most half of the smallest recent key picture, 1 while a key picture is incomplete or a reply is due, and
+every socket is read at least once per sweep whatever the kernel thinks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from contracts.errors import GridwhistleError, SourceError, SourceUnreachable
+from contracts.instant import SECOND
+from ingest.rtsp.message import MESSAGE_BYTES_MAX, RtspReply, RtspRequest, parse_message
+
+if TYPE_CHECKING:
+    from ingest.rtsp.depacketize import H264Depacketizer
+    from runtime.clock import Clock
+
+_DOLLAR: Final = 0x24
+_RTP: Final = struct.Struct("!BBHI")
+_RTP_HEADER_BYTES: Final = 12
+_OUTGOING_BYTES_MAX: Final = 65_536
+_RECENT_KEY_PICTURES: Final = 8
+_SWEEP_PARTS: Final = 10
+
+
+class ReceivePool:
+    """The buffer and the sweep that all connections of one event loop share.
+
+    `sweep_s`: every socket is read at least so often. `low_water_bytes_max`: 0 switches the marks off.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        buffer_bytes: int = 256 * 1024,
+        sweep_s: float = 0.25,
+        low_water_bytes_max: int = 16 * 1024,
+    ) -> None:
+        if buffer_bytes < 2 * (MESSAGE_BYTES_MAX + 4):
+            raise ValueError("the receive buffer must hold at least two messages of 64 KiB")
+        self.clock = clock
+        self.buffer = bytearray(buffer_bytes)
+        self.view = memoryview(self.buffer)
+        self.low_water_bytes_max = low_water_bytes_max
+        self._sweep_s = sweep_s
+        self._connections: dict[Connection, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def add(self, connection: Connection) -> None:
+        """Take part in the sweep."""
+        self._connections[connection] = None
+
+    def discard(self, connection: Connection) -> None:
+        """Leave the sweep."""
+        self._connections.pop(connection, None)
+
+    async def sweep_forever(self) -> None:
+        """Read what the marks hide and find stalls, a tenth of the sockets at a time, until cancelled."""
+        part_s = self._sweep_s / _SWEEP_PARTS
+        due_ns = round(self._sweep_s * SECOND)
+        part = 0
+        while True:
+            await self.clock.asleep(part_s)
+            now_ns = self.clock.monotonic_ns()
+            for connection in list(self._connections)[part::_SWEEP_PARTS]:
+                if now_ns - connection.last_read_ns >= due_ns:
+                    connection.read()
+                connection.check(now_ns)
+            part = (part + 1) % _SWEEP_PARTS
+
+
+class Connection:
+    """One RTSP connection. `ended` carries the error that ended it, `gone` is done once the socket is given back;
+    nothing is raised into the loop.
+
+    `on_message(reply or request)` hears RTSP messages, `on_rtcp(buffer, start, end)` the video track's RTCP.
+    `bytes_received` counts all; `skipped_bytes` those of other channels.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_loop",
+        "_mark",
+        "_outgoing",
+        "_pool",
+        "_rest",
+        "_sizes",
+        "_skip",
+        "_socket",
+        "_socket_mark",
+        "_writing",
+        "bytes_received",
+        "check",
+        "depacketizer",
+        "ended",
+        "gone",
+        "last_read_ns",
+        "on_message",
+        "on_rtcp",
+        "packets_malformed",
+        "replies_due",
+        "rtp_channel",
+        "skipped_bytes",
+    )
+
+    def __init__(
+        self,
+        pool: ReceivePool,
+        connected: socket.socket,
+        on_message: Callable[[RtspReply | RtspRequest], None],
+        on_rtcp: Callable[[bytearray, int, int], None],
+    ) -> None:
+        self._pool = pool
+        self._socket = connected
+        self._loop = asyncio.get_running_loop()
+        self.on_message = on_message
+        self.on_rtcp = on_rtcp
+        self.check: Callable[[int], None] = _nothing_to_check
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+        self.depacketizer: H264Depacketizer | None = None
+        self.rtp_channel = -1
+        self.replies_due = 0
+        self.bytes_received = 0
+        self.skipped_bytes = 0
+        self.packets_malformed = 0
+        self.last_read_ns = pool.clock.monotonic_ns()
+        self._rest = b""
+        self._skip = 0
+        self._mark = 1
+        self._socket_mark = 1
+        self._sizes: deque[int] = deque(maxlen=_RECENT_KEY_PICTURES)
+        self._outgoing = bytearray()
+        self._writing = False
+        self._closed = False
+        self._loop.add_reader(connected.fileno(), self.read)
+        pool.add(self)
+
+    def read(self) -> None:
+        """Take what the socket has, up to one buffer, and walk it."""
+        if self._closed:
+            return
+        pool = self._pool
+        rest = self._rest
+        begin = len(rest)
+        if begin:
+            pool.buffer[:begin] = rest
+        try:
+            count = self._socket.recv_into(pool.view[begin:])
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lost(f"连接中断 (the connection broke): {error.strerror}", "broken")
+            return
+        if count == 0:
+            self._lost("对方关闭了连接 (the server closed the connection)", "closed")
+            return
+        self.last_read_ns = pool.clock.monotonic_ns()
+        self.bytes_received += count
+        try:
+            self._walk(begin + count)
+        except SourceError as error:
+            self.fail(error)
+            self.close()
+            return
+        self._set_mark()
+
+    def _walk(self, end: int) -> None:
+        """All complete messages in buffer[:end]; the hot loop of ingest."""
+        buffer = self._pool.buffer
+        depacketizer = self.depacketizer
+        at = 0
+        if self._skip:
+            if self._skip >= end:
+                self._skip -= end
+                return
+            at = self._skip
+            self._skip = 0
+        while end - at >= 4:
+            if buffer[at] != _DOLLAR:
+                after = self._text(at, end)
+                depacketizer = self.depacketizer
+                if after == at:
+                    break
+                at = after
+                continue
+            start = at + 4
+            stop = start + (buffer[at + 2] << 8 | buffer[at + 3])
+            if buffer[at + 1] != self.rtp_channel or depacketizer is None:
+                if buffer[at + 1] == self.rtp_channel + 1:
+                    if stop > end:
+                        break
+                    self.on_rtcp(buffer, start, stop)
+                else:
+                    self.skipped_bytes += stop - start
+                    if stop > end:
+                        self._skip = stop - end
+                        at = end
+                        break
+                at = stop
+                continue
+            if end - start < _RTP_HEADER_BYTES + 2 and stop > end:
+                break
+            payload = start + _RTP_HEADER_BYTES
+            if stop < payload:
+                self.packets_malformed += 1
+                at = stop
+                continue
+            flags, kind, sequence, timestamp = _RTP.unpack_from(buffer, start)
+            payload_end = stop
+            if stop > end:
+                if flags != 0x80 or not depacketizer.would_drop(buffer[payload], buffer[payload + 1], timestamp):
+                    break
+                # The bytes that are still to come belong to a dropped picture: never looked at.
+                self._skip = stop - end
+                stop = end
+            elif flags != 0x80:
+                payload, payload_end = self._unusual(start, stop, flags)
+            depacketizer.packet(buffer, payload, payload_end, sequence, timestamp, kind >= 0x80)
+            at = stop
+        self._rest = bytes(buffer[at:end]) if at < end else b""
+
+    def _unusual(self, start: int, stop: int, flags: int) -> tuple[int, int]:
+        """Payload bounds of a packet with CSRCs, extension or padding (RFC 3550, 5.1); empty when malformed."""
+        buffer = self._pool.buffer
+        payload = start + _RTP_HEADER_BYTES + (flags & 0x0F) * 4
+        if flags & 0x10 and payload + 4 <= stop:
+            payload += 4 + (buffer[payload + 2] << 8 | buffer[payload + 3]) * 4
+        payload_end = stop - buffer[stop - 1] if flags & 0x20 else stop
+        if flags >> 6 != 2 or payload > payload_end:
+            self.packets_malformed += 1
+            return stop, stop
+        return payload, payload_end
+
+    def _text(self, at: int, end: int) -> int:
+        """One RTSP message at `at`; where it ends, or `at` while it is incomplete."""
+        buffer = self._pool.buffer
+        if buffer[at] in b"\r\n":
+            return at + 1
+        message, length = parse_message(bytes(buffer[at : min(end, at + 2 * MESSAGE_BYTES_MAX)]))
+        if message is None:
+            return at
+        if isinstance(message, RtspReply):
+            self.replies_due = max(0, self.replies_due - 1)
+        self.on_message(message)
+        return at + length
+
+    def key_picture(self, size: int) -> None:
+        """A key picture of `size` bytes was complete: the mark follows the smallest recent one."""
+        self._sizes.append(size)
+        if len(self._sizes) >= 2:
+            self._mark = max(1, min(min(self._sizes) // 2, self._pool.low_water_bytes_max))
+
+    def _set_mark(self) -> None:
+        depacketizer = self.depacketizer
+        low = self.replies_due or depacketizer is None or depacketizer.assembling
+        mark = 1 if low else self._mark
+        if mark != self._socket_mark and not self._closed:
+            self._socket_mark = mark
+            with suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, mark)
+
+    def send(self, data: bytes, *, reply_due: bool = False) -> None:
+        """Send without waiting; what the socket does not take at once is kept within 64 KiB."""
+        if self._closed:
+            return
+        if reply_due:
+            self.replies_due = min(self.replies_due + 1, 4)
+            self._set_mark()
+        self._outgoing += data
+        if len(self._outgoing) > _OUTGOING_BYTES_MAX:
+            self.fail(SourceUnreachable("对方不再读取 (the server does not read any more)", reason="stall"))
+        elif not self._writing:
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            sent = self._socket.send(self._outgoing)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self._lost(f"发送失败 (cannot send): {error.strerror}", "broken")
+            return
+        del self._outgoing[:sent]
+        if self._outgoing and not self._writing:
+            self._writing = True
+            self._loop.add_writer(self._socket.fileno(), self._flush)
+        elif not self._outgoing and self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._socket.fileno())
+
+    def fail(self, error: GridwhistleError) -> None:
+        """End the session with this error, the first one counts; the socket stays open for a TEARDOWN."""
+        if not self.ended.done():
+            self.ended.set_exception(error)
+            # Marks it as seen: a session that was cancelled meanwhile does not ask any more.
+            self.ended.exception()
+
+    def _lost(self, sentence: str, reason: str) -> None:
+        self.fail(SourceUnreachable(sentence, reason=reason))
+        self.close()
+
+    def close(self) -> None:
+        """Give the socket back; harmless when done twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._pool.discard(self)
+        self._loop.remove_reader(self._socket.fileno())
+        if self._writing:
+            self._loop.remove_writer(self._socket.fileno())
+        self._socket.close()
+        self._rest = b""
+        self.fail(SourceUnreachable("连接已关闭 (the connection was closed)", reason="closed"))
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    @property
+    def closed(self) -> bool:
+        """True after the end, whatever the cause."""
+        return self._closed
+
+
+def _nothing_to_check(_now_ns: int) -> None:
+    return None
+
+
+async def connect(host: str, port: int, timeout_s: float) -> socket.socket:
+    """A connected non-blocking TCP socket. Raises SourceUnreachable within `timeout_s`."""
+    loop = asyncio.get_running_loop()
+    cause = "no address"
+    try:
+        async with asyncio.timeout(timeout_s):
+            for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+                attempt = socket.socket(family, kind, protocol)
+                try:
+                    attempt.setblocking(False)
+                    attempt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    await loop.sock_connect(attempt, address)
+                except OSError as error:
+                    attempt.close()
+                    cause = error.strerror or str(error)
+                except BaseException:
+                    attempt.close()
+                    raise
+                else:
+                    return attempt
+    except TimeoutError:
+        cause = f"no answer within {timeout_s:g} s"
+    except OSError as error:
+        cause = error.strerror or str(error)
+    raise SourceUnreachable(f"无法连接 {host}:{port} (cannot connect): {cause}", reason="unreachable")

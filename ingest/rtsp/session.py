@@ -1,0 +1,481 @@
+"""One RTSP 1.0 session over TCP (RFC 2326): asks for the first H.264 video track and keeps it playing.
+
+`run_once` does one life of a session from connecting to TEARDOWN and raises the error that ended it; trying again
+is runtime.supervise's. Only key pictures leave, see ingest.rtsp.depacketize.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from contracts.errors import (
+    ConfigError,
+    ProtocolViolation,
+    SourceMissing,
+    SourceRefused,
+    SourceUnreachable,
+)
+from contracts.ids import derive_id
+from contracts.instant import SECOND, Instant
+from ingest.rtsp.auth import Authenticator, Credentials
+from ingest.rtsp.depacketize import H264Depacketizer, KeyPicturePolicy
+from ingest.rtsp.message import RtspReply, RtspRequest, RtspUrl, format_request, parse_url
+from ingest.rtsp.receive import Connection, ReceivePool, connect
+from ingest.rtsp.rtcp import SenderReport, find_sender_report, receiver_report
+from ingest.rtsp.sdp import SessionDescription, parse_sdp
+from ingest.rtsp.timing import RtpTimeline
+
+if TYPE_CHECKING:
+    from runtime.clock import Clock
+
+_TRIES_PER_REQUEST: Final = 3
+_SESSION_TIMEOUT_S: Final = 60.0
+_KEEP_ALIVE_MAX_S: Final = 30.0
+_TEARDOWN_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """Bounds of a session. Seconds and bytes.
+
+    `stall_s`: no byte for so long ends the session; `key_stall_s`: no key picture for so long does.
+    """
+
+    connect_s: float = 5.0
+    reply_s: float = 10.0
+    stall_s: float = 10.0
+    key_stall_s: float = 60.0
+    redirects_max: int = 3
+    picture_bytes_max: int = 4 << 20
+    key_pictures: KeyPicturePolicy = KeyPicturePolicy.RECOVERY_POINT
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What the server said of the stream when it began to play."""
+
+    codec: str
+    server: str
+    transport: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPicture:
+    """One key picture as Annex B bytes, parameter sets in front.
+
+    `dropped_pictures` and `dropped_bytes`: what was dropped since the key picture before. `clock_offset_ns`:
+    camera clock minus ours by its last sender report, None while unknown. `discontinuity`: the first picture of a
+    session, or the RTP clock jumped.
+    """
+
+    data: bytes
+    event_time: Instant
+    arrival_time: Instant
+    discontinuity: bool
+    dropped_pictures: int
+    dropped_bytes: int
+    clock_offset_ns: int | None
+
+
+class PictureReceiver(Protocol):
+    """Who takes what a session gives; called within the event loop, must not wait."""
+
+    def playing(self, info: StreamInfo) -> None:
+        """The server accepted PLAY."""
+
+    def picture(self, picture: KeyPicture) -> None:
+        """A key picture is complete."""
+
+
+class _Redirected(Exception):
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self.location = location
+
+
+@dataclass(slots=True)
+class SessionTotals:
+    """Running totals of one session object over all its lives."""
+
+    sessions: int = 0
+    bytes_received: int = 0
+    packets_lost: int = 0
+    packets_malformed: int = 0
+    key_pictures: int = 0
+    key_pictures_lost: int = 0
+    key_pictures_refused: int = 0
+
+
+class RtspSession:
+    """A camera's session; one object per camera, `run_once` again for each life."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        source_id: str,
+        clock: Clock,
+        pool: ReceivePool,
+        receiver: PictureReceiver,
+        credentials: Credentials | None = None,
+        limits: SessionLimits | None = None,
+    ) -> None:
+        """Raises ConfigError for a URL that is not usable."""
+        self._home = parse_url(url)
+        self._source_id = source_id
+        self._clock = clock
+        self._pool = pool
+        self._receiver = receiver
+        self._credentials = credentials
+        self._limits = limits or SessionLimits()
+        self.totals = SessionTotals()
+
+    async def run_once(self) -> None:
+        """Connect, play until the session ends, tear down. Raises the SourceError that ended it."""
+        url = self._home
+        for _ in range(self._limits.redirects_max + 1):
+            try:
+                await _Life(self, url).run()
+            except _Redirected as redirect:
+                url = _redirect_target(redirect.location)
+            else:
+                return
+        raise ProtocolViolation(
+            f"RTSP 重定向超过 {self._limits.redirects_max} 次 (redirected too often)", reason="redirect_loop"
+        )
+
+    def credentials_for(self, url: RtspUrl) -> Credentials | None:
+        """The catalogue's credentials, for the catalogue's host only: a redirect must not collect them."""
+        same = (url.host, url.port) == (self._home.host, self._home.port)
+        return self._credentials if same else None
+
+
+class _Life:
+    """One connection of a session."""
+
+    def __init__(self, session: RtspSession, url: RtspUrl) -> None:
+        self._session = session
+        self._limits = session._limits
+        self._clock = session._clock
+        self._receiver = session._receiver
+        self._url = url
+        credentials = session.credentials_for(url)
+        self._authenticator = Authenticator(credentials) if credentials is not None else None
+        self._connection: Connection | None = None
+        self._cseq = 0
+        self._replies: dict[int, asyncio.Future[RtspReply]] = {}
+        self._public = ""
+        self._session_id = ""
+        self._control = url.text
+        self._timeline = RtpTimeline()
+        self._depacketizer = H264Depacketizer(
+            self._on_picture,
+            picture_bytes_max=self._limits.picture_bytes_max,
+            policy=self._limits.key_pictures,
+        )
+        self._first = True
+        self._dropped = (0, 0)
+        self._key_ns = self._packets_ns = self._clock.monotonic_ns()
+        self._packets_seen = 0
+        self._clock_offset_ns: int | None = None
+        self._report: tuple[SenderReport, int] | None = None
+        self._lost_reported = (0, 0)
+        self._ssrc = int.from_bytes(derive_id("ssrc", session._source_id).encode()[5:9], "big")
+        self._keep_alive_s = _KEEP_ALIVE_MAX_S
+        self._keep_alive_due_ns = 0
+
+    async def run(self) -> None:
+        """The life of the connection, in order."""
+        session = self._session
+        opened = await connect(self._url.host, self._url.port, self._limits.connect_s)
+        connection = self._connection = Connection(session._pool, opened, self._on_message, self._on_rtcp)
+        session.totals.sessions += 1
+        try:
+            await self._options()
+            description, server = await self._describe()
+            await self._setup(description)
+            try:
+                await self._play(description, server)
+                # Not awaited directly: a cancelled wait would cancel the future too.
+                await asyncio.wait({connection.ended})
+                connection.ended.result()
+            finally:
+                await self._teardown()
+        finally:
+            self._count(connection)
+            connection.close()
+
+    async def _options(self) -> None:
+        """Ask what the server can; one that does not know OPTIONS is asked for nothing special later."""
+        with suppress(ProtocolViolation, SourceMissing):
+            reply = await self._request("OPTIONS", self._url.text)
+            self._public = (reply.header("public") or "").upper()
+
+    async def _describe(self) -> tuple[SessionDescription, str]:
+        reply = await self._request("DESCRIBE", self._url.text, {"Accept": "application/sdp"})
+        base = reply.header("content-base") or reply.header("content-location") or self._url.text
+        description = parse_sdp(reply.body, base)
+        if description.video.codec != "H264":
+            raise ProtocolViolation(
+                f"视频编码 {description.video.codec or '未知'} 不由此接收器处理 (this receiver takes H264)",
+                reason="unsupported_codec",
+            )
+        return description, reply.header("server") or ""
+
+    async def _setup(self, description: SessionDescription) -> None:
+        for nal in description.video.parameter_sets:
+            self._depacketizer.add_parameter_set(nal)
+        self._timeline = RtpTimeline(description.video.clock_rate)
+        self._control = description.control
+        reply = await self._request(
+            "SETUP", description.video.control, {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1"}
+        )
+        transport = reply.header("transport") or ""
+        channel = _interleaved_channel(transport)
+        name, _, parameters = (reply.header("session") or "").partition(";")
+        self._session_id = name.strip()
+        timeout_s = _session_timeout_s(parameters)
+        self._keep_alive_s = min(_KEEP_ALIVE_MAX_S, timeout_s / 2)
+        assert self._connection is not None
+        self._connection.rtp_channel = channel
+        self._connection.depacketizer = self._depacketizer
+
+    async def _play(self, description: SessionDescription, server: str) -> None:
+        await self._request("PLAY", self._control, {"Range": "npt=0.000-"})
+        self._key_ns = self._packets_ns = self._clock.monotonic_ns()
+        self._keep_alive_due_ns = self._key_ns + round(self._keep_alive_s * SECOND)
+        assert self._connection is not None
+        self._connection.check = self._check
+        self._receiver.playing(
+            StreamInfo(description.video.codec, server, "RTP/AVP/TCP interleaved", self._url.text)
+        )
+
+    def _check(self, now_ns: int) -> None:
+        """The sweep's call: stalls end the session, keep-alives go out."""
+        connection = self._connection
+        assert connection is not None
+        if self._depacketizer.packets != self._packets_seen:
+            self._packets_seen = self._depacketizer.packets
+            self._packets_ns = now_ns
+        if now_ns - self._packets_ns > self._limits.stall_s * SECOND:
+            sentence = f"已 {self._limits.stall_s:g} 秒无视频数据 (no video for {self._limits.stall_s:g} s)"
+            connection.fail(SourceUnreachable(sentence, reason="stall"))
+        elif now_ns - self._key_ns > self._limits.key_stall_s * SECOND:
+            connection.fail(
+                SourceUnreachable(
+                    f"已 {self._limits.key_stall_s:g} 秒无可用关键帧 (no usable key picture; "
+                    "shorten the camera's key-picture interval)",
+                    reason="no_key_picture",
+                )
+            )
+        elif now_ns >= self._keep_alive_due_ns:
+            self._keep_alive_due_ns = now_ns + round(self._keep_alive_s * SECOND)
+            method = "GET_PARAMETER" if "GET_PARAMETER" in self._public else "OPTIONS"
+            self._send(method, self._control)
+
+    async def _teardown(self) -> None:
+        """Tell the server, and read on until it has heard: closing with unread bytes would reset the connection
+        and could destroy the message on its way."""
+        connection = self._connection
+        if connection is None or connection.closed:
+            return
+        connection.check = _unchecked
+        answer = self._expect(self._send("TEARDOWN", self._control))
+        waiting: set[asyncio.Future[Any]] = {answer, connection.gone}
+        await asyncio.wait(waiting, timeout=_TEARDOWN_S, return_when=asyncio.FIRST_COMPLETED)
+        answer.cancel()
+
+    async def _request(self, method: str, uri: str, headers: dict[str, str] | None = None) -> RtspReply:
+        """Ask and wait; answers 401 with the credentials. Raises a SourceError by status."""
+        for _ in range(_TRIES_PER_REQUEST):
+            reply = await self._exchange(method, uri, headers or {})
+            if reply.status != 401:
+                if self._authenticator is not None:
+                    self._authenticator.accepted()
+                return self._judge(method, reply)
+            if self._authenticator is None:
+                raise SourceRefused(
+                    f"{self._url.host} 要求登录 (401: asks for credentials); "
+                    "请在目录中为该摄像机填写 credentials (name an entry of the secrets file)"
+                )
+            if not self._authenticator.challenge(reply.all_headers("www-authenticate")):
+                raise SourceRefused(
+                    f"{self._url.host} 拒绝了用户名或密码 (401: user or password refused); "
+                    "请检查密钥文件 (check the secrets file)"
+                )
+        raise SourceRefused(f"{self._url.host} 反复要求登录 (401 again and again)")
+
+    def _judge(self, method: str, reply: RtspReply) -> RtspReply:
+        status = reply.status
+        if 200 <= status < 300:
+            return reply
+        said = f"{method}: {status} {reply.phrase[:80]}"
+        if status in (301, 302, 303, 305):
+            location = reply.header("location")
+            if location:
+                raise _Redirected(location)
+        if status in (401, 403):
+            raise SourceRefused(f"{self._url.host} 拒绝访问 ({said}); 请检查权限 (check the account's rights)")
+        if status in (404, 410):
+            raise SourceMissing(f"{self._url.host} 上没有此流 ({said}); 请检查地址的路径 (check the URL's path)")
+        if status == 461:
+            raise ProtocolViolation(
+                f"{self._url.host} 不支持 TCP 传输 ({said}); 请设 transport = udp", reason="transport_refused"
+            )
+        if status in (453, 503) or status >= 500:
+            raise SourceUnreachable(f"{self._url.host} 暂不可用 ({said})", reason=f"status_{status}")
+        raise ProtocolViolation(f"{self._url.host} 的应答无法使用 ({said})", reason=f"status_{status}")
+
+    async def _exchange(self, method: str, uri: str, headers: dict[str, str]) -> RtspReply:
+        connection = self._connection
+        assert connection is not None
+        answer = self._expect(self._send(method, uri, headers))
+        try:
+            waiting: set[asyncio.Future[Any]] = {answer, connection.ended}
+            await asyncio.wait(waiting, timeout=self._limits.reply_s, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            if connection.ended.done():
+                connection.ended.result()
+            raise SourceUnreachable(
+                f"{self._url.host} 在 {self._limits.reply_s:g} 秒内未应答 {method} (no reply)", reason="stall"
+            )
+        finally:
+            answer.cancel()
+
+    def _expect(self, cseq: int) -> asyncio.Future[RtspReply]:
+        future: asyncio.Future[RtspReply] = asyncio.get_running_loop().create_future()
+        self._replies = {cseq: future}
+        return future
+
+    def _send(self, method: str, uri: str, headers: dict[str, str] | None = None) -> int:
+        assert self._connection is not None
+        self._cseq += 1
+        fields = dict(headers or {})
+        if self._session_id:
+            fields["Session"] = self._session_id
+        signature = self._authenticator.header(method, uri) if self._authenticator is not None else None
+        if signature is not None:
+            fields["Authorization"] = signature
+        self._connection.send(format_request(method, uri, self._cseq, fields), reply_due=True)
+        return self._cseq
+
+    def _on_message(self, message: RtspReply | RtspRequest) -> None:
+        connection = self._connection
+        assert connection is not None
+        if isinstance(message, RtspRequest):
+            known = message.method in ("OPTIONS", "GET_PARAMETER", "SET_PARAMETER")
+            line = "RTSP/1.0 200 OK" if known else "RTSP/1.0 501 Not Implemented"
+            connection.send(f"{line}\r\nCSeq: {message.header('cseq') or '0'}\r\n\r\n".encode())
+            return
+        future = self._replies.pop(message.cseq, None)
+        if future is None and len(self._replies) == 1 and message.header("cseq") is None:
+            # Some cameras forget CSeq; with one question open there is only one it can answer.
+            _, future = self._replies.popitem()
+        if future is not None:
+            if not future.done():
+                future.set_result(message)
+        elif message.status == 401 and self._authenticator is not None:
+            # A keep-alive whose nonce grew old: learn the new one and ask again.
+            if self._authenticator.challenge(message.all_headers("www-authenticate")):
+                self._keep_alive_due_ns = 0
+        elif message.status == 454:
+            connection.fail(SourceUnreachable("会话已失效 (454: the session is gone)", reason="session_gone"))
+
+    def _on_rtcp(self, buffer: bytearray, start: int, end: int) -> None:
+        report = find_sender_report(buffer, start, end)
+        if report is None:
+            return
+        if report.wall is not None:
+            self._clock_offset_ns = report.wall - self._clock.now()
+        self._report = (report, self._clock.monotonic_ns())
+        self._answer_report(report)
+
+    def _answer_report(self, report: SenderReport) -> None:
+        depacketizer, connection = self._depacketizer, self._connection
+        assert connection is not None
+        packets, lost = depacketizer.packets, depacketizer.packets_lost
+        new_packets, new_lost = packets - self._lost_reported[0], lost - self._lost_reported[1]
+        self._lost_reported = (packets, lost)
+        fraction = min(255, new_lost * 256 // max(1, new_packets + new_lost))
+        body = receiver_report(
+            self._ssrc,
+            report.ssrc,
+            lost=lost,
+            fraction=fraction,
+            highest=(depacketizer.next_sequence - 1) & 0xFFFF,
+            lsr=report.ntp_middle,
+            delay_ns=0,
+        )
+        channel = connection.rtp_channel + 1
+        connection.send(b"$" + bytes((channel,)) + len(body).to_bytes(2, "big") + body)
+
+    def _on_picture(self, data: bytes, timestamp: int, _late: bool) -> None:
+        connection, depacketizer = self._connection, self._depacketizer
+        assert connection is not None
+        arrival = self._clock.now()
+        event = self._timeline.event_time(timestamp, arrival)
+        self._key_ns = connection.last_read_ns
+        connection.key_picture(len(data))
+        dropped = (depacketizer.dropped_pictures, depacketizer.dropped_bytes)
+        picture = KeyPicture(
+            data,
+            event.at,
+            arrival,
+            event.jumped or self._first,
+            dropped[0] - self._dropped[0],
+            dropped[1] - self._dropped[1],
+            self._clock_offset_ns,
+        )
+        self._dropped = dropped
+        self._first = False
+        self._receiver.picture(picture)
+
+    def _count(self, connection: Connection) -> None:
+        totals, depacketizer = self._session.totals, self._depacketizer
+        totals.bytes_received += connection.bytes_received
+        totals.packets_lost += depacketizer.packets_lost
+        totals.packets_malformed += depacketizer.packets_malformed + connection.packets_malformed
+        totals.key_pictures += depacketizer.key_pictures
+        totals.key_pictures_lost += depacketizer.key_pictures_lost
+        totals.key_pictures_refused += depacketizer.key_pictures_too_large + depacketizer.key_pictures_without_sets
+
+
+def _redirect_target(location: str) -> RtspUrl:
+    try:
+        return parse_url(location)
+    except ConfigError as error:
+        raise ProtocolViolation(
+            f"重定向地址无法使用 (redirected to an unusable URL): {error}", reason="redirect"
+        ) from None
+
+
+def _unchecked(_now_ns: int) -> None:
+    return None
+
+
+def _interleaved_channel(transport: str) -> int:
+    """The RTP channel of a Transport header; 0 when it names none although TCP was asked for."""
+    for part in transport.split(";"):
+        name, _, value = part.strip().partition("=")
+        if name.lower() == "interleaved":
+            first = value.split("-")[0].strip()
+            if first.isascii() and first.isdigit() and int(first[:4]) < 255:
+                return int(first[:4])
+    if "tcp" in transport.lower() or not transport:
+        return 0
+    raise ProtocolViolation(
+        f"服务器未按要求使用 TCP (it answered Transport: {transport[:80]}); 请设 transport = udp",
+        reason="transport_refused",
+    )
+
+
+def _session_timeout_s(parameters: str) -> float:
+    name, _, value = parameters.strip().partition("=")
+    if name.strip().lower() == "timeout" and value.strip().isdigit():
+        return float(min(max(int(value.strip()[:6]), 5), 3600))
+    return _SESSION_TIMEOUT_S
