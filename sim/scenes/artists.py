@@ -25,8 +25,10 @@ from sim.scenes.truth import F32, F64, U8, SceneClass
 from sim.scenes.vehicles import draw_vehicle, pose
 
 HEADINGS = 24
-PHASES = 8
-TIER_DEG = 4
+PHASES = 6
+# People who move need many sprites, each seen for a moment: coarser steps of the view from above, fewer pixels.
+STILL_TIER_DEG = 4
+MOVING_TIER_DEG = 8
 Key = tuple[object, ...]
 T = TypeVar("T")
 
@@ -68,12 +70,12 @@ class FigureArtist:
     def __init__(self, view: CameraView, light: Light) -> None:
         self._view = view
         self._light = light
-        self._sprites: Remembered[Sprite] = Remembered(1500)
+        self._sprites: Remembered[Sprite] = Remembered(800)
         self._placed: Remembered[Drawn] = Remembered(400)
 
     def draw(self, who: Walker | Rider) -> Drawn | None:
         """Somebody, placed and cut out; None if outside the picture or too near the lens."""
-        ahead = self._view.ahead_m(who.x, who.y, 0.9)
+        ahead = self._view.ahead_m(who.y, 0.9)
         room = (self._view.width / 2 / self._view.focal_px) * ahead + 1.5
         if ahead < 2.0 or abs(who.x) > room:
             return None
@@ -91,11 +93,14 @@ class FigureArtist:
         reach = float(np.hypot(who.x, who.y))
         bearing = float(np.arctan2(who.x, who.y))
         turn = round((who.heading_rad + bearing) / (2 * np.pi) * HEADINGS) % HEADINGS
-        tier = round(float(np.rad2deg(np.arctan2(view.height_m - tall / 2, reach))) / TIER_DEG)
-        size = view.focal_px / view.ahead_m(who.x, who.y, tall / 2)
-        sprite = self._sprite(who, turn, tier, phase, round(float(np.log2(max(size, 8.0))) * 2))
+        moving = isinstance(who, Rider) or who.stride > 0
+        tier_deg = MOVING_TIER_DEG if moving else STILL_TIER_DEG
+        pitch_deg = round(float(np.rad2deg(np.arctan2(view.height_m - tall / 2, reach))) / tier_deg) * tier_deg
+        size = view.focal_px / view.ahead_m(who.y, tall / 2)
+        half_octave = round(float(np.log2(max(size, 8.0))) * 2) - (1 if moving and size > 60 else 0)
+        sprite = self._sprite(who, turn, pitch_deg, phase, half_octave)
         up = head - foot
-        foreshortened = tall * max(float(np.cos(np.deg2rad(tier * TIER_DEG))), 0.2)
+        foreshortened = tall * max(float(np.cos(np.deg2rad(pitch_deg))), 0.2)
         scale = float(np.hypot(*up)) / (foreshortened * sprite.px_per_m)
         matrix = placement(sprite, foot, scale, float(np.arctan2(up[0], -up[1])))
         outline = apply(matrix, sprite.outlines["all"])
@@ -108,7 +113,7 @@ class FigureArtist:
         shadow = _shadow(view, self._light, _RING + here, _RING * 0.8 + here, tall)
         return Drawn(reach, outline, tuple(boxes), (who.x, who.y), patch, x0, y0, shadow)
 
-    def _sprite(self, who: Walker | Rider, turn: int, tier: int, phase: int, octave: int) -> Sprite:
+    def _sprite(self, who: Walker | Rider, turn: int, pitch_deg: int, phase: int, half_octave: int) -> Sprite:
         stride = round(who.stride, 1) if isinstance(who, Walker) else -1.0
 
         def make() -> Sprite:
@@ -116,11 +121,11 @@ class FigureArtist:
                 parts = walker(who.look, phase / PHASES, stride)
             else:
                 parts = rider(who.look, who.motor, phase / PHASES, who.paint)
-            pitch = float(np.deg2rad(tier * TIER_DEG))
+            pitch, px_per_m = float(np.deg2rad(pitch_deg)), float(2 ** (half_octave / 2))
             facing = turned(parts, turn * 2 * np.pi / HEADINGS)
-            return draw_figure(facing, pitch, float(2 ** (octave / 2)), self._light, who.look.texture)
+            return draw_figure(facing, pitch, px_per_m, self._light, who.look.texture)
 
-        return self._sprites.get((who.ident, turn, tier, phase, octave, stride), make)
+        return self._sprites.get((who.ident, turn, pitch_deg, phase, half_octave, stride), make)
 
 
 class VehicleArtist:
@@ -134,14 +139,14 @@ class VehicleArtist:
     def draw(self, car: Driven) -> Drawn | None:
         """A vehicle, or None if it is outside the picture or not wholly before the lens."""
         reach = car.model.length_m * 0.6
-        ahead = self._view.ahead_m(car.x, car.y, 1.0)
+        ahead = self._view.ahead_m(car.y, 1.0)
         if ahead < reach + 1.0:
             return None
         px = self._view.width / 2 + self._view.focal_px * car.x / ahead
         room = self._view.focal_px * reach / (ahead - reach)
         if px < -room or px > self._view.width + room:
             return None
-        key = (car.ident, car.x, car.y, car.heading_rad, car.braking)
+        key = (car.ident, car.x, car.y, car.heading_rad, car.braking, car.lamps_on)
         return self._drawn.get(key, lambda: self._make(car))
 
     def _make(self, car: Driven) -> Drawn:
@@ -151,6 +156,8 @@ class VehicleArtist:
         near = pose(base, car.x, car.y, car.heading_rad)[:, :2]
         middle = np.array([car.x, car.y])
         shadow = _shadow(self._view, self._light, near, (near - middle) * 0.8 + middle, car.model.height_m)
+        if not car.lamps_on:
+            drawn = replace(drawn, heads=(), tails=())
         return replace(drawn, boxes=((car.model.cls, drawn.outline),), shadow=shadow)
 
 
@@ -186,7 +193,7 @@ class BlazeArtist:
     def _flame(self, blaze: Blaze, t_s: float) -> tuple[U8, int, int]:
         view = self._view
         foot, top = view.project(np.array([[blaze.x, blaze.y, 0.0], [blaze.x, blaze.y, blaze.height_m]]))
-        w = max(int(blaze.width_m * view.focal_px / view.ahead_m(blaze.x, blaze.y, 0.3)), 4)
+        w = max(int(blaze.width_m * view.focal_px / view.ahead_m(blaze.y, 0.3)), 4)
         h = max(int(foot[1] - top[1]), 4)
         key = (blaze.seed, t_s, w, h, float(foot[0]), float(foot[1]))
         return self._flames.get(
@@ -198,7 +205,7 @@ class BlazeArtist:
         view, out = self._view, []
         for offset, radius_m, age, number in blaze.plume.puffs(t_s, blaze.since_s, blaze.growth):
             at = np.array([blaze.x, blaze.y, blaze.height_m * 0.45]) + offset
-            ahead = view.ahead_m(float(at[0]), float(at[1]), float(at[2]))
+            ahead = view.ahead_m(float(at[1]), float(at[2]))
             if ahead < 1.5:
                 continue
             px = view.project(at[None])[0]

@@ -14,6 +14,8 @@ from sim.scenes.noise import fractal, sample
 from sim.scenes.truth import F32, F64, U8
 
 SCALE = 2
+# Nearer trees and posts would hide the road, and everything that moves is painted over what stands still.
+NEAREST_THING_M = 15.0
 Surface = Literal["pavers", "concrete", "asphalt", "grass", "sand"]
 
 
@@ -163,7 +165,7 @@ class Backdrop:
     def facade(self, a: tuple[float, float], b: tuple[float, float], height_m: float) -> None:
         """A building's wall from ground point a to b, with windows and perhaps shop fronts."""
         px = self.view.project(np.array([[*a, 0.0], [*b, 0.0], [*b, height_m], [*a, height_m]]))
-        if min(self.view.ahead_m(p[0], p[1], 0.0) for p in (a, b)) < 1.5:
+        if min(self.view.ahead_m(p[1], 0.0) for p in (a, b)) < 1.5:
             return
         length = float(np.hypot(b[0] - a[0], b[1] - a[1]))
         wall, lit = self._wall(length, height_m)
@@ -256,8 +258,8 @@ class Backdrop:
     def tree(self, x: float, y: float, tall_m: float) -> None:
         """A trunk and a crown of leaf clusters lit from the sun's side."""
         rng = self.rng
-        ahead = self.view.ahead_m(x, y, tall_m / 2)
-        if ahead < 2.0:
+        ahead = self.view.ahead_m(y, tall_m / 2)
+        if ahead < NEAREST_THING_M:
             return
         k = self.view.focal_px / ahead
         foot, fork = self.view.project(np.array([[x, y, 0.0], [x, y, tall_m * 0.5]]))
@@ -277,9 +279,9 @@ class Backdrop:
 
     def lamp_post(self, lamp: Lamp, foot: tuple[float, float]) -> None:
         """The post of a street lamp and, at night, its glare."""
-        if self.view.ahead_m(*foot, 0.0) < 2.0:
+        if self.view.ahead_m(foot[1], 0.0) < NEAREST_THING_M:
             return
-        k = self.view.focal_px / self.view.ahead_m(*foot, lamp.z)
+        k = self.view.focal_px / self.view.ahead_m(foot[1], lamp.z)
         base, top, head = self.view.project(np.array([[*foot, 0.0], [*foot, lamp.z], [lamp.x, lamp.y, lamp.z]]))
         grey = tuple(c * self.light.ambient for c in (120, 120, 118))
         cv2.line(self.paint, _at(base), _at(top), grey, max(int(0.14 * k), 1), cv2.LINE_AA)
@@ -297,7 +299,7 @@ class Backdrop:
         c, s = np.cos(turn_rad), np.sin(turn_rad)
         base = np.array([[-dx, -dy], [dx, -dy], [dx, dy], [-dx, dy]]) / 2
         base = base @ np.array([[c, s], [-s, c]]) + [x, y]
-        if min(self.view.ahead_m(float(p[0]), float(p[1]), 0.0) for p in base) < 1.0:
+        if min(self.view.ahead_m(float(p[1]), 0.0) for p in base) < 1.0:
             return
         self.shade_ground(np.concatenate([base, base + np.array([0.15, 0.1]) * dz]), 0.35)
         for i in range(4):

@@ -61,7 +61,7 @@ class CameraView:
         v = self.height / 2 + self.focal_px * below / ahead
         return np.stack([u, v], axis=-1)
 
-    def ahead_m(self, x: float, y: float, z: float) -> float:
+    def ahead_m(self, y: float, z: float) -> float:
         """Distance along the optical axis."""
         return float(y * np.cos(self.tilt_rad) - (z - self.height_m) * np.sin(self.tilt_rad))
 

@@ -38,7 +38,10 @@ class Rider:
 
 @dataclass(frozen=True)
 class Driven:
-    """A vehicle. braking: brake or hazard lamps shine; standing: it stands still in its lane."""
+    """A vehicle. braking: brake or hazard lamps shine; standing: it stands still in its lane.
+
+    lamps_on: whether its lamps shine at night.
+    """
 
     ident: int
     model: VehicleModel
@@ -47,6 +50,7 @@ class Driven:
     heading_rad: float
     braking: bool
     standing: bool
+    lamps_on: bool = True
 
 
 @dataclass(frozen=True)

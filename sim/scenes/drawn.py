@@ -48,12 +48,8 @@ class Drawn:
     @cached_property
     def spans(self) -> tuple[tuple[SceneClass, float, float, float, float], ...]:
         """The boxes, unclipped: class, x1, y1, x2, y2."""
-        seen = [
-            (cls, *points.min(axis=0).tolist(), *points.max(axis=0).tolist())
-            for cls, points in self.boxes
-            if len(points)
-        ]
-        return tuple(seen)
+        filled = [(cls, points) for cls, points in self.boxes if len(points)]
+        return tuple((cls, *points.min(axis=0).tolist(), *points.max(axis=0).tolist()) for cls, points in filled)
 
     @cached_property
     def shadow_fixed(self) -> npt.NDArray[np.int32] | None:

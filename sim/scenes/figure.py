@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from sim.scenes.light import Colour, Light
 from sim.scenes.noise import fractal
 from sim.scenes.sprite import Sprite, outline_of, with_levels
-from sim.scenes.truth import F64, U8
+from sim.scenes.truth import F32, F64, U8
 
 SUPERSAMPLE = 2
 
@@ -19,7 +20,7 @@ SUPERSAMPLE = 2
 class Part:
     """A rounded cone from a (radius ra) to b (radius rb), metres; group names the thing it belongs to.
 
-    rough: strength of folds and texture; flat: squeezes the depth of the body (0.6 for a chest).
+    rough: strength of folds and texture.
     """
 
     a: tuple[float, float, float]
@@ -66,20 +67,43 @@ def draw_figure(parts: list[Part], pitch_rad: float, px_per_m: float, light: Lig
     sun = np.array(light.sun)
     sun_seen = np.array([sun[0], -(sun[1] * sin + sun[2] * cos), sun[1] * cos - sun[2] * sin])
     up_seen = np.array([0.0, -cos, -sin])
-    folds = fractal(41 + texture % 5, 256, 6, 0.6)
+    folds = _folds(texture % 5)
+    buffers = _Buffers(depth, colour, group_of)
     for i, part in enumerate(parts):
-        _draw_part(
-            part, a[i], b[i], low, k, depth, colour, group_of, groups.index(part.group) + 1,
-            sun_seen, up_seen, light, np.roll(folds, (texture * 53 + i * 29) % 256, axis=i % 2),
-        )  # fmt: skip
+        shift = (texture * 53 + i * 29) % 256
+        number = groups.index(part.group) + 1
+        _draw_part(part, a[i], b[i], low, k, buffers, number, (sun_seen, up_seen, light), folds[shift:, shift:])
     return _sprite(colour, group_of, groups, px_per_m, (float(-low[0] * px_per_m), float(-low[1] * px_per_m)))
 
 
+@dataclass(frozen=True)
+class _Buffers:
+    """What is drawn so far: depth (m, smaller is nearer), colour 0..255, number of the group (0: none)."""
+
+    depth: F32
+    colour: F32
+    group_of: U8
+
+
+@lru_cache(maxsize=5)
+def _folds(seed: int) -> F32:
+    """Cloth texture 0..1, wide enough for any window at any shift."""
+    return np.tile(fractal(41 + seed, 256, 6, 0.6), (5, 5))
+
+
 def _draw_part(
-    part: Part, a: F64, b: F64, low: F64, k: float, depth: np.ndarray, colour: np.ndarray, group_of: U8,
-    number: int, sun: F64, up: F64, light: Light, folds: np.ndarray,
-) -> None:  # fmt: skip
+    part: Part,
+    a: F64,
+    b: F64,
+    low: F64,
+    k: float,
+    buffers: _Buffers,
+    number: int,
+    lighting: tuple[F64, F64, Light],
+    folds: F32,
+) -> None:
     """Draw one rounded cone into the buffers (all px supersampled, k px per metre)."""
+    depth, (sun, up, light) = buffers.depth, lighting
     height, width = depth.shape
     x0 = max(int(np.floor((min(a[0] - part.ra, b[0] - part.rb) - low[0]) * k)), 0)
     x1 = min(int(np.ceil((max(a[0] + part.ra, b[0] + part.rb) - low[0]) * k)) + 1, width)
@@ -102,21 +126,17 @@ def _draw_part(
         return
     window[hit] = z[hit]
     fold = folds[y0 % 64 : y0 % 64 + (y1 - y0), x0 % 64 : x0 % 64 + (x1 - x0)]
-    if fold.shape != hit.shape:
-        fold = np.resize(folds, hit.shape)
     nx, ny, nz = ex / radius, ey / radius, -rise / radius
     skyward = nx * up[0] + ny * up[1] + nz * up[2]
     sunward = np.maximum(nx * sun[0] + ny * sun[1] + nz * sun[2], 0.0)
     shade = light.ambient * (0.62 + 0.38 * skyward) + light.diffuse * sunward * 1.15
     shade = shade * (1.0 + part.rough * 2.2 * (fold - 0.5))
     patch = shade[..., None] * np.array(part.colour, np.float32)
-    colour[y0:y1, x0:x1][hit] = patch[hit]
-    group_of[y0:y1, x0:x1][hit] = number
+    buffers.colour[y0:y1, x0:x1][hit] = patch[hit]
+    buffers.group_of[y0:y1, x0:x1][hit] = number
 
 
-def _sprite(
-    colour: np.ndarray, group_of: U8, groups: list[str], px_per_m: float, anchor: tuple[float, float]
-) -> Sprite:
+def _sprite(colour: F32, group_of: U8, groups: list[str], px_per_m: float, anchor: tuple[float, float]) -> Sprite:
     height, width = group_of.shape
     image = np.zeros((height, width, 4), np.uint8)
     image[..., :3] = np.clip(colour, 0, 255)

@@ -70,6 +70,12 @@ def make_light(rng: np.random.Generator, night: bool) -> Light:
     )
 
 
+def night_floor(rng: np.random.Generator) -> Colour:
+    """BGR share of daylight where no lamp reaches: what a sensor makes of a town's night sky."""
+    k = float(rng.uniform(0.2, 0.34))
+    return (k, k * 0.96, k * 0.92)
+
+
 def develop(picture: U8, light: Light, moment: int, softness: float) -> U8:
     """What lens, sensor and encoder do: softness, contrast, grain that changes with `moment`."""
     height, width = picture.shape[:2]

@@ -27,7 +27,7 @@ def make_scene(
     rng = np.random.default_rng([list(SceneKind).index(kind), seed, int(night)])
     if kind is SceneKind.SQUARE_FILLING:
         setting, ground = square_setting(rng, night, width, height)
-        return StagedScene(kind, seed, setting, filling_script(rng, setting, ground, onset_s))
+        return StagedScene(kind, seed, setting, filling_script(rng, ground, onset_s))
     if kind is SceneKind.FIRE_STARTING:
         setting, spot = yard_setting(rng, night, width, height)
         return StagedScene(kind, seed, setting, fire_script(rng, spot, onset_s))

@@ -5,6 +5,7 @@ Looks are clothes and size only, drawn by lot; nothing here stands for, or could
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -254,9 +255,9 @@ def machine(motor: bool, paint: Colour) -> list[Part]:
     dark: Colour = (28, 28, 30)
     parts: list[Part] = []
     for centre in (-base, base):
-        ring = [2 * np.pi * i / 14 for i in range(15)]
+        ring = [2 * np.pi * i / 10 for i in range(11)]
         rim = [(centre + radius * float(np.cos(q)), 0.0, radius + tyre + radius * float(np.sin(q))) for q in ring]
-        parts += [Part(p, q, tyre, tyre, dark, "machine") for p, q in zip(rim, rim[1:], strict=False)]
+        parts += [Part(p, q, tyre, tyre, dark, "machine") for p, q in itertools.pairwise(rim)]
         parts.append(
             Part(
                 (centre, -0.03, radius + tyre),

@@ -10,7 +10,7 @@ import numpy as np
 from sim.scenes.background import Backdrop, Lamp, Road
 from sim.scenes.camera_view import CameraView, zone_of
 from sim.scenes.cast import Cast, Driven, Rider, Walker
-from sim.scenes.light import Colour, make_light
+from sim.scenes.light import Colour, make_light, night_floor
 from sim.scenes.people import Look, make_look
 from sim.scenes.square import Passer
 from sim.scenes.stage import Setting
@@ -61,7 +61,7 @@ def road_setting(
     near, far = _span(view, road)
     zones = tuple(_lane_zones(view, road, near, far))
     picture, shine = stage.finished()
-    setting = Setting(view, light, picture, shine, tuple(lamps), view.ground_view(zones), (0.17, 0.16, 0.15))
+    setting = Setting(view, light, picture, shine, tuple(lamps), view.ground_view(zones), night_floor(rng))
     return setting, RoadScene(road, near, far)
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.scenes.background import Backdrop, Lamp, Surface
-from sim.scenes.camera_view import CameraView, aimed_at, inside, shoelace_m2, zone_of
+from sim.scenes.camera_view import aimed_at, inside, shoelace_m2, zone_of
 from sim.scenes.cast import Cast, Walker
-from sim.scenes.light import make_light
+from sim.scenes.light import make_light, night_floor
 from sim.scenes.people import Look, make_look
 from sim.scenes.stage import Setting
 from sim.scenes.truth import F64
@@ -46,9 +46,9 @@ class Stander:
     def _waiting(self, ident: int, t_s: float) -> Walker:
         """Standing people keep still and now and then turn or shift their weight."""
         turn = int((t_s + ident * 3.7) / (7.0 + ident % 9))
-        a, b = np.sin(turn * 12.9 + ident * 7.1), np.sin(turn * 4.1 + ident * 2.3)
-        x, y, facing = self.x + 0.02 * a, self.y + 0.02 * b, self.facing_rad + 0.5 * a * b
-        return Walker(ident, self.look, float(x), float(y), float(facing), 0.0, 0.0)
+        shift = float(np.sin(turn * 12.9 + ident * 7.1))
+        facing = self.facing_rad + (0.3 if shift > 0.2 else 0.0)
+        return Walker(ident, self.look, self.x + 0.02 * shift, self.y + 0.01 * shift, facing, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,10 @@ def square_setting(rng: np.random.Generator, night: bool, width: int, height: in
         )
     zones = (zone_of(view, "square", "standing", ground),)
     picture, shine = stage.finished()
-    return Setting(view, light, picture, shine, tuple(lamps), view.ground_view(zones), (0.25, 0.24, 0.22)), ground
+    return Setting(view, light, picture, shine, tuple(lamps), view.ground_view(zones), night_floor(rng)), ground
 
 
-def _spots(rng: np.random.Generator, view: CameraView, ground: F64, wanted: int) -> list[tuple[float, float]]:
+def _spots(rng: np.random.Generator, ground: F64, wanted: int) -> list[tuple[float, float]]:
     """Places to stand, in loose staggered rows, all well inside the zone."""
     centre = ground.mean(axis=0)
     inner = centre + (ground - centre) * (1 - 0.12 / np.abs(ground - centre).max(axis=0))
@@ -167,13 +167,11 @@ def _passers(rng: np.random.Generator, reach: float, count: int, across: bool) -
     return out
 
 
-def filling_script(
-    rng: np.random.Generator, setting: Setting, ground: F64, onset_s: float
-) -> Callable[[float], Cast]:
+def filling_script(rng: np.random.Generator, ground: F64, onset_s: float) -> Callable[[float], Cast]:
     """A few pass and linger; from `onset_s` on people come and stand until the zone is full."""
     area = shoelace_m2(ground)
     wanted = int(np.ceil(WANTED_PER_M2 * area))
-    spots = _spots(rng, setting.view, ground, wanted)
+    spots = _spots(rng, ground, wanted)
     reach = float(ground[:, 1].mean())
     crowd: list[Stander] = []
     for i, (x, y) in enumerate(spots):

@@ -92,17 +92,34 @@ class Scene(Protocol):
     """A scene: pictures and truth as functions of time (s since the scene began, >= 0)."""
 
     @property
-    def kind(self) -> SceneKind: ...
+    def kind(self) -> SceneKind:
+        """What happens here."""
+        ...
+
     @property
-    def seed(self) -> int: ...
+    def seed(self) -> int:
+        """What place, camera, weather and people follow from."""
+        ...
+
     @property
-    def night(self) -> bool: ...
+    def night(self) -> bool:
+        """Whether it is night."""
+        ...
+
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """Width of the picture, px."""
+        ...
+
     @property
-    def height(self) -> int: ...
+    def height(self) -> int:
+        """Height of the picture, px."""
+        ...
+
     @property
-    def view(self) -> GroundView: ...
+    def view(self) -> GroundView:
+        """Calibration and zones."""
+        ...
 
     def truth(self, t_s: float) -> SceneTruth:
         """What is true at `t_s`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -129,9 +130,8 @@ def _extruded(
     """Strips over an (x, z) outline from rear bottom over the top to front bottom, plus both sides."""
     faces: list[Face] = []
     mid = (sum(p[0] for p in profile) / len(profile), sum(p[1] for p in profile) / len(profile))
-    for y in (-half, half):
-        faces.append(_face([(x, y, z) for x, z in profile], colour, (0.0, y, 0.0)))
-    for i, ((x1, z1), (x2, z2)) in enumerate(zip(profile, profile[1:], strict=False)):
+    faces += [_face([(x, y, z) for x, z in profile], colour, (0.0, y, 0.0)) for y in (-half, half)]
+    for i, ((x1, z1), (x2, z2)) in enumerate(itertools.pairwise(profile)):
         own, gloss = tops.get(i, (colour, 0.12))
         out = ((x1 + x2) / 2 - mid[0], 0.0, (z1 + z2) / 2 - mid[1])
         normal = (z1 - z2, 0.0, x2 - x1)
@@ -294,7 +294,8 @@ def make_car(rng: np.random.Generator) -> VehicleModel:
     trunk = {"saloon": 0.15, "hatch": 0.03, "suv": 0.03, "van": 0.01}[shape] * length
     profile = [
         (-e + 0.06, low), (-e, low + 0.18), (-e + 0.02, belt - 0.10), (-e + 0.10, belt), (e - hood, belt),
-        (e - hood * 0.5, belt - 0.05), (e - 0.16, belt - 0.15), (e - 0.01, belt - 0.28), (e, low + 0.16), (e - 0.06, low),
+        (e - hood * 0.5, belt - 0.05), (e - 0.16, belt - 0.15), (e - 0.01, belt - 0.28), (e, low + 0.16),
+        (e - 0.06, low),
     ]  # fmt: skip
     faces = _extruded(profile, half, paint, {4: (paint, 0.2), 5: (paint, 0.2)})
     for sign in (-1.0, 1.0):
@@ -511,7 +512,7 @@ def draw_vehicle(
     colours = _face_colours(table, normals, light, distance)
     heads: list[tuple[float, float, float]] = []
     tails: list[tuple[float, float, float]] = []
-    size = view.focal_px / max(view.ahead_m(x, y, 0.8), 1.0)
+    size = view.focal_px / max(view.ahead_m(y, 0.8), 1.0)
     for i in _painters_order(model, x, y, heading_rad):
         if not facing[i]:
             continue

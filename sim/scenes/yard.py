@@ -10,7 +10,7 @@ from sim.scenes.background import Backdrop, Lamp
 from sim.scenes.camera_view import CameraView, zone_of
 from sim.scenes.cast import Blaze, Cast, Driven, Walker
 from sim.scenes.fire import Plume
-from sim.scenes.light import make_light
+from sim.scenes.light import make_light, night_floor
 from sim.scenes.people import make_look
 from sim.scenes.square import Passer
 from sim.scenes.stage import Setting
@@ -89,7 +89,7 @@ def yard_setting(
     )
     zones = (zone_of(view, "yard", "fire", ground),)
     picture, shine = stage.finished()
-    return Setting(view, light, picture, shine, tuple(lamps), view.ground_view(zones), (0.17, 0.16, 0.15)), spot
+    return Setting(view, light, picture, shine, tuple(lamps), view.ground_view(zones), night_floor(rng)), spot
 
 
 def _far(place: tuple[float, float]) -> float:
@@ -126,6 +126,7 @@ def _parked(rng: np.random.Generator, spot: tuple[float, float]) -> tuple[Driven
                 x,
                 spot[1] + float(rng.uniform(-1, 5)),
                 float(rng.uniform(0, 2 * np.pi)),
+                False,
                 False,
                 False,
             )
