@@ -32,7 +32,7 @@ class ClassFigures:
 
 @dataclass(frozen=True, slots=True)
 class AlarmFigures:
-    """Picture by picture at the shipped threshold: that show it, of those alarmed, without it, of those alarmed."""
+    """Pictures at the shipped threshold: that show it, of those alarmed, that do not, of those alarmed."""
 
     name: str
     shown: int

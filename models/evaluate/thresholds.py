@@ -1,8 +1,8 @@
 """The thresholds that ship in model.toml, each chosen by a stated rule on labelled pictures.
 
 Things: the score with the best F1. People: the score whose counts have the smallest error, because people are
-counted (models.evaluate.counting). Fire and smoke: at least the score with the best F1, and at least the score at which no
-more than one in a hundred pictures without it gives an alarm.
+counted (models.evaluate.counting). Fire and smoke: at least the score with the best F1, and at least the score
+at which no more than one in a hundred pictures without it gives an alarm.
 """
 
 from __future__ import annotations

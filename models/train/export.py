@@ -11,40 +11,13 @@ import onnxruntime
 import torch
 
 from contracts.errors import ModelRefused
+from models.train.model_toml import SIZE, write_toml
 from models.train.sets import CLASSES
 from models.train.yolox import Deployed, YoloxNano
 
 EXPORT_LIMIT = 1e-3
 OPSET = 17
-SIZE = (416, 256)  # width, height: the rectangle of a 16:9 camera
 _CHECKED_SHAPES = ((1, 256, 416), (3, 256, 416), (2, 320, 320))
-
-_TOML = """\
-schema = 1
-name = "{name}"
-version = "{version}"
-family = "yolox"
-weights = "weights.onnx"
-sha256 = "{sha256}"
-labels = "labels.txt"
-input_name = "images"
-input_width = {width}
-input_height = {height}
-channel_order = "bgr"
-pixel_scale = 1.0
-letterbox_value = 114
-letterbox_anchor = "top-left"
-output_name = "output"
-strides = [8, 16, 32]
-scores_are_probabilities = true
-licence = "Apache-2.0"
-
-[thresholds]
-{thresholds}
-
-[nms]
-iou = {nms_iou:.2f}
-"""
 
 
 def export(
@@ -61,18 +34,6 @@ def export(
     (folder / "labels.txt").write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
     write_toml(folder, sha256=digest, version=version, thresholds=thresholds, nms_iou=nms_iou)
     return digest
-
-
-def write_toml(
-    folder: Path, *, sha256: str, version: str, thresholds: Mapping[str, float], nms_iou: float
-) -> None:
-    """Writes model.toml alone, for new thresholds on the same weights."""
-    lines = "\n".join(f"{name} = {thresholds[name]:.2f}" for name in CLASSES)
-    text = _TOML.format(
-        name=folder.name, version=version, sha256=sha256, width=SIZE[0], height=SIZE[1],
-        thresholds=lines, nms_iou=nms_iou,
-    )  # fmt: skip
-    (folder / "model.toml").write_text(text, encoding="utf-8")
 
 
 def write_onnx(network: YoloxNano, path: Path) -> None:

@@ -98,7 +98,7 @@ def write_scenes(make: MakeScene, folder: Path, *, seed: int, plans: Sequence[Pl
 
 
 def label_lines(things: Iterable[TrueThing], width: int, height: int) -> list[str]:
-    """YOLO lines of a rendered picture; what is tiny or hardly visible is ignored, what cannot be seen left out."""
+    """YOLO lines of a rendered picture: what is tiny or hardly visible is ignored, the invisible left out."""
     lines = []
     for thing in things:
         if thing.visible < HARDLY_VISIBLE:

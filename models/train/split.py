@@ -1,9 +1,9 @@
 """The split: whole groups, never single pictures, are training or validation.
 
-A group is a source video (by file name) or a cluster of near duplicates, whichever is larger, across all
-sets. It is validation where sha256("set/group") mod 100 < 15, so the answer for a group does not depend on what else is in
-the folder. Near duplicates are found by the correlation of small local-contrast thumbnails, mirrored ones included:
-light, fire and people come and go, the place stays.
+A group is a source video (by file name) or a cluster of near duplicates, whichever is larger, across all sets.
+It is validation where sha256("set/group") mod 100 < 15, so the answer for a group does not depend on what else
+is in the folder. Near duplicates are found by the correlation of small local-contrast thumbnails, mirrored ones
+included: light, fire and people come and go, the place stays.
 """
 
 from __future__ import annotations
