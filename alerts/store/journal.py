@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Column, Connection, func, insert, select
 
 from alerts.core.batch import Batch
-from alerts.core.effects import Effect
+from alerts.core.effects import Answered, Effect
 from alerts.delivery.outbox import Outcome
 from alerts.store import tables
 from alerts.store.digest import effects_digest
@@ -129,7 +129,7 @@ class Journal:
         ]
         asked = [command.id for command in work.resends]
         if work.step is not None:
-            asked.extend(command.id for command in work.step.batch.commands)
+            asked.extend(each.answer.command_id for each in work.step.effects if isinstance(each, Answered))
         found = connection.execute(select(tables.answers.c.body).where(tables.answers.c.command_id.in_(asked)))
         return Committed(changes=changes, answers=[wire.decode(body, CommandAnswer) for body in found.scalars()])
 
