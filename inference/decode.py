@@ -173,8 +173,9 @@ class Decoder:
     def close(self) -> None:
         """End the child and give the memory back (as soon as the last picture is forgotten)."""
         self._bury(patience_s=0.0)
-        os.close(self._memory_fd)
-        self._memory_fd = -1
+        if self._memory_fd >= 0:
+            os.close(self._memory_fd)
+            self._memory_fd = -1
 
     def _exchange(self, waiting: dict[int, tuple[int, Frame]], outcomes: dict[int, Decoded | Refused]) -> None:
         """Ask the child for everything that waits and collect; a lost child leaves the innocent waiting."""

@@ -75,6 +75,15 @@ class Model:
         """`name@version#hash`: what stands on every observation."""
         return f"{self.toml.name}@{self.toml.version}#{self.toml.sha256[:8]}"
 
+    def describe(self) -> str:
+        """Name, version, input, licence and thresholds in one line."""
+        toml = self.toml
+        thresholds = ", ".join(f"{label} {self.threshold(label):.2f}" for label in self.labels)
+        size = f"{toml.input_width}x{toml.input_height}"
+        return (
+            f"{self.tag}  {toml.family} {size}  {toml.licence}  {len(self.weights) / 1e6:.1f} MB  [{thresholds}]"
+        )
+
     def threshold(self, name: str) -> float:
         """The confidence from which a finding of this class counts."""
         return float(self.thresholds[CLASS_NAMES.index(name)])
@@ -85,14 +94,15 @@ def list_models(models_dir: Path) -> list[str]:
     return sorted(path.parent.name for path in models_dir.glob("*/model.toml"))
 
 
-def load_model(models_dir: Path, name: str, thresholds: Mapping[str, float] | None = None) -> Model:
-    """The checked model `name`; `thresholds` replaces those of model.toml class by class.
+def load_model(folder: Path, thresholds: Mapping[str, float] | None = None) -> Model:
+    """The model of a folder, its files checked; `thresholds` replaces those of model.toml class by class.
+
+    Its shapes are checked when a session opens it (inference.session.check_model).
 
     Raises ModelRefused with reason `model_missing`, `model_toml`, `model_hash`, `model_labels` or
     `model_thresholds`.
     """
-    folder = models_dir / name
-    toml = _read_toml(folder, models_dir)
+    toml = _read_toml(folder)
     weights = _read_weights(folder / toml.weights, toml)
     labels = _read_labels(folder / toml.labels)
     values = dict(toml.thresholds) | dict(thresholds or {})
@@ -100,7 +110,7 @@ def load_model(models_dir: Path, name: str, thresholds: Mapping[str, float] | No
     for label in labels:
         if label not in values or not 0 < values[label] < 1:
             raise ModelRefused(
-                f"模型 {name} 的 {label} 没有有效阈值 (no threshold between 0 and 1 for {label}); "
+                f"模型 {toml.name} 的 {label} 没有有效阈值 (no threshold between 0 and 1 for {label}); "
                 f"add it to [thresholds] of {folder / 'model.toml'}",
                 reason="model_thresholds",
             )
@@ -109,12 +119,12 @@ def load_model(models_dir: Path, name: str, thresholds: Mapping[str, float] | No
     return Model(toml, folder, weights, labels, ids, columns)
 
 
-def _read_toml(folder: Path, models_dir: Path) -> ModelToml:
+def _read_toml(folder: Path) -> ModelToml:
     path = folder / "model.toml"
     try:
         text = path.read_bytes()
     except OSError as error:
-        known = ", ".join(list_models(models_dir)) or "none"
+        known = ", ".join(list_models(folder.parent)) or "none"
         raise ModelRefused(
             f"模型目录 {folder} 无法读取 (cannot read {path}: {error.strerror}); models there: {known}",
             reason="model_missing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from contracts.errors import ModelRefused
 from inference.picture import Bgr
 from inference.postprocess import FAMILIES, suppress
 from inference.preprocess import Preprocessor
-from inference.registry import Model
+from inference.registry import Model, load_model
 
 F32 = npt.NDArray[np.float32]
 _ORT_ERRORS = (
@@ -97,6 +98,13 @@ class Session:
                 "labels.txt, strides and input size belong together",
                 reason="model_shape",
             )
+
+
+def check_model(folder: Path) -> Model:
+    """Load a model and open it once: hash, labels, names and shapes are proved. Raises ModelRefused."""
+    model = load_model(folder)
+    Session(model)
+    return model
 
 
 class Detector:

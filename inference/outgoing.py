@@ -1,0 +1,70 @@
+"""Outgoing: what waits for alerts to commit, bounded. When it is full, samples go first, oldest first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from contracts import wire
+from contracts.observation import Observation, Phase
+from inference.watch import Record
+from runtime.clock import Clock
+from runtime.log_link import LogSender
+from runtime.metrics import StageCounters
+
+_BATCH = 256
+
+
+class Outgoing:
+    """A queue with a stated order of shedding, and the task that empties it. For one event loop.
+
+    Samples (counts of people) are worthless when late and come again; alarms and changes of sources are kept
+    until nothing but them waits. Everything shed is counted as `records_dropped:shed_sample` or `:shed_alarm`.
+    """
+
+    def __init__(self, capacity: int, counters: StageCounters) -> None:
+        self._capacity = capacity
+        self._counters = counters
+        self._waiting: deque[Record] = deque()
+        self._arrived = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Records that wait to be sent."""
+        return len(self._waiting)
+
+    def add(self, records: list[Record]) -> None:
+        """Take records; never waits."""
+        for record in records:
+            if len(self._waiting) >= self._capacity:
+                self._shed()
+            self._waiting.append(record)
+        if records:
+            self._arrived.set()
+
+    async def send_forever(self, sender: LogSender) -> None:
+        """Send in order until cancelled; each batch is committed by alerts before the next one goes."""
+        while True:
+            await self._arrived.wait()
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            if not self._waiting:
+                self._arrived.clear()
+            if batch:
+                await sender.send([wire.encode(record) for record in batch])
+                self._counters.count("records_sent", n=len(batch))
+
+    async def drain(self, clock: Clock, patience_s: float) -> None:
+        """Give what waits a last chance to go, for so many seconds at most."""
+        for _ in range(max(1, round(patience_s / 0.05))):
+            if not self._waiting:
+                return
+            await clock.asleep(0.05)
+        self._counters.count("records_dropped", "shutdown", len(self._waiting))
+
+    def _shed(self) -> None:
+        for index, record in enumerate(self._waiting):
+            if isinstance(record, Observation) and record.phase is Phase.SAMPLE:
+                del self._waiting[index]
+                self._counters.count("records_dropped", "shed_sample")
+                return
+        self._waiting.popleft()
+        self._counters.count("records_dropped", "shed_alarm")
