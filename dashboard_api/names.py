@@ -1,0 +1,164 @@
+"""Names for people, Chinese and English, of the codes that the records carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from contracts.incident import IncidentState, Level, Reason
+from contracts.observation import IncidentType
+from contracts.ticket import TicketState
+
+UNREPORTED: Final = "unreported"
+"""State of a source of the catalogue that nothing was heard of yet."""
+
+Pair = tuple[str, str]
+
+
+class Name(msgspec.Struct, frozen=True, gc=False):
+    """One thing's name in both languages of the product."""
+
+    zh: str
+    en: str
+
+
+TYPES: Final[Mapping[str, Pair]] = {
+    IncidentType.CROWD_DENSITY: ("人员密集", "Crowd density"),
+    IncidentType.CROWD_CAPACITY: ("超核定容量", "Over approved capacity"),
+    IncidentType.STOPPED_VEHICLE: ("行车道异常停车", "Vehicle stopped in lane"),
+    IncidentType.CONGESTION: ("道路拥堵", "Traffic congestion"),
+    IncidentType.FIRE_LANE: ("占用消防车通道", "Fire lane blocked"),
+    IncidentType.FLAME_SUSPECTED: ("疑似明火(视频)", "Suspected flame (video)"),
+    IncidentType.SMOKE_SUSPECTED: ("疑似烟雾(视频)", "Suspected smoke (video)"),
+    IncidentType.FIRE_CONFIRMED: ("火灾(已确认)", "Fire (confirmed)"),
+    IncidentType.SMOKE_SENSOR: ("感烟报警", "Smoke detector alarm"),
+    IncidentType.HEAT: ("感温/高温报警", "Heat alarm"),
+    IncidentType.ELECTRICAL: ("电气火灾监控报警", "Electrical fire monitor alarm"),
+    IncidentType.GAS_LEL1: ("可燃气体一级", "Combustible gas, stage 1"),
+    IncidentType.GAS_LEL2: ("可燃气体二级", "Combustible gas, stage 2"),
+    IncidentType.GAS_CO: ("一氧化碳超限", "Carbon monoxide over limit"),
+    IncidentType.PONDING: ("道路积水", "Water on road"),
+    IncidentType.VIDEO_LOSS: ("视频丢失", "Video loss"),
+    IncidentType.VIDEO_QUALITY: ("视频遮挡/过暗/移位", "Camera covered, dark or moved"),
+    IncidentType.SENSOR_FAULT: ("传感器离线/失准", "Sensor offline or faulty"),
+    IncidentType.EDGE_OFFLINE: ("边缘节点离线", "Edge node offline"),
+}
+
+LEVELS: Final[Mapping[Level, Pair]] = {
+    Level.NONE: ("无", "none"),
+    Level.BLUE: ("蓝", "blue"),
+    Level.YELLOW: ("黄", "yellow"),
+    Level.ORANGE: ("橙", "orange"),
+    Level.RED: ("红", "red"),
+}
+
+INCIDENT_STATES: Final[Mapping[str, Pair]] = {
+    IncidentState.CANDIDATE: ("候选", "candidate"),
+    IncidentState.PENDING_REVIEW: ("待研判", "pending review"),
+    IncidentState.CONFIRMED: ("已确认", "confirmed"),
+    IncidentState.FALSE_ALARM: ("误报", "false alarm"),
+    IncidentState.MERGED: ("已合并", "merged"),
+    IncidentState.EXPIRED: ("已过期", "expired"),
+    IncidentState.CLEARED: ("已解除", "cleared"),
+}
+
+TICKET_STATES: Final[Mapping[str, Pair]] = {
+    TicketState.REPORTED: ("待受理", "reported"),
+    TicketState.UNLOCATED: ("待定位", "unlocated"),
+    TicketState.ACCEPTED: ("待立案", "accepted"),
+    TicketState.REGISTERED: ("待派遣", "registered"),
+    TicketState.DISPATCHED: ("待接单", "dispatched"),
+    TicketState.WHISTLED: ("吹哨召集", "whistled"),
+    TicketState.IN_PROGRESS: ("处置中", "in progress"),
+    TicketState.SUSPENDED: ("挂起", "suspended"),
+    TicketState.RESOLVED: ("待核查", "resolved"),
+    TicketState.VERIFIED: ("待评价", "verified"),
+    TicketState.CLOSED: ("已结案", "closed"),
+    TicketState.REJECTED: ("不予立案", "rejected"),
+    TicketState.CANCELLED: ("作废", "cancelled"),
+    TicketState.MERGED: ("已并案", "merged"),
+    TicketState.TRANSFERRED: ("已移交", "transferred"),
+}
+
+SOURCE_STATES: Final[Mapping[str, Pair]] = {
+    "idle": ("未启用", "idle"),
+    "connecting": ("连接中", "connecting"),
+    "live": ("在线", "live"),
+    "stalled": ("断流", "stalled"),
+    "backoff": ("等待重连", "waiting to retry"),
+    "refused": ("被拒绝", "refused"),
+    "blind": ("看不清", "blind"),
+    "quarantined": ("已隔离", "quarantined"),
+    "stale": ("超时未报", "stale"),
+    UNREPORTED: ("未上报", "not heard of yet"),
+}
+
+REASONS: Final[Mapping[str, Pair]] = {
+    Reason.FIRST_EVIDENCE: ("首次发现", "first evidence"),
+    Reason.BELOW_THRESHOLD: ("低于阈值", "below threshold"),
+    Reason.HOLD_RUNNING: ("持续时间未到", "hold running"),
+    Reason.HOLD_MET: ("持续时间已到", "hold met"),
+    Reason.HOLD_BROKEN_BY_GAP: ("采样中断, 重新计时", "hold broken by a gap"),
+    Reason.ACTS_ON_ARRIVAL: ("到达即处置", "acts on arrival"),
+    Reason.ESCALATED: ("升级", "escalated"),
+    Reason.LEVEL_LOWERED: ("降级", "level lowered"),
+    Reason.SAME_INCIDENT: ("同一告警", "same incident"),
+    Reason.SECOND_INDEPENDENT_SOURCE: ("第二个独立来源印证", "second independent source"),
+    Reason.CLEAR_HOLD_RUNNING: ("解除计时中", "clear hold running"),
+    Reason.QUIET_LONG_ENOUGH: ("平静已足够久", "quiet long enough"),
+    Reason.RESET_BY_SOURCE: ("来源已复位", "reset by source"),
+    Reason.HELD_OPEN_UNKNOWN: ("来源看不清, 保持告警", "held open: source cannot tell"),
+    Reason.NOBODY_ACTED: ("无人研判", "nobody acted"),
+    Reason.REVIEW_TIMEOUT_FAIL_SAFE: ("未研判, 按失效安全转确认", "review timed out, fail-safe"),
+    Reason.CONFIRMED_BY_PERSON: ("人工研判属实", "confirmed by a person"),
+    Reason.FALSE_ALARM_BY_PERSON: ("人工判为误报", "false alarm by a person"),
+    Reason.MUTED: ("已静音", "muted"),
+    Reason.DUPLICATE: ("重复", "duplicate"),
+    Reason.TOO_LATE: ("到达过晚", "too late"),
+    Reason.FROM_THE_FUTURE: ("时间在未来", "from the future"),
+    Reason.UNCALIBRATED: ("未标定", "uncalibrated"),
+    Reason.UNKNOWN_TYPE: ("未知类型", "unknown type"),
+    Reason.WRONG_SITE: ("站点不符", "wrong site"),
+    Reason.BELOW_CONFIDENCE: ("置信度不足", "below confidence"),
+    Reason.OPERATIONS_QUEUE: ("转运维", "operations queue"),
+    Reason.OUTDATED_ZONE: ("区域版本过旧", "outdated zone"),
+    "malformed": ("无法解析", "malformed"),
+    "unknown_source": ("目录中无此来源", "unknown source"),
+    "too_large": ("超过大小上限", "too large"),
+    "schema_version": ("记录版本不符", "schema version"),
+    "bad_quality": ("数值无效", "bad value"),
+    "stale": ("消息过期", "stale message"),
+    "not_found": ("不存在", "not found"),
+    "refused_credentials": ("凭据被拒", "credentials refused"),
+    "unreachable": ("无法连接", "unreachable"),
+    "stall": ("断流", "stall"),
+    "covered": ("被遮挡", "covered"),
+    "dark": ("过暗", "too dark"),
+    "protocol_violation": ("协议错误", "protocol violation"),
+}
+
+FALSE_ALARM_REASONS: Final[Mapping[str, Pair]] = {
+    "light": ("灯光、反光或阴影", "Light, reflection or shadow"),
+    "weather": ("雨雪、沙尘或雾", "Rain, snow, dust or fog"),
+    "steam": ("水汽、炊烟或扬尘", "Steam, cooking smoke or dust"),
+    "planned": ("计划内活动或施工", "Planned event or works"),
+    "traffic_normal": ("正常等候或上下客", "Normal waiting or boarding"),
+    "device": ("设备故障或误触", "Device fault or mishandling"),
+    "test": ("设备测试", "Device test"),
+    "other": ("其他(请说明)", "Other (say what)"),
+}
+"""Reason codes of 误报 that the page offers; `argument` of a `false_alarm` command."""
+
+
+def name_of(table: Mapping[str, Pair], code: str) -> Name:
+    """The name of `code`; an unknown code is shown as it is, so that news from a newer process stays readable."""
+    zh, en = table.get(code, (code, code))
+    return Name(zh, en)
+
+
+def level_name(level: Level) -> Name:
+    """红, 橙, 黄, 蓝: always shown behind the words 内部告警等级."""
+    zh, en = LEVELS[level]
+    return Name(zh, en)

@@ -1,0 +1,101 @@
+"""Incidents (告警): the list, one with its decisions, its pictures."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from dashboard_api import queries
+from dashboard_api.openapi import json_response, refuses, returns
+from dashboard_api.queries import Page, Where
+from dashboard_api.routes.examples import INCIDENT
+from dashboard_api.routes.parameters import (
+    CursorText,
+    Exercise,
+    GridPrefix,
+    Id,
+    Levels,
+    Limit,
+    Sha256,
+    Sort,
+    State,
+    Types,
+)
+from dashboard_api.routes.pictures import picture_response
+from dashboard_api.services import Api, Asker
+from dashboard_api.views import IncidentDetail, IncidentView, incident_detail, incident_view
+
+router = APIRouter(prefix="/api/v1/incidents", tags=["incidents 告警"])
+
+
+@router.get(
+    "",
+    summary="List incidents",
+    responses=returns(Page[IncidentView], example={"items": [INCIDENT], "next": None, "seq": 4711}),
+)
+async def list_incidents(
+    api: Api,
+    state: State = None,
+    level: Levels = None,
+    type_: Types = None,
+    grid: GridPrefix = None,
+    exercise: Exercise = None,
+    operations: bool | None = None,
+    sort: Sort = "opened_at",
+    cursor: CursorText = None,
+    limit: Limit = 50,
+) -> Response:
+    """Incidents that match every filter given; page with `cursor`."""
+    where = Where()
+    where.any_of("state", expand(state, queries.OPEN_INCIDENT_STATES))
+    where.any_of("level", level or ())
+    where.any_of("type", type_ or ())
+    where.prefix("grid_code", grid)
+    where.equals("exercise", None if exercise is None else int(exercise))
+    where.equals("operations", None if operations is None else int(operations))
+    directory, rows = api.snapshots.directory, min(limit, api.config.page_size_max)
+    page = await api.reader.read(
+        lambda connection: queries.read_page(
+            connection,
+            "incidents",
+            where,
+            sort=sort,
+            cursor=cursor,
+            limit=rows,
+            view=lambda body, seq: incident_view(queries.decode_incident(body), seq, directory),
+        )
+    )
+    return json_response(page)
+
+
+@router.get(
+    "/{incident_id}",
+    summary="One incident with all its decisions",
+    responses={**returns(IncidentDetail), **refuses(s404="No such incident")},
+)
+async def get_incident(api: Api, incident_id: Id) -> Response:
+    """The incident, and why everything about it was decided."""
+    incident, seq = await api.reader.read(lambda connection: queries.find_incident(connection, incident_id))
+    return json_response(incident_detail(incident, seq, api.snapshots.directory))
+
+
+@router.get(
+    "/{incident_id}/evidence/{sha256}",
+    summary="A pixelated picture of an incident",
+    responses={
+        200: {"description": "The picture", "content": {"image/jpeg": {}}},
+        **refuses(s404="Not registered with this incident", s410="Deleted, or altered and therefore not shown"),
+    },
+    response_class=Response,
+)
+async def get_incident_evidence(
+    api: Api, asker: Asker, request: Request, incident_id: Id, sha256: Sha256
+) -> Response:
+    """The picture behind `sha256`, entered in the access register."""
+    incident, _ = await api.reader.read(lambda connection: queries.find_incident(connection, incident_id))
+    return await picture_response(api, asker, request, f"incident/{incident.id}", incident.evidence, sha256)
+
+
+def expand(states: list[str] | None, open_states: tuple[str, ...]) -> tuple[str, ...]:
+    """State codes with `open` written out."""
+    return tuple(code for state in states or () for code in (open_states if state == "open" else (state,)))
