@@ -8,6 +8,8 @@ import msgspec
 class SimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is simulated. Raises ValueError with a sentence when values do not fit together."""
 
+    enabled: bool = False
+    """True: `gridwhistle run` builds the county's files and starts the simulated cameras and sensors as well."""
     seed: int = 152921
     """Seed of everything invented: names, polygons, places, noise. The same seed gives the same bytes."""
     cameras_total: int = 3700
@@ -77,5 +79,7 @@ class SimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         ):
             if not 0 <= port <= 65_535:
                 raise ValueError(f"{name} is {port}; write a TCP port between 0 and 65535")
+        if self.broker and not self.broker.rpartition(":")[2].isdigit():
+            raise ValueError(f"broker is '{self.broker}'; write host:port, e.g. 10.0.0.5:1883")
         if bool(self.rtsp_user) != bool(self.rtsp_password):
             raise ValueError("rtsp_user and rtsp_password go together; write both or neither")

@@ -1,0 +1,1 @@
+"""One program per number; each prints what it measured and on what."""
