@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-CLASSES = ("person", "bicycle", "motorcycle", "car", "bus", "truck", "fire", "smoke")
+from contracts.detection import CLASS_NAMES
+
+CLASSES = CLASS_NAMES
 CLASS_INDEX: Mapping[str, int] = MappingProxyType({name: index for index, name in enumerate(CLASSES)})
 TEACHER_CLASSES = CLASSES[:6]
 """The classes that the COCO weights know: they can be labelled by those weights where a set is silent."""

@@ -43,7 +43,8 @@ class Rates:
 class Trainer:
     """Holds everything that a checkpoint holds: network, running mean, optimiser, step, minutes spent, seed.
 
-    The network as it is handed over, with its COCO weights, stays as the teacher.
+    The network as it is handed over, with its COCO weights, stays as the teacher. The first two stages are frozen
+    and computed once for both.
     """
 
     def __init__(self, network: YoloxNano, out: Path, *, seed: int, rates: Rates | None = None) -> None:
@@ -54,6 +55,8 @@ class Trainer:
         self.step = 0
         self.minutes = 0.0
         self.mean = RunningMean(network)
+        for stage in (network.backbone.stem, network.backbone.stage2):
+            stage.requires_grad_(False)
         self.teacher = YoloxNano(network.classes)
         self.teacher.load_state_dict(network.state_dict())
         self.teacher.to(memory_format=torch.channels_last).eval()
@@ -141,10 +144,11 @@ class Trainer:
             group["lr"] = group["full"] * share
         height, width = batch.pictures.shape[2:]
         pictures = batch.pictures.float().contiguous(memory_format=torch.channels_last)
-        logits = self.network(pictures)
-        parts = yolox_loss(logits, batch.targets, width, height)
         with torch.no_grad():
-            opinion = self.teacher(pictures)
+            begun = self.network.backbone.begin(pictures)
+            opinion = self.teacher.finish(begun)
+        logits = self.network.finish(begun)
+        parts = yolox_loss(logits, batch.targets, width, height)
         kept = teacher_loss(logits, opinion, batch.targets, width, height)
         self.optimiser.zero_grad(set_to_none=True)
         (parts.total + _TEACHER_WEIGHT * kept).backward()

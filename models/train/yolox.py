@@ -111,8 +111,13 @@ class Backbone(nn.Module):
             SeparableUnit(128, 256, 2), PyramidPooling(256, 256), CrossStage(256, 256, 1, residual=False)
         )
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        fine = self.stage3(self.stage2(self.stem(x)))
+    def begin(self, x: Tensor) -> Tensor:
+        """The first two stages, up to stride 4: the most general part, and the costliest to train."""
+        return cast(Tensor, self.stage2(self.stem(x)))
+
+    def forward(self, begun: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The rest, from what `begin` gave."""
+        fine = self.stage3(begun)
         middle = self.stage4(fine)
         return fine, middle, self.stage5(middle)
 
@@ -178,7 +183,11 @@ class YoloxNano(nn.Module):
         self.heads = nn.ModuleList(LevelHead(inputs, classes) for inputs in (64, 128, 256))
 
     def forward(self, pictures: Tensor) -> Tensor:
-        maps = self.neck(self.backbone(pictures))
+        return self.finish(self.backbone.begin(pictures))
+
+    def finish(self, begun: Tensor) -> Tensor:
+        """The logits from what the first two stages gave (Backbone.begin)."""
+        maps = self.neck(self.backbone(begun))
         levels = [head(level).flatten(2) for head, level in zip(self.heads, maps, strict=True)]
         return torch.cat(levels, dim=2).transpose(1, 2)
 
