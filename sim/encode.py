@@ -12,7 +12,7 @@ from av.video.frame import PictureType
 from contracts.errors import ConfigError
 
 ENCODERS: dict[str, dict[str, str]] = {
-    "libx264": {"preset": "ultrafast", "tune": "zerolatency", "crf": "25", "forced-idr": "1"},
+    "libx264": {"preset": "ultrafast", "tune": "zerolatency", "crf": "27", "forced-idr": "1"},
     "libopenh264": {"allow_skip_frames": "0"},
 }
 """Encoders by preference, with their options."""

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 IN_FLIGHT_MAX = 200
 """Messages without PUBACK; further ones wait here."""
@@ -23,9 +24,7 @@ class MqttLink:
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Semaphore(IN_FLIGHT_MAX)
         self._waiting: dict[int, asyncio.Future[None]] = {}
-        self._client = mqtt.Client(
-            mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=not client_id
-        )
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=not client_id)
         self._client.max_inflight_messages_set(IN_FLIGHT_MAX)
         self._client.reconnect_delay_set(1, 5)
         self._client.on_connect = self._on_connect

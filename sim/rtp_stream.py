@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -55,7 +56,7 @@ class Viewer(Protocol):
 class LiveStream:
     """A stream that pictures are published to. `backlog_max` bytes may wait for a viewer.
 
-    `sent` counts pictures, `cut` viewers that were cut off.
+    `sent` counts pictures, `cut` viewers that were cut off. `taps` are called with each picture's NAL units.
     """
 
     def __init__(self, name: str, clock: Clock, *, backlog_max: int = 1 << 20) -> None:
@@ -64,6 +65,7 @@ class LiveStream:
         self.ready = asyncio.Event()
         self.sent = 0
         self.cut = 0
+        self.taps: list[Callable[[list[bytes], EncodedPicture], None]] = []
         self._clock = clock
         self._backlog_max = backlog_max
         self._waiting: set[Viewer] = set()
@@ -81,6 +83,11 @@ class LiveStream:
         """Who plays or waits for the next key picture."""
         return len(self._waiting) + len(self._playing)
 
+    @property
+    def joining(self) -> int:
+        """Who waits for the next key picture."""
+        return len(self._waiting)
+
     def add(self, viewer: Viewer) -> None:
         """The viewer gets every picture from the next key picture on."""
         self._waiting.add(viewer)
@@ -94,6 +101,8 @@ class LiveStream:
         """Send a picture to all viewers; never waits."""
         units = split_annexb(picture.data)
         self.publish_units(units, picture)
+        for tap in self.taps:
+            tap(units, picture)
 
     def publish_units(self, units: list[bytes], picture: EncodedPicture) -> None:
         """As `publish`, of NAL units that are already apart (`picture.data` is not looked at)."""

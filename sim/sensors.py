@@ -1,6 +1,6 @@
 """The simulated sensors: SenML (RFC 8428) over MQTT, each at its period, and alarms that happen once.
 
-Topic: `county/<county>/sensor/<sensor id>/senml`. A message is one SenML pack: base name
+Topic: `sensors/<sensor id>/senml`, which `[mqtt]` maps by default. A message is one SenML pack: base name
 `urn:gw:sensor:<sensor id>:`, base time in Unix seconds, then `value` with its unit, or `alarm` 0/1 and, while in
 alarm, `alarm_id`, the device's own id of that alarm.
 """
@@ -45,9 +45,9 @@ class ScheduledAlarm:
     value: float | None = None
 
 
-def sensor_topic(county: str, sensor_id: str) -> str:
+def sensor_topic(sensor_id: str) -> str:
     """Where a sensor publishes."""
-    return f"county/{county}/sensor/{sensor_id}/senml"
+    return f"sensors/{sensor_id}/senml"
 
 
 def senml(
@@ -84,14 +84,14 @@ def usual_value(sensor: Sensor, seed: int, tick: int) -> float | None:
 
 
 class SensorFleet:
-    """All sensors of a county on one connection. `sent` counts messages, `left_out` those the broker was too slow for.
+    """All sensors of a county on one connection.
 
+    `sent` counts messages, `left_out` periodic ones that the broker was too slow for.
     Raises ValueError when an alarm names a sensor that the fleet does not hold.
     """
 
     def __init__(
         self,
-        county: str,
         sensors: Sequence[Sensor],
         alarms: Sequence[ScheduledAlarm],
         seed: int,
@@ -100,7 +100,6 @@ class SensorFleet:
     ) -> None:
         self.sent = 0
         self.left_out = 0
-        self._county = county
         self._sensors = {sensor.id: sensor for sensor in sensors}
         self._alarms = {alarm.sensor_id: alarm for alarm in alarms}
         unknown = self._alarms.keys() - self._sensors.keys()
@@ -140,7 +139,7 @@ class SensorFleet:
             self.left_out += 1
             return
         task = asyncio.get_running_loop().create_task(
-            self._link.publish(sensor_topic(self._county, sensor_id), self._message(sensor_id, tick, elapsed_s))
+            self._link.publish(sensor_topic(sensor_id), self._message(sensor_id, tick, elapsed_s))
         )
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
@@ -165,7 +164,6 @@ class SensorFleet:
 
 async def publish_alarms(
     link: MqttLink,
-    county: str,
     sensors: Sequence[Sensor],
     count: int,
     clock: Clock,
@@ -189,7 +187,7 @@ async def publish_alarms(
             if ahead_s > 0:
                 await clock.asleep(ahead_s)
         payload = senml(sensor.id, clock.now(), alarm=True, alarm_id=alarm_id)
-        sending.append(asyncio.ensure_future(link.publish(sensor_topic(county, sensor.id), payload)))
+        sending.append(asyncio.ensure_future(link.publish(sensor_topic(sensor.id), payload)))
         ids.append(alarm_id)
         if number % 50 == 49:
             await asyncio.wait(sending[-50:], return_when=asyncio.FIRST_COMPLETED)

@@ -10,6 +10,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from contracts.errors import ConfigError
 from sim.broker import EmbeddedBroker
@@ -30,7 +31,7 @@ class Subscriber:
         self.messages: queue.Queue[mqtt.MQTTMessage] = queue.Queue()
         self._subscribed: queue.Queue[None] = queue.Queue()
         self.client = mqtt.Client(
-            mqtt.CallbackAPIVersion.VERSION2, client_id=name, clean_session=False, manual_ack=manual_ack
+            CallbackAPIVersion.VERSION2, client_id=name, clean_session=False, manual_ack=manual_ack
         )
         self.client.on_connect = self._on_connect
         self.client.on_subscribe = lambda *_: self._subscribed.put(None)
@@ -59,7 +60,7 @@ class Subscriber:
 
 @contextmanager
 def publisher(port: int) -> Iterator[mqtt.Client]:
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.max_inflight_messages_set(1000)
     client.connect("127.0.0.1", port)
     client.loop_start()
