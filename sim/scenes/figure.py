@@ -64,9 +64,9 @@ def draw_figure(parts: list[Part], pitch_rad: float, px_per_m: float, light: Lig
     colour = np.zeros((height, width, 3), np.float32)
     group_of = np.zeros((height, width), np.uint8)
     groups = list(dict.fromkeys(p.group for p in parts))
-    sun = np.array(light.sun)
-    sun_seen = np.array([sun[0], -(sun[1] * sin + sun[2] * cos), sun[1] * cos - sun[2] * sin])
-    up_seen = np.array([0.0, -cos, -sin])
+    sun = light.sun
+    sun_seen = [sun[0], -(sun[1] * sin + sun[2] * cos), sun[1] * cos - sun[2] * sin]
+    up_seen = [0.0, -cos, -sin]
     folds = _folds(texture % 5)
     buffers = _Buffers(depth, colour, group_of)
     for i, part in enumerate(parts):
@@ -99,7 +99,7 @@ def _draw_part(
     k: float,
     buffers: _Buffers,
     number: int,
-    lighting: tuple[F64, F64, Light],
+    lighting: tuple[list[float], list[float], Light],
     folds: F32,
 ) -> None:
     """Draw one rounded cone into the buffers (all px supersampled, k px per metre)."""
@@ -111,28 +111,31 @@ def _draw_part(
     y1 = min(int(np.ceil((max(a[1] + part.ra, b[1] + part.rb) - low[1]) * k)) + 1, height)
     if x1 <= x0 or y1 <= y0:
         return
-    px = ((np.arange(x0, x1, dtype=np.float32) + 0.5) / k + low[0] - a[0])[None, :]
-    py = ((np.arange(y0, y1, dtype=np.float32) + 0.5) / k + low[1] - a[1])[:, None]
-    dx, dy, dz = float(b[0] - a[0]), float(b[1] - a[1]), float(b[2] - a[2])
-    along = np.clip((px * dx + py * dy) / max(dx * dx + dy * dy, 1e-9), 0.0, 1.0)
+    # Python floats: a numpy double would lift every array below to double precision.
+    (ax, ay, az), (bx, by, bz), (left, top) = a.tolist(), b.tolist(), low.tolist()
+    px = ((np.arange(x0, x1, dtype=np.float32) + 0.5) / k + (left - ax))[None, :]
+    py = ((np.arange(y0, y1, dtype=np.float32) + 0.5) / k + (top - ay))[:, None]
+    dx, dy, dz = bx - ax, by - ay, bz - az
+    length2 = max(dx * dx + dy * dy, 1e-9)
+    along = np.clip(px * (dx / length2) + py * (dy / length2), 0.0, 1.0)
     radius = part.ra + along * (part.rb - part.ra)
     ex, ey = px - along * dx, py - along * dy
     rise2 = radius * radius - ex * ex - ey * ey
     rise = np.sqrt(np.maximum(rise2, 0.0))
-    z = a[2] + along * dz - rise
+    z = along * dz - rise + az
     window = depth[y0:y1, x0:x1]
     hit = (rise2 > 0) & (z < window)
     if not hit.any():
         return
     window[hit] = z[hit]
-    fold = folds[y0 % 64 : y0 % 64 + (y1 - y0), x0 % 64 : x0 % 64 + (x1 - x0)]
-    nx, ny, nz = ex / radius, ey / radius, -rise / radius
+    fold = folds[y0 % 64 : y0 % 64 + (y1 - y0), x0 % 64 : x0 % 64 + (x1 - x0)][hit]
+    r = radius[hit]
+    nx, ny, nz = ex[hit] / r, ey[hit] / r, -rise[hit] / r
     skyward = nx * up[0] + ny * up[1] + nz * up[2]
     sunward = np.maximum(nx * sun[0] + ny * sun[1] + nz * sun[2], 0.0)
-    shade = light.ambient * (0.62 + 0.38 * skyward) + light.diffuse * sunward * 1.15
-    shade = shade * (1.0 + part.rough * 2.2 * (fold - 0.5))
-    patch = shade[..., None] * np.array(part.colour, np.float32)
-    buffers.colour[y0:y1, x0:x1][hit] = patch[hit]
+    shade = light.ambient * (0.62 + 0.38 * skyward) + (light.diffuse * 1.15) * sunward
+    shade *= (1.0 - 1.1 * part.rough) + (2.2 * part.rough) * fold
+    buffers.colour[y0:y1, x0:x1][hit] = shade[:, None] * np.array(part.colour, np.float32)
     buffers.group_of[y0:y1, x0:x1][hit] = number
 
 

@@ -58,7 +58,7 @@ def make_look(rng: np.random.Generator) -> Look:
     """One person's size and clothes by lot."""
     return Look(
         tall_m=float(np.clip(rng.normal(1.69, 0.08), 1.5, 1.9)),
-        girth=float(rng.uniform(0.9, 1.18)),
+        girth=float(rng.uniform(0.82, 1.06)),
         skin=_pick(rng, SKIN),
         hair=HAIR[int(rng.choice(4, p=[0.4, 0.3, 0.2, 0.1]))],
         shirt=_pick(rng, SHIRTS),

@@ -86,10 +86,10 @@ class Passer:
 def square_setting(rng: np.random.Generator, night: bool, width: int, height: int) -> tuple[Setting, F64]:
     """Camera, pavement and things around; with the zone's ground polygon (4 x 2 m)."""
     light = make_light(rng, night)
-    w, d = float(rng.uniform(5.4, 6.2)), float(rng.uniform(2.5, 2.9))
-    turn, reach = float(rng.uniform(-0.12, 0.12)), float(rng.uniform(5.6, 7.0))
-    height_m = reach * float(np.tan(np.deg2rad(rng.uniform(47, 54))))
-    height_m = float(np.clip(height_m, 6.0, 9.0))
+    w, d = float(rng.uniform(5.3, 5.9)), float(rng.uniform(2.6, 2.9))
+    turn, steepness = float(rng.uniform(-0.12, 0.12)), float(np.tan(np.deg2rad(rng.uniform(51, 57))))
+    height_m = float(rng.uniform(6.4, 9.0))
+    reach = height_m / steepness
     corners = np.array([[-w, -d], [w, -d], [w, d], [-w, d]]) / 2
     c, s = np.cos(turn), np.sin(turn)
     ground = corners @ np.array([[c, s], [-s, c]]) + [float(rng.uniform(-0.3, 0.3)), reach]
