@@ -89,6 +89,9 @@ class Reason(enum.StrEnum):
     BELOW_CONFIDENCE = "below_confidence"
     OPERATIONS_QUEUE = "operations_queue"
     OUTDATED_ZONE = "outdated_zone"
+    # limits
+    WAITS_FOR_PERSON = "waits_for_person"
+    LIMIT_REACHED = "limit_reached"
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):

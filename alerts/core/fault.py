@@ -1,0 +1,245 @@
+"""Fault: sources that cannot see are news for the operations queue, and hold open what they had seen.
+
+A state that lasts for its rule's hold becomes an incident of `device.*`, never a ticket; it clears when the
+source has been live for the clear hold. Causes told by the source itself (tamper, low battery, a covered lens
+seen in the picture) take the same way.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alerts.core import correlate, hold, lifecycle, words
+from alerts.core.decide import about_end
+from alerts.core.effects import SourceChanged
+from alerts.core.policy import Rule
+from alerts.core.state import Fault, SourceMemory
+from alerts.core.turn import Turn
+from contracts.incident import Action, IncidentState, Reason
+from contracts.instant import Instant
+from contracts.observation import IncidentType, Observation, Phase
+from contracts.place import Place
+from contracts.source import SourceChange, SourceKind, SourceState
+
+_CAMERA_FAULTS: Final = {
+    SourceState.BLIND: IncidentType.VIDEO_QUALITY,
+    SourceState.QUARANTINED: IncidentType.VIDEO_QUALITY,
+    SourceState.STALLED: IncidentType.VIDEO_LOSS,
+    SourceState.BACKOFF: IncidentType.VIDEO_LOSS,
+    SourceState.REFUSED: IncidentType.VIDEO_LOSS,
+}
+"""Pictures arrive but nothing can be seen in them, or none arrive."""
+
+_BLIND: Final = frozenset({*_CAMERA_FAULTS, SourceState.STALE, SourceState.IDLE})
+"""States in which a source's silence means nothing. Connecting leaves it as it was."""
+
+_STATE_ZH: Final = {
+    SourceState.IDLE: "停用",
+    SourceState.CONNECTING: "连接中",
+    SourceState.LIVE: "在线",
+    SourceState.STALLED: "断流",
+    SourceState.BACKOFF: "连接失败",
+    SourceState.REFUSED: "被拒绝",
+    SourceState.BLIND: "画面不可用",
+    SourceState.QUARANTINED: "已隔离",
+    SourceState.STALE: "超时未上报",
+}
+
+
+def notice(change: SourceChange, turn: Turn) -> None:
+    """Take a source's new state in: stored, held against what depends on the source, queued when it is a fault."""
+    if change.site != turn.site:
+        turn.refuse(change.id, change.source_id, Reason.WRONG_SITE, f"站点 {change.site} 不是本站 {turn.site}")
+        return
+    memory = turn.source(change.source_id, change.kind)
+    if memory is None:
+        turn.refuse(change.id, change.source_id, Reason.LIMIT_REACHED, "来源数量已达上限")
+        return
+    if change.id == memory.last_change_id:
+        turn.refuse(change.id, change.source_id, Reason.DUPLICATE, "状态变化重复上报")
+        return
+    if change.at < memory.changed_at:
+        turn.refuse(change.id, change.source_id, Reason.TOO_LATE, "状态变化早于已知的最新状态")
+        return
+    _remember(memory, change)
+    turn.effects.append(SourceChanged(change))
+    at = min(change.at, turn.now)
+    if memory.blind:
+        _hold_open(memory, change, at, turn)
+    elif change.state is SourceState.LIVE:
+        _see_again(memory, turn)
+    _queue(memory, change, at, turn)
+
+
+def observe(observation: Observation, rule: Rule, turn: Turn) -> None:
+    """A device fault that the source itself, or inference, claims."""
+    key = f"claim|{observation.source_id}|{observation.type.value}"
+    if observation.phase is Phase.ACTIVE:
+        text = f"{rule.of.name_zh}: {words.claim(observation)}"
+        fault = Fault(
+            key,
+            observation.source_id,
+            observation.type,
+            min(observation.event_time, turn.now),
+            True,
+            text,
+            observation.place,
+            observation.exercise,
+            observation.id,
+        )
+        _begin(fault, rule, turn)
+    elif observation.phase is Phase.CLEAR:
+        _cease(key, observation.event_time, turn)
+
+
+def serve(kind: str, key: str, turn: Turn) -> None:
+    """A hold (`fault`) or a clear hold (`fault_end`) may be over."""
+    fault = turn.state.faults.get(key)
+    rule = turn.rule_of(fault.type) if fault is not None else None
+    if fault is None or rule is None:
+        return
+    if kind == "fault":
+        _open_due(fault, rule, turn)
+    else:
+        _end_due(fault, rule, turn)
+
+
+def _open_due(fault: Fault, rule: Rule, turn: Turn) -> None:
+    """The hold is over and the cause lasts: into the operations queue, once per source and type."""
+    if not fault.active or fault.incident_id is not None or turn.now < fault.since + rule.hold_ns[0]:
+        return
+    observation = _as_observation(fault, turn)
+    live = correlate.find(observation, rule, turn)
+    if live is None:
+        live = lifecycle.bear(
+            turn,
+            rule,
+            rule.levels[0],
+            fault.place,
+            first_id=fault.observation_id,
+            first_time=Instant(fault.since),
+            exercise=fault.exercise,
+            operations=True,
+        )
+        live.suspected = False
+    elif not live.is_open:
+        lifecycle.reopen(live, rule, fault.text, turn, observation_id=fault.observation_id)
+    lifecycle.absorb(live, observation, turn)
+    live.state = IncidentState.CONFIRMED
+    live.alarms[fault.key] = fault.since
+    live.alarm_ids.append(fault.observation_id)
+    fault.incident_id = live.id
+    text = f"{fault.text}, 已持续 {words.span(turn.now - fault.since)} (要求 {words.span(rule.hold_ns[0])})"
+    turn.decide(live, Action.OPEN, Reason.OPERATIONS_QUEUE, text, observation_id=fault.observation_id)
+
+
+def _end_due(fault: Fault, rule: Rule, turn: Turn) -> None:
+    """The cause has been gone for the clear hold."""
+    if fault.active or turn.now < fault.gone_since + rule.clear_hold_ns:
+        return
+    live = turn.state.incidents.get(fault.incident_id) if fault.incident_id is not None else None
+    turn.state.faults.pop(fault.key, None)
+    if live is None or not live.is_open:
+        return
+    live.alarms.pop(fault.key, None)
+    if not live.alarms:
+        lifecycle.end(live, about_end(live, Reason.RESET_BY_SOURCE, "设备已恢复"), turn)
+
+
+def _remember(memory: SourceMemory, change: SourceChange) -> None:
+    memory.state, memory.reason = change.state, change.reason
+    memory.changed_at, memory.last_change_id = change.at, change.id
+    memory.exercise = change.exercise
+    memory.place = change.place or memory.place
+    if change.state in _BLIND:
+        memory.blind = True
+    elif change.state is SourceState.LIVE:
+        memory.blind = False
+
+
+def _hold_open(memory: SourceMemory, change: SourceChange, at: int, turn: Turn) -> None:
+    """What the source had said is unknown from now on; no hold runs across this moment."""
+    for key in memory.series:
+        hold.interrupt(turn.state.series[key], at)
+    named = f"来源 {change.source_id} {_STATE_ZH[change.state]}"
+    for id_ in _dependent(memory, turn):
+        lifecycle.doubt(turn.state.incidents[id_], named, turn)
+
+
+def _see_again(memory: SourceMemory, turn: Turn) -> None:
+    """An alarm stands again as it was told; a sampled series is known again with its next sample."""
+    for id_ in memory.incidents:
+        live = turn.state.incidents[id_]
+        others = (turn.state.sources.get(source_id) for source_id in live.source_ids)
+        if not live.series and not any(other is not None and other.blind for other in others):
+            lifecycle.trust(live, turn)
+
+
+def _dependent(memory: SourceMemory, turn: Turn) -> list[str]:
+    """Open incidents that the source stands behind; not those about the source itself."""
+    return [id_ for id_ in memory.incidents if not turn.state.incidents[id_].operations]
+
+
+def _queue(memory: SourceMemory, change: SourceChange, at: int, turn: Turn) -> None:
+    """Begin the fault that the state stands for, and let the others of this source end."""
+    type_ = _type_of(change.kind, change.state)
+    for rule in turn.rules.fault_rules:
+        key = f"state|{change.source_id}|{rule.of.type.value}"
+        if rule.of.type is type_:
+            place = memory.place or Place(0.0, 0.0, name=change.source_id)
+            text = f"{rule.of.name_zh}: {change.source_id} {_STATE_ZH[change.state]} {change.detail}".rstrip()
+            fault = Fault(key, change.source_id, type_, at, True, text, place, change.exercise, change.id)
+            _begin(fault, rule, turn)
+        elif change.state is not SourceState.CONNECTING:
+            _cease(key, at, turn)
+
+
+def _type_of(kind: SourceKind, state: SourceState) -> IncidentType | None:
+    if kind is SourceKind.CAMERA:
+        return _CAMERA_FAULTS.get(state)
+    return IncidentType.SENSOR_FAULT if state in _BLIND and state is not SourceState.IDLE else None
+
+
+def _begin(fault: Fault, rule: Rule, turn: Turn) -> None:
+    known = turn.state.faults.get(fault.key)
+    if known is not None:
+        if known.active:
+            return
+        known.active = True
+        if known.incident_id is not None:
+            return
+        known.since = fault.since
+    else:
+        turn.state.faults[fault.key] = fault
+    turn.wake_at(fault.since + rule.hold_ns[0], "fault", fault.key)
+
+
+def _cease(key: str, at: int, turn: Turn) -> None:
+    fault = turn.state.faults.get(key)
+    if fault is None or not fault.active:
+        return
+    fault.active, fault.gone_since = False, at
+    rule = turn.rule_of(fault.type)
+    if fault.incident_id is None:
+        del turn.state.faults[key]
+        turn.count("faults_dropped")
+    elif rule is not None:
+        turn.wake_at(at + rule.clear_hold_ns, "fault_end", key)
+
+
+def _as_observation(fault: Fault, turn: Turn) -> Observation:
+    """The fault in the form in which incidents take evidence."""
+    camera = fault.type is not IncidentType.SENSOR_FAULT
+    return Observation(
+        id=fault.observation_id,
+        site=turn.site,
+        type=fault.type,
+        phase=Phase.ACTIVE,
+        source_id=fault.source_id,
+        source_kind=SourceKind.CAMERA if camera else SourceKind.SENSOR,
+        event_time=Instant(fault.since),
+        arrival_time=Instant(fault.since),
+        place=fault.place,
+        confidence=1.0,
+        exercise=fault.exercise,
+    )
