@@ -21,6 +21,7 @@ import msgspec
 
 from alerts.core import believe, fault, limits, weigh, words
 from alerts.core.decide import Verdict
+from alerts.core.measure import measure
 from alerts.core.policy import Rule
 from alerts.core.turn import Turn
 from contracts.incident import Reason
@@ -115,7 +116,7 @@ def _buffer(observation: Observation, rule: Rule, turn: Turn) -> None:
             _refuse(observation, Reason.OUTDATED_ZONE, text, turn)
             return
     if observation.phase in (Phase.ACTIVE, Phase.SAMPLE):
-        measured = weigh.measure(observation, rule)
+        measured = measure(observation, rule)
         if isinstance(measured, Verdict):
             _refuse(observation, measured.reason, measured.text, turn)
             return

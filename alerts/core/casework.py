@@ -12,7 +12,7 @@ from alerts.core.turn import Turn
 from alerts.tickets import workflow
 from alerts.tickets.routing import is_located, route
 from alerts.tickets.sla import URGENT, more_urgent
-from alerts.tickets.workflow import CLOSED_STATES, Ask, TicketFile
+from alerts.tickets.ticket_file import CLOSED_STATES, Ask, TicketFile
 from contracts.ids import derive_id
 from contracts.incident import IncidentState
 from contracts.instant import Instant, beijing_date

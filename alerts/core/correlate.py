@@ -15,7 +15,7 @@ from alerts.core.index import distance_m, fire_zone_name, source_name, zone_name
 from alerts.core.policy import FIRE, Rule
 from alerts.core.state import LiveIncident
 from alerts.core.turn import Turn
-from alerts.tickets.workflow import CLOSED_STATES
+from alerts.tickets.ticket_file import CLOSED_STATES
 from contracts.incident import IncidentState
 from contracts.observation import Observation
 from contracts.policy import Belief

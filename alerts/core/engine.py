@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from alerts.core import admit, casework, fault, lifecycle, obey, weigh
+from alerts.core import admit, casework, fault, lifecycle, obey, silence, weigh
 from alerts.core.batch import Batch
 from alerts.core.effects import Effect
 from alerts.core.index import Index
@@ -105,7 +105,7 @@ class Engine:
     def _serve(self, kind: str, id_: str, turn: Turn) -> None:
         """One timer; what it was set for may be gone, then nothing happens."""
         if kind == "mute":
-            obey.end_mute(id_, turn)
+            silence.end(id_, turn)
         elif kind in ("fault", "fault_end"):
             fault.serve(kind, id_, turn)
         elif kind == "ended":

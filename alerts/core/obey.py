@@ -9,23 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from alerts.core import casework, lifecycle, limits, suppress, weigh
+from alerts.core import casework, lifecycle, limits, silence, weigh
 from alerts.core.decide import Verdict
-from alerts.core.effects import Answered, MuteChanged
+from alerts.core.effects import Answered
 from alerts.core.state import LiveIncident
 from alerts.core.turn import Turn
-from alerts.tickets import workflow
-from alerts.tickets.workflow import CLOSED_STATES, Ask, TicketFile
+from alerts.tickets.ticket_file import CLOSED_STATES, NAMES_ZH, Ask, TicketFile
+from alerts.tickets.transitions import PAIRS, allowed
 from contracts.command import Command, CommandAnswer, CommandKind
 from contracts.errors import CommandRefused
 from contracts.incident import Action, IncidentState, Reason
-from contracts.instant import DAY
-from contracts.policy import Belief, Mute
 from contracts.principal import Role
 from contracts.ticket import TicketState
 
 _CENTRE: Final = frozenset({Role.OPERATOR, Role.SHIFT_LEAD})
-_MAY_MUTE: Final = _CENTRE | {Role.ENGINEER}
 
 
 def obey(command: Command, turn: Turn) -> None:
@@ -89,7 +86,7 @@ def _false_alarm(command: Command, turn: Turn) -> CommandAnswer:
     file = turn.state.tickets.get(live.ticket_id) if live.ticket_id is not None else None
     if file is not None and file.ticket.state not in CLOSED_STATES:
         ask = _ask(command, turn)
-        rejectable = bool(workflow.PAIRS[file.ticket.state, TicketState.REJECTED])
+        rejectable = bool(PAIRS[file.ticket.state, TicketState.REJECTED])
         unheld = file.ticket.state is not TicketState.REGISTERED or live.unreviewed
         to = TicketState.REJECTED if rejectable and unheld else TicketState.CANCELLED
         if not casework.step(file, to, turn, ask):
@@ -109,63 +106,6 @@ def _acknowledge(command: Command, turn: Turn) -> CommandAnswer:
     return _done(command, live, f"由 {command.principal.name} 认领 (acknowledged)")
 
 
-def _mute(command: Command, turn: Turn) -> CommandAnswer:
-    """Silence with matcher, reason and expiry; narrow and short where it touches fire, gas and sensor alarms."""
-    _role(command, _MAY_MUTE)
-    matcher, until = command.matcher, command.until
-    if matcher is None or not any(
-        (matcher.type, matcher.source_id, matcher.grid_prefix, matcher.zone_id),
-    ):
-        raise CommandRefused("静默需要至少一个条件 (a mute needs a matcher)", reason="matcher_required")
-    if not command.reason.strip():
-        raise CommandRefused("静默需要填写原因 (a reason is required)", reason="reason_required")
-    if until is None or until <= turn.now or until - turn.now > limits.MUTE_MAX_NS:
-        days = limits.MUTE_MAX_NS // DAY
-        raise CommandRefused(f"静默截止时间须在 {days} 天以内 (expiry within {days} days)", reason="expiry")
-    if _names_alarm(matcher.type, turn):
-        if not suppress.is_narrow(matcher):
-            raise CommandRefused(
-                "火警、燃气和传感器报警只能按单个来源或区域静默 (name one source or zone)", reason="too_wide"
-            )
-        if until - turn.now > limits.MUTE_ALARM_MAX_NS:
-            raise CommandRefused("火警、燃气和传感器报警最多静默 24 小时 (at most 24 hours)", reason="expiry")
-    if len(turn.state.mutes) >= limits.MUTES_MAX:
-        raise CommandRefused("静默数量已达上限 (too many mutes)", reason="limit_reached")
-    mute = Mute(
-        id=command.id,
-        matcher=matcher,
-        owner=command.principal.id,
-        reason=command.reason,
-        created_at=turn.now,
-        expires_at=until,
-    )
-    turn.state.mutes[mute.id] = mute
-    turn.wake_at(until, "mute", mute.id)
-    turn.effects.append(MuteChanged(mute, removed=False))
-    return CommandAnswer(command_id=command.id, accepted=True, message="已静默 (muted)", target_id=mute.id)
-
-
-def _unmute(command: Command, turn: Turn) -> CommandAnswer:
-    _role(command, _MAY_MUTE)
-    if command.target_id not in turn.state.mutes:
-        raise CommandRefused(f"没有静默 {command.target_id} (no such mute)", reason="unknown_target")
-    end_mute(command.target_id, turn)
-    return CommandAnswer(
-        command_id=command.id, accepted=True, message="已取消静默 (unmuted)", target_id=command.target_id
-    )
-
-
-def end_mute(mute_id: str, turn: Turn) -> None:
-    """A mute is over: what it hid and still lasts may speak now."""
-    mute = turn.state.mutes.pop(mute_id, None)
-    if mute is None:
-        return
-    turn.effects.append(MuteChanged(mute, removed=True))
-    for live in list(turn.state.incidents.values()):
-        if live.muted_by == mute_id:
-            lifecycle.consider_ticket(live, turn)
-
-
 def _ticket_move(command: Command, turn: Turn) -> CommandAnswer:
     """A row of the workflow's table; a ticket that ends takes its incident along."""
     file = turn.state.tickets.get(command.target_id)
@@ -176,7 +116,7 @@ def _ticket_move(command: Command, turn: Turn) -> CommandAnswer:
         raise CommandRefused(
             f"工单已被他人更新到第 {file.ticket.version} 版 (changed since you looked)",
             reason="version_conflict",
-            allowed=workflow.allowed(file.ticket.state, command.principal.role),
+            allowed=allowed(file.ticket.state, command.principal.role),
         )
     try:
         to = TicketState(command.argument)
@@ -184,21 +124,19 @@ def _ticket_move(command: Command, turn: Turn) -> CommandAnswer:
         raise CommandRefused(
             f"{command.argument!r} 不是工单状态 (not a state code)",
             reason="illegal_move",
-            allowed=workflow.allowed(file.ticket.state, command.principal.role),
+            allowed=allowed(file.ticket.state, command.principal.role),
         ) from None
     moved = casework.step(file, to, turn, _ask(command, turn))
     if moved:
         _incident_follows(file, to, command, turn)
-    message = (
-        f"工单转到 {to.value} {workflow.NAMES_ZH[to]}" if moved else "特急工单作废需第二人确认 (second person)"
-    )
+    message = f"工单转到 {to.value} {NAMES_ZH[to]}" if moved else "特急工单作废需第二人确认 (second person)"
     return CommandAnswer(
         command_id=command.id,
         accepted=True,
         message=message,
         target_id=file.ticket.id,
         version=file.ticket.version,
-        allowed=workflow.allowed(file.ticket.state, command.principal.role),
+        allowed=allowed(file.ticket.state, command.principal.role),
     )
 
 
@@ -215,7 +153,7 @@ def _incident_follows(file: TicketFile, to: TicketState, command: Command, turn:
         lifecycle.end(live, Verdict(Action.DROP, Reason.FALSE_ALARM_BY_PERSON, text), turn)
         weigh.detach(live, turn, quiet=True)
     elif to in CLOSED_STATES:
-        text = f"{who} 将工单转到 {to.value} {workflow.NAMES_ZH[to]}, 事件随之解除"
+        text = f"{who} 将工单转到 {to.value} {NAMES_ZH[to]}, 事件随之解除"
         lifecycle.end(live, Verdict(Action.CLEAR, Reason.CLEARED_BY_PERSON, text), turn)
         weigh.detach(live, turn, quiet=True)
 
@@ -229,8 +167,8 @@ _HANDLERS: Final[dict[CommandKind, Callable[[Command, Turn], CommandAnswer]]] = 
     CommandKind.CONFIRM: _confirm,
     CommandKind.FALSE_ALARM: _false_alarm,
     CommandKind.ACKNOWLEDGE: _acknowledge,
-    CommandKind.MUTE: _mute,
-    CommandKind.UNMUTE: _unmute,
+    CommandKind.MUTE: silence.mute,
+    CommandKind.UNMUTE: silence.unmute,
     CommandKind.TICKET_MOVE: _ticket_move,
     CommandKind.RESEND_DELIVERY: _not_ours,
 }
@@ -241,7 +179,7 @@ def _incident(command: Command, turn: Turn) -> LiveIncident:
     live = turn.state.incidents.get(command.target_id)
     if live is None:
         raise CommandRefused(f"没有未归档的事件 {command.target_id} (no such incident)", reason="unknown_target")
-    _role(command, _CENTRE)
+    silence.require_role(command, _CENTRE)
     _area(command, live.place.grid_code)
     expected = command.expected_version
     if expected is not None and not live.material_version <= expected <= live.version:
@@ -263,23 +201,11 @@ def _asks_allowed(live: LiveIncident) -> tuple[str, ...]:
     return tuple(sorted(ask.value for ask in asks))
 
 
-def _role(command: Command, roles: frozenset[Role]) -> None:
-    role = command.principal.role
-    if role not in roles:
-        who = ", ".join(sorted(role.value for role in roles))
-        raise CommandRefused(f"角色 {role.value} 无权操作 (needs one of {who})", reason="role")
-
-
 def _area(command: Command, grid_code: str | None) -> None:
     """A principal acts inside its subtree of grids; what no grid holds yet belongs to the whole county."""
     prefix = command.principal.grid_prefix
     if prefix and not (grid_code or prefix).startswith(prefix):
         raise CommandRefused(f"网格 {grid_code} 不在您的辖区 {prefix} (outside your area)", reason="area")
-
-
-def _names_alarm(type_: str | None, turn: Turn) -> bool:
-    """Whether a mute names a type that acts on arrival. One without a type never silences those."""
-    return any(rule.type == type_ and rule.belief is Belief.ARRIVAL for rule in turn.rules.policy.rules)
 
 
 def _ask(command: Command, turn: Turn) -> Ask:

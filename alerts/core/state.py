@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from alerts.tickets.workflow import TicketFile
+from alerts.tickets.ticket_file import TicketFile
 from contracts.command import CommandAnswer
 from contracts.incident import OPEN_STATES, Decision, Incident, IncidentState, Level
 from contracts.instant import Instant

@@ -10,7 +10,7 @@ from alerts.core.effects import Effect, IncidentChanged, Refused, TicketCause, T
 from alerts.core.index import Index
 from alerts.core.policy import Rule, Rules
 from alerts.core.state import EngineState, LiveIncident, SourceMemory
-from alerts.tickets.workflow import TicketFile
+from alerts.tickets.ticket_file import TicketFile
 from contracts.incident import Action, Decision, Reason
 from contracts.instant import Instant
 from contracts.observation import IncidentType
