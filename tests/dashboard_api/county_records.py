@@ -16,7 +16,6 @@ from contracts.ids import derive_id
 from contracts.incident import Action, Decision, Incident, IncidentState, Level, Reason
 from contracts.instant import SECOND, Instant
 from contracts.observation import EvidenceRef, IncidentType
-from contracts.place import Place
 from contracts.policy import Belief, LevelRule, Measure, Mute, Policy, TypeRule
 from contracts.source import (
     Camera,

@@ -1,0 +1,192 @@
+// One alert as a card. Its buttons are bound to the id they were built for and are never used for another alert.
+
+import { el, levelShape, setHidden, setText } from "./dom.js";
+import { decimal, duration, integer, nameOf, sentence, word } from "./text.js";
+
+export const gridText = (place) =>
+  place.grid_code ? (place.grid_path.length ? place.grid_path.join(" / ") : place.grid_code) : word("unlocated");
+
+export function placeText(place) {
+  const grid = gridText(place);
+  return place.name && !grid.includes(place.name) ? `${grid} · ${place.name}` : grid;
+}
+
+/** "63 ± 4 人 · 2.1 人/m²", "密度未标定" where the ground is not calibrated, "128 s" for plain values. */
+export function measuredText(incident) {
+  const { count, count_error: error, density, value, unit } = incident.measured;
+  const parts = [];
+  if (count !== null) {
+    parts.push(error ? word("people_error", { n: integer(count), e: decimal(error, 0) }) : word("people", { n: integer(count) }));
+    parts.push(density !== null ? word("density", { d: decimal(density, 2) }) : word("uncalibrated"));
+  } else if (density !== null) parts.push(word("density", { d: decimal(density, 2) }));
+  if (value !== null) parts.push(unit === "s" ? duration(value) : `${decimal(value, 2)} ${unit}`.trim());
+  return parts.join(" · ");
+}
+
+export function demandedText(incident) {
+  const rule = incident.demanded;
+  if (!rule) return "";
+  let value = decimal(rule.raise_at, 2);
+  if (rule.measure === "density") value = word("density", { d: value });
+  else if (rule.measure === "count_share") value = word("capacity_share", { v: `${Math.round(rule.raise_at * 100)} %` });
+  else value = incident.measured.unit === "s" ? duration(rule.raise_at) : `${value} ${incident.measured.unit}`.trim();
+  const held = rule.hold_s > 0 ? ` · ${word("held_for", { s: duration(rule.hold_s) })}` : "";
+  return word("at_least", { v: value }) + held;
+}
+
+export function sourcesText(incident) {
+  const names = incident.sources.map((source) => source.name);
+  const head = names.length > 1 ? word("sources_agree", { n: names.length }) : word("one_source");
+  return { head, names: names.slice(0, 4).join(" · ") + (names.length > 4 ? " …" : "") };
+}
+
+const badge = (className) => el("span", { class: `badge ${className}` });
+
+/** The words 内部告警等级 with the level's shape and name; returns {node, update(level)}. */
+export function levelBadge() {
+  const label = el("span");
+  const node = el("span", { class: "level" });
+  let drawn = null;
+  return {
+    node,
+    update(level) {
+      if (drawn !== level.value) {
+        drawn = level.value;
+        node.className = `level level-${level.value}`;
+        node.replaceChildren(levelShape(level.value), label);
+      }
+      setText(label, nameOf(level.label));
+    },
+  };
+}
+
+export function alertCard(id, act, store) {
+  const level = levelBadge();
+  const type = el("h3", { class: "type", id: `type-${id}` });
+  const suspicion = badge("suspicion");
+  const drill = badge("badge-drill");
+  const unreviewed = badge("badge-warn");
+  const blind = badge("badge-warn");
+  const mutedBadge = badge("badge-quiet");
+  const endedBadge = badge("badge-quiet");
+  const age = el("time", { class: "age" });
+  const place = el("p", { class: "place" });
+  const reason = el("p", { class: "reason" });
+  const measuredLabel = el("dt");
+  const measured = el("dd");
+  const demandedLabel = el("dt");
+  const demanded = el("dd");
+  const sourcesHead = el("dt");
+  const sourcesNames = el("dd");
+  const sourcesRow = el("div", { class: "fact" }, sourcesHead, sourcesNames);
+  const facts = el("dl", { class: "facts" },
+    el("div", { class: "fact" }, measuredLabel, measured),
+    el("div", { class: "fact" }, demandedLabel, demanded), sourcesRow);
+  const picture = el("img", { class: "picture", loading: "lazy", decoding: "async", width: 176, height: 99, alt: "" });
+  const noPicture = el("span", { class: "no-picture" });
+  const frame = el("button", { class: "frame", type: "button", onclick: () => act.open(id) }, picture, noPicture);
+  const review = el("span", { class: "review" });
+  const button = (className, kind) => el("button", { class: className, type: "button", onclick: () => act[kind](id) });
+  const buttons = {
+    confirm: button("act act-confirm", "confirm"),
+    false_alarm: button("act", "falseAlarm"),
+    acknowledge: button("act", "acknowledge"),
+    mute: button("act", "mute"),
+    details: button("act act-quiet", "open"),
+  };
+  picture.addEventListener("error", () => {
+    picture.hidden = true;
+    setText(noPicture, word("picture_missing"));
+    noPicture.hidden = false;
+  });
+  const node = el("article", { class: "card", tabindex: "0", "data-id": id, "aria-labelledby": `type-${id}` },
+    frame,
+    el("div", { class: "body" },
+      el("div", { class: "line" }, level.node, type, suspicion, drill, unreviewed, blind, mutedBadge, endedBadge, age),
+      place, reason, facts,
+      el("div", { class: "acts" }, ...Object.values(buttons), review)));
+
+  let record = null;
+  let url = null;
+  let pending = false;
+
+  function showPicture() {
+    const evidence = record.evidence[0];
+    if (evidence && evidence.url !== url) {
+      url = evidence.url;
+      picture.hidden = false;
+      noPicture.hidden = true;
+      picture.src = url;
+    }
+    if (!evidence) {
+      picture.hidden = true;
+      noPicture.hidden = false;
+      const sensor = record.sources.some((source) => source.kind === "sensor");
+      setText(noPicture, word(sensor ? "sensor_alarm" : "no_picture"));
+    }
+    picture.alt = word("picture_alt", { place: placeText(record.place) });
+    frame.setAttribute("aria-label", word("details"));
+  }
+
+  function showButtons() {
+    const decided = record.state.code !== "A2" && !record.unreviewed;
+    buttons.confirm.disabled = pending || decided;
+    buttons.false_alarm.disabled = pending;
+    buttons.acknowledge.disabled = pending || Boolean(record.owner);
+    buttons.mute.disabled = pending || Boolean(record.muted_by);
+    for (const [kind, each] of Object.entries(buttons)) setText(each, word(kind));
+    if (record.owner) setText(buttons.acknowledge, `${word("owner")}: ${record.owner}`);
+  }
+
+  const card = {
+    node,
+    update(incident) {
+      record = incident;
+      node.classList.remove("ended");
+      node.dataset.level = incident.level.value;
+      level.update(incident.level);
+      setText(type, nameOf(incident.type));
+      setText(suspicion, word(incident.suspected ? "suspected" : "confirmed"));
+      suspicion.classList.toggle("is-confirmed", !incident.suspected);
+      const flags = [[drill, incident.exercise, "drill"], [unreviewed, incident.unreviewed, "unreviewed"],
+        [blind, incident.unknown, "unknown"], [mutedBadge, incident.muted_by, "muted"], [endedBadge, false, "ended"]];
+      for (const [flag, on, key] of flags) {
+        setHidden(flag, !on);
+        setText(flag, word(key));
+      }
+      setText(place, placeText(incident.place));
+      const why = incident.decision;
+      setText(reason, why ? sentence(why.text) || nameOf(why.reason) : "");
+      setText(measuredLabel, word("measured"));
+      setText(measured, measuredText(incident) || "—");
+      setText(demandedLabel, word("demanded"));
+      setText(demanded, demandedText(incident) || word("acts_on_arrival"));
+      const agree = sourcesText(incident);
+      setText(sourcesHead, agree.head);
+      setText(sourcesNames, agree.names);
+      sourcesRow.classList.toggle("agree", incident.sources.length > 1);
+      showPicture();
+      showButtons();
+      card.tick(store.now());
+    },
+    tick(nowMs) {
+      if (!record) return;
+      setText(age, word("ago", { t: duration((nowMs - Date.parse(record.opened_at)) / 1000) }));
+      const due = record.review_due_at ? (Date.parse(record.review_due_at) - nowMs) / 1000 : null;
+      setText(review, due === null ? "" : word(due >= 0 ? "review_left" : "review_over", { t: duration(Math.abs(due)) }));
+      review.classList.toggle("over", due !== null && due < 0);
+    },
+    end() {
+      node.classList.add("ended");
+      setText(endedBadge, word("ended"));
+      setHidden(endedBadge, false);
+      for (const each of Object.values(buttons)) if (each !== buttons.details) each.disabled = true;
+    },
+    setPending(on) {
+      pending = on;
+      node.classList.toggle("pending", on);
+      showButtons();
+    },
+  };
+  return card;
+}

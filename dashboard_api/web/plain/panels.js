@@ -1,0 +1,54 @@
+// Sources with their coverage, and the line of health at the foot.
+
+import { $, el, setText } from "./dom.js";
+import { duration, integer, nameOf, sentence, word } from "./text.js";
+
+const UNSEEING_SHOWN = 30;
+
+function coverageRow(title, summary) {
+  const bar = el("div", { class: "bar", "aria-hidden": "true" });
+  const asked = summary.states.filter(({ state }) => state.code !== "idle" && state.code !== "unreported");
+  for (const { state, count } of asked) {
+    const part = el("span", { class: `part state-${state.code}` });
+    part.style.flexGrow = count;
+    bar.append(part);
+  }
+  const percent = summary.coverage === null ? "—" : `${Math.floor(summary.coverage * 1000) / 10} %`;
+  const states = el("p", { class: "state-counts" }, ...summary.states.map(({ state, count }) =>
+    el("span", { class: `state-count state-${state.code}` }, el("i", { "aria-hidden": "true" }), `${nameOf(state)} ${integer(count)}`)));
+  return el("div", { class: "coverage-row" },
+    el("div", { class: "line" }, el("strong", { text: title }),
+      el("span", { text: word("coverage", { live: integer(summary.live), expected: integer(summary.expected) }) }),
+      el("span", { class: "percent", text: percent }),
+      el("span", { class: "quiet", text: word("in_catalogue", { total: integer(summary.total) }) })),
+    bar, states);
+}
+
+export function drawCoverage(summary) {
+  $("coverage").replaceChildren(coverageRow(word("cameras"), summary.cameras), coverageRow(word("sensors"), summary.sensors));
+}
+
+export function drawUnseeing(page, total) {
+  const rows = page.items.slice(0, UNSEEING_SHOWN).map((source) => el("li", {},
+    el("span", { class: `badge state-badge state-${source.state.code}`, text: nameOf(source.state) }),
+    el("span", { class: "source-name", text: source.name, title: source.id }),
+    el("span", { class: "quiet", text: sentence(source.detail) || nameOf(source.reason) })));
+  const rest = total - rows.length;
+  if (rest > 0) rows.push(el("li", { class: "quiet", text: word("unseeing_more", { n: integer(rest) }) }));
+  if (!total) rows.push(el("li", { class: "quiet", text: word("unseeing_none") }));
+  $("unseeing").replaceChildren(...rows);
+}
+
+export function drawHealth(health) {
+  const status = $("health-status");
+  status.dataset.status = health ? health.status : "down";
+  setText(status, health ? sentence(health.message) : word("api_away"));
+  const services = health ? health.services : [];
+  $("health-services").replaceChildren(...services.map((service) => el("span",
+    { class: `service ${service.silent ? "is-silent" : ""}`, title: Object.entries(service.counters).map(([key, n]) => `${key} ${n}`).join("\n") },
+    el("i", { "aria-hidden": "true" }),
+    service.instance === "0" || service.instance === service.service ? service.service : `${service.service} ${service.instance}`,
+    service.silent ? ` ${word("silent", { t: duration(service.age_s) })}` : "")));
+  setText($("refused"), word("refused", { n: integer(health ? health.refused_total : 0) }));
+  $("refused").classList.toggle("has-some", Boolean(health && health.refused_total));
+}
