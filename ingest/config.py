@@ -88,7 +88,7 @@ class TopicMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """
 
     topic: str
-    """Topic with `{sensor_id}` for one level, `+` and a final `#` as in MQTT, e.g. `sensors/{sensor_id}/json`."""
+    """Topic with `{sensor_id}` for one level, `+` and a final `#` as in MQTT, e.g. `county/+/sensor/{sensor_id}/json`."""
     format: Literal["json", "senml"] = "json"
     value: str = "/value"
     """The measured number; true and false count as 1 and 0."""
@@ -126,8 +126,8 @@ class TopicMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 DEFAULT_MAPPINGS = (
-    TopicMapping(topic="sensors/{sensor_id}/senml", format="senml"),
-    TopicMapping(topic="sensors/{sensor_id}/json", format="json"),
+    TopicMapping(topic="county/+/sensor/{sensor_id}/senml", format="senml"),
+    TopicMapping(topic="county/+/sensor/{sensor_id}/json", format="json"),
 )
 
 

@@ -6,8 +6,10 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
+
+from ingest.rtsp.credentials import Credentials
 
 _PARAMETER: Final = re.compile(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
@@ -21,14 +23,6 @@ def _sha256(text: str) -> str:
 
 
 _HASHES: Final[dict[str, tuple[int, Callable[[str], str]]]] = {"MD5": (1, _md5), "SHA-256": (2, _sha256)}
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """User and password of a source; printing it hides the password."""
-
-    user: str
-    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

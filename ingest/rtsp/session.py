@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from contracts.errors import (
@@ -20,7 +20,8 @@ from contracts.errors import (
 )
 from contracts.ids import derive_id
 from contracts.instant import SECOND, Instant
-from ingest.rtsp.auth import Authenticator, Credentials
+from ingest.rtsp.auth import Authenticator
+from ingest.rtsp.credentials import Credentials
 from ingest.rtsp.depacketize import H264Depacketizer, KeyPicturePolicy
 from ingest.rtsp.message import RtspReply, RtspRequest, RtspUrl, format_request, parse_url
 from ingest.rtsp.receive import Connection, ReceivePool, connect
@@ -108,6 +109,7 @@ class SessionTotals:
     key_pictures: int = 0
     key_pictures_lost: int = 0
     key_pictures_refused: int = 0
+    pictures: int = 0
 
 
 class RtspSession:
@@ -132,21 +134,34 @@ class RtspSession:
         self._receiver = receiver
         self._credentials = credentials
         self._limits = limits or SessionLimits()
-        self.totals = SessionTotals()
+        self._totals = SessionTotals()
+        self._life: _Life | None = None
 
     async def run_once(self) -> None:
         """Connect, play until the session ends, tear down. Raises the SourceError that ended it."""
         url = self._home
         for _ in range(self._limits.redirects_max + 1):
+            life = self._life = _Life(self, url)
+            self._totals.sessions += 1
             try:
-                await _Life(self, url).run()
+                await life.run()
             except _Redirected as redirect:
                 url = _redirect_target(redirect.location)
             else:
                 return
+            finally:
+                self._life = None
+                life.add_to(self._totals)
         raise ProtocolViolation(
             f"RTSP 重定向超过 {self._limits.redirects_max} 次 (redirected too often)", reason="redirect_loop"
         )
+
+    def statistics(self) -> SessionTotals:
+        """Totals of all lives, the present one included."""
+        totals = replace(self._totals)
+        if self._life is not None:
+            self._life.add_to(totals)
+        return totals
 
     def credentials_for(self, url: RtspUrl) -> Credentials | None:
         """The catalogue's credentials, for the catalogue's host only: a redirect must not collect them."""
@@ -193,7 +208,6 @@ class _Life:
         session = self._session
         opened = await connect(self._url.host, self._url.port, self._limits.connect_s)
         connection = self._connection = Connection(session._pool, opened, self._on_message, self._on_rtcp)
-        session.totals.sessions += 1
         try:
             await self._options()
             description, server = await self._describe()
@@ -206,7 +220,6 @@ class _Life:
             finally:
                 await self._teardown()
         finally:
-            self._count(connection)
             connection.close()
 
     async def _options(self) -> None:
@@ -435,14 +448,18 @@ class _Life:
         self._first = False
         self._receiver.picture(picture)
 
-    def _count(self, connection: Connection) -> None:
-        totals, depacketizer = self._session.totals, self._depacketizer
-        totals.bytes_received += connection.bytes_received
+    def add_to(self, totals: SessionTotals) -> None:
+        """Add what this life has counted so far."""
+        depacketizer, connection = self._depacketizer, self._connection
+        if connection is not None:
+            totals.bytes_received += connection.bytes_received
+            totals.packets_malformed += connection.packets_malformed
         totals.packets_lost += depacketizer.packets_lost
-        totals.packets_malformed += depacketizer.packets_malformed + connection.packets_malformed
+        totals.packets_malformed += depacketizer.packets_malformed
         totals.key_pictures += depacketizer.key_pictures
         totals.key_pictures_lost += depacketizer.key_pictures_lost
         totals.key_pictures_refused += depacketizer.key_pictures_too_large + depacketizer.key_pictures_without_sets
+        totals.pictures += depacketizer.pictures
 
 
 def _redirect_target(location: str) -> RtspUrl:

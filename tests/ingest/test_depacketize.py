@@ -122,7 +122,7 @@ def test_parameter_sets_from_sdp_alone_are_put_in_front_and_the_picture_decodes(
         got.depacketizer.add_parameter_set(nal)
     got.feed(stream(bare))
     decoder = av.CodecContext.create("h264", "r")
-    frames = [*decoder.decode(av.Packet(got.pictures[0][0])), *decoder.decode(None)]  # type: ignore[attr-defined]
+    frames = [*decoder.decode(av.Packet(got.pictures[0][0])), *decoder.decode(None)]
     assert [(frame.width, frame.height) for frame in frames] == [(160, 96)]
 
 

@@ -18,7 +18,7 @@ from contracts.errors import (
     SourceUnreachable,
 )
 from contracts.instant import SECOND
-from ingest.rtsp.auth import Credentials
+from ingest.rtsp.credentials import Credentials
 from ingest.rtsp.depacketize import H264Depacketizer
 from ingest.rtsp.message import RtspReply, RtspRequest, parse_url
 from ingest.rtsp.receive import Connection, ReceivePool
@@ -108,8 +108,8 @@ async def test_played_clip_gives_its_key_pictures_and_a_teardown_when_stopped() 
         assert watcher.pictures[1].dropped_bytes > 0
         for earlier, later in zip(watcher.pictures, watcher.pictures[1:], strict=False):
             assert earlier.event_time <= later.event_time <= later.arrival_time
-        assert playing.totals.key_pictures == 6
-        assert playing.totals.packets_lost == 0
+        assert playing.statistics().key_pictures == 6
+        assert playing.statistics().packets_lost == 0
 
 
 @pytest.mark.parametrize("channels", ["0-1", "4-5", "2-3"])

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from contracts.errors import ConfigError
-from ingest.rtsp.auth import Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """User and password of a source; printing it hides the password."""
+
+    user: str
+    password: str = field(repr=False)
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

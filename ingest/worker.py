@@ -1,0 +1,236 @@
+"""The camera role of ingest: one process, one event loop, all live cameras of its catalogue.
+
+Cameras come and go with the catalogue's version; what did not change is not disturbed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from contracts import topics, wire
+from contracts.errors import LinkError
+from contracts.source import Camera, Catalogue, SourceChange, SourceKind, SourceState
+from ingest.camera import CameraReceiver, CameraShop
+from ingest.catalogue import CatalogueCopy
+from ingest.health import ChangeBoard, SourceHealth
+from ingest.rtsp.credentials import Credentials, read_credentials
+from ingest.rtsp.pace import ConnectPace
+from ingest.rtsp.receive import ReceivePool
+from runtime.health import report_forever
+from runtime.latest import LatestStore
+from runtime.log import CountedLog, get_log
+from runtime.metrics import StageCounters
+from runtime.shutdown import Shutdown
+from runtime.supervise import wait_or_stop
+from runtime.zmq_latest import ZmqLatestPublisher
+from runtime.zmq_log import ZmqLogSender
+from runtime.zmq_request import ZmqRequestClient
+
+if TYPE_CHECKING:
+    from ingest.config import IngestConfig
+    from runtime.clock import Clock
+    from runtime.log_link import LogSender
+    from runtime.site import Site
+
+INSTANCE: Final = "ingest-0"
+_CHANGES_MAX: Final = 500
+_GAUGES_EVERY_S: Final = 2.0
+_STOP_S: Final = 5.0
+
+
+def idle_reason(camera: Camera) -> tuple[str, str] | None:
+    """Why a camera is not received (code and sentence), None when it is. The law comes first."""
+    if camera.secrecy:
+        return "secrecy", "Secrecy=1: 涉密, 永不接入 (secret: never opened)"
+    if camera.forbidden_place:
+        return "forbidden_place", "禁止安装或分析的场所 (a place where the law forbids it): 永不接入"
+    if not camera.live:
+        return "not_live", "目录中未启用 (not switched on in the catalogue)"
+    if not camera.url:
+        return "no_url", "目录中没有地址 (no URL in the catalogue)"
+    return None
+
+
+class CameraWorker:
+    """The cameras that are received now, as tasks by id."""
+
+    def __init__(self, shop: CameraShop) -> None:
+        self._shop = shop
+        self._receivers: dict[str, tuple[CameraReceiver, asyncio.Event, asyncio.Task[None]]] = {}
+        self._idle: dict[str, SourceHealth] = {}
+
+    @property
+    def receivers(self) -> Mapping[str, CameraReceiver]:
+        """The receivers by camera id."""
+        return {camera_id: receiver for camera_id, (receiver, _, _) in self._receivers.items()}
+
+    async def apply(self, catalogue: Catalogue) -> None:
+        """Receive exactly the live cameras of this catalogue; a camera whose entry is as before goes on."""
+        wanted = {camera.id: camera for camera in catalogue.cameras if idle_reason(camera) is None}
+        gone = [
+            camera_id
+            for camera_id, (receiver, _, _) in self._receivers.items()
+            if receiver.camera != wanted.get(camera_id)
+        ]
+        listed = {camera.id for camera in catalogue.cameras}
+        await asyncio.gather(*(self._end(each, "changed" if each in listed else "removed") for each in gone))
+        for camera in catalogue.cameras:
+            reason = idle_reason(camera)
+            if reason is not None:
+                self._report_idle(camera, *reason)
+            elif camera.id not in self._receivers:
+                self._idle.pop(camera.id, None)
+                self._begin(camera)
+        for camera_id in self._idle.keys() - listed:
+            del self._idle[camera_id]
+        self._shop.counters.gauge("cameras_wanted", len(wanted))
+
+    def _begin(self, camera: Camera) -> None:
+        receiver = CameraReceiver(camera, self._shop)
+        stop = asyncio.Event()
+        task = asyncio.create_task(receiver.run(stop), name=f"camera {camera.id}")
+        self._receivers[camera.id] = (receiver, stop, task)
+
+    async def _end(self, camera_id: str, reason: str) -> None:
+        receiver, stop, task = self._receivers.pop(camera_id)
+        stop.set()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        receiver.retire(reason, "")
+
+    def _report_idle(self, camera: Camera, reason: str, detail: str) -> None:
+        """Tell once why a camera is not received."""
+        health = self._idle.get(camera.id)
+        if health is None:
+            health = SourceHealth(camera.id, SourceKind.CAMERA, self._shop.site, exercise=camera.exercise)
+            self._idle[camera.id] = health
+        self._shop.board.post(health.become(SourceState.IDLE, reason, detail, self._shop.clock.now()))
+
+    def gauges(self) -> None:
+        """Set the gauges of this moment."""
+        counters = self._shop.counters
+        states = [receiver.state for receiver, _, _ in self._receivers.values()]
+        for state in SourceState:
+            counters.gauge(f"cameras_{state}", states.count(state))
+        totals = [r.session.statistics() for r, _, _ in self._receivers.values() if r.session is not None]
+        for name in ("bytes_received", "packets_lost", "packets_malformed", "key_pictures_lost"):
+            counters.gauge(name, sum(getattr(each, name) for each in totals))
+        counters.gauge("key_pictures_refused", sum(each.key_pictures_refused for each in totals))
+
+    def store_gauges(self, store: LatestStore) -> None:
+        """Set the gauges of the waiting pictures."""
+        counters = self._shop.counters
+        counters.gauge("pictures_waiting", len(store))
+        counters.gauge("pictures_waiting_bytes", store.size_bytes)
+        counters.gauge("pictures_replaced", store.replaced)
+        counters.gauge("pictures_evicted", store.evicted)
+
+    async def close(self) -> None:
+        """End all sessions, with TEARDOWN."""
+        await asyncio.gather(*(self._end(camera_id, "stopped") for camera_id in list(self._receivers)))
+
+
+async def send_changes(board: ChangeBoard, sender: LogSender, counters: StageCounters, clock: Clock) -> None:
+    """Carry source changes to alerts until cancelled; what cannot be sent waits, the latest per source."""
+    while True:
+        changes: list[SourceChange] = board.take(_CHANGES_MAX)
+        if not changes:
+            await clock.asleep(0.1)
+            continue
+        try:
+            await sender.send([wire.encode(change) for change in changes])
+        except LinkError as error:
+            counters.count("changes_not_sent", error.reason)
+            board.put_back(changes)
+            await clock.asleep(1.0)
+        else:
+            counters.count("changes_sent", n=len(changes))
+
+
+def read_site_credentials(file: str, site: Site) -> dict[str, Credentials]:
+    """The secrets file of the configuration, empty when none is named. Raises ConfigError."""
+    return read_credentials(site.state_dir / Path(file)) if file else {}
+
+
+async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Event) -> None:
+    """Receive the site's cameras until `stop`. Raises ConfigError for an unusable secrets file."""
+    credentials = read_site_credentials(config.secrets, site)
+    counters = StageCounters("ingest")
+    async with Shutdown(_STOP_S) as on_stop:
+        client = ZmqRequestClient(site.endpoint(topics.COMMAND), clock)
+        on_stop("close the request link", client.close)
+        copy = CatalogueCopy(client, site.state_dir / "ingest-catalogue.bin", site.id, clock)
+        store = LatestStore(config.picture_budget_mb << 20)
+        publisher = ZmqLatestPublisher(site.endpoint(f"{topics.FRAMES}-0"), store, clock)
+        sender = ZmqLogSender(site.endpoint(topics.LOG), INSTANCE, clock)
+        on_stop("close the log link", sender.close)
+        pool = ReceivePool(clock, sweep_s=config.sweep_s, low_water_bytes_max=config.low_water_bytes_max)
+        threads = ThreadPoolExecutor(config.media_threads_max, thread_name_prefix="media")
+        board = ChangeBoard()
+        worker = CameraWorker(
+            CameraShop(
+                site=site.id,
+                config=config,
+                clock=clock,
+                pool=pool,
+                pace=ConnectPace(
+                    clock, config.connect_rate_per_s, config.platform_sessions_max, config.platform_sessions
+                ),
+                publisher=publisher,
+                board=board,
+                counters=counters,
+                credentials=credentials,
+                threads=threads,
+                log=CountedLog(clock),
+            )
+        )
+        tasks = [
+            asyncio.create_task(publisher.serve()),
+            asyncio.create_task(pool.sweep_forever()),
+            asyncio.create_task(send_changes(board, sender, counters, clock)),
+            asyncio.create_task(report_forever(counters, sender, site.id, INSTANCE, clock)),
+        ]
+
+        async def cancel_tasks() -> None:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            threads.shutdown(wait=False, cancel_futures=True)
+
+        on_stop("end the tasks", cancel_tasks)
+        on_stop("tear down the sessions", worker.close)
+        catalogue = await copy.first(stop)
+        while catalogue is not None and not stop.is_set():
+            get_log().info("The catalogue is in force", version=catalogue.version)
+            await worker.apply(catalogue)
+            catalogue = await _newer(catalogue, copy, worker, store, config, clock, stop)
+
+
+async def _newer(
+    current: Catalogue,
+    copy: CatalogueCopy,
+    worker: CameraWorker,
+    store: LatestStore,
+    config: IngestConfig,
+    clock: Clock,
+    stop: asyncio.Event,
+) -> Catalogue | None:
+    """Wait for a catalogue of another version, keeping the gauges fresh; None when stopped."""
+    due_s = config.catalogue_poll_s
+    while not await wait_or_stop(clock, stop, min(_GAUGES_EVERY_S, config.catalogue_poll_s)):
+        worker.gauges()
+        worker.store_gauges(store)
+        due_s -= _GAUGES_EVERY_S
+        if due_s > 0:
+            continue
+        due_s = config.catalogue_poll_s
+        asked = await copy.ask()
+        if asked is not None and asked.version != current.version:
+            return asked
+    return None
