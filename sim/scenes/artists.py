@@ -227,7 +227,7 @@ class BlazeArtist:
         if x1 <= x0 or y1 <= y0:
             return
         layer = np.zeros((y1 - y0, x1 - x0, 4), np.float32)
-        young, old = np.array(blaze.plume.young), np.array(blaze.plume.old)
+        young, old = self._plume_colours(blaze)
         for x, y, r, age, alpha, number in reversed(spots):
             b, g, red = (young + (old - young) * min(age * 1.4, 1.0)).tolist()
             add_puff(layer, x / 2 - x0, y / 2 - y0, r / 2, (b, g, red), alpha, number)
@@ -235,6 +235,14 @@ class BlazeArtist:
         size = ((x1 - x0) * 2, (y1 - y0) * 2)
         full = cv2.resize(np.clip(layer, 0, 255).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
         blend_at(picture, np.asarray(full, dtype=np.uint8), x0 * 2, y0 * 2)
+
+    def _plume_colours(self, blaze: Blaze) -> tuple[F64, F64]:
+        """BGR of fresh and old smoke; at night the fire lights it from below and the town from around."""
+        young, old = np.array(blaze.plume.young), np.array(blaze.plume.old)
+        if not self._night:
+            return young, old
+        lit = np.array([45.0, 75.0, 120.0]) if blaze.flame else np.array([70.0, 72.0, 74.0])
+        return lit, 48.0 + old * 0.22
 
     def flame_of(self, blaze: Blaze, t_s: float) -> tuple[U8, int, int] | None:
         """The flame's patch and place."""

@@ -9,26 +9,16 @@ import cv2
 import numpy as np
 
 from sim.scenes.camera_view import CameraView
+from sim.scenes.lamps import Lamp, glare
 from sim.scenes.light import Colour, Light
 from sim.scenes.noise import fractal, sample
 from sim.scenes.truth import F32, F64, U8
+from sim.scenes.walls import wall_texture
 
 SCALE = 2
 # Nearer trees and posts would hide the road, and everything that moves is painted over what stands still.
 NEAREST_THING_M = 15.0
 Surface = Literal["pavers", "concrete", "asphalt", "grass", "sand"]
-
-
-@dataclass(frozen=True)
-class Lamp:
-    """A light: where (m), how far it reaches (m), its colour and whether its head is in view."""
-
-    x: float
-    y: float
-    z: float
-    reach_m: float
-    colour: Colour
-    power: float
 
 
 @dataclass(frozen=True)
@@ -168,7 +158,7 @@ class Backdrop:
         if min(self.view.ahead_m(p[1], 0.0) for p in (a, b)) < 1.5:
             return
         length = float(np.hypot(b[0] - a[0], b[1] - a[1]))
-        wall, lit = self._wall(length, height_m)
+        wall, lit = wall_texture(self.rng, length, height_m)
         th, tw = wall.shape[:2]
         corners = np.array([[0, th], [tw, th], [tw, 0], [0, 0]], np.float32)
         low = np.maximum(np.floor(px.min(axis=0)), 0).astype(int)
@@ -191,69 +181,6 @@ class Backdrop:
         self.glow[here] *= 1 - mask
         if self.light.night:
             self.glow[here] += cv2.warpPerspective(lit, m, (w, h), flags=cv2.INTER_LINEAR)
-
-    def _wall(self, length_m: float, height_m: float) -> tuple[F32, F32]:
-        """Texture of a wall (about 24 px per metre) and what of it shines at night."""
-        rng, k = self.rng, 24
-        h, w = max(int(height_m * k), 8), max(int(min(length_m, 60) * k), 8)
-        tones = (
-            (170, 180, 190),
-            (150, 165, 185),
-            (120, 140, 175),
-            (185, 190, 192),
-            (140, 145, 150),
-            (110, 125, 160),
-        )
-        colour = np.array(tones[int(rng.integers(6))], np.float32) * np.float32(rng.uniform(0.85, 1.08))
-        y, x = np.mgrid[0:h, 0:w].astype(np.float32)
-        stain = sample(fractal(int(rng.integers(50))), x * 0.5, y * 0.25)
-        grit = sample(fractal(77, 256, 7, 0.9), x * 2, y * 2)
-        wall = (colour * (0.9 + 0.2 * stain + 0.1 * (grit - 0.5))[..., None]).astype(np.float32)
-        lit = np.zeros_like(wall)
-        floor, step = float(rng.uniform(2.9, 3.4)), float(rng.uniform(2.2, 3.4))
-        ww, wh = float(rng.uniform(1.1, 1.8)), float(rng.uniform(1.2, 1.8))
-        shops = bool(rng.random() < 0.5)
-        level = 0
-        while (level + 1) * floor < height_m + 0.3:
-            sill = level * floor + 0.95
-            for i in range(int(length_m / step)):
-                x0 = (i + 0.5) * step - ww / 2
-                if level == 0 and shops:
-                    self._shop(wall, lit, i * step, step, k)
-                    continue
-                top, bottom = h - int((sill + wh) * k), h - int(sill * k)
-                left, right = int(x0 * k), int((x0 + ww) * k)
-                glass = np.array([75, 66, 58], np.float32) * np.float32(rng.uniform(0.7, 1.7))
-                cv2.rectangle(wall, (left - 2, top - 2), (right + 2, bottom + 2), (colour * 1.12).tolist(), -1)
-                cv2.rectangle(wall, (left, top), (right, bottom), glass.tolist(), -1)
-                cv2.rectangle(wall, (left, top), (right, (top + bottom) // 2), (glass * 1.25).tolist(), -1)
-                cv2.line(
-                    wall, ((left + right) // 2, top), ((left + right) // 2, bottom), (colour * 0.95).tolist(), 2
-                )
-                if rng.random() < 0.25:
-                    warm = np.array([90, 160, 205], np.float32) * np.float32(rng.uniform(0.3, 0.9))
-                    cv2.rectangle(lit, (left, top), (right, bottom), warm.tolist(), -1)
-                if rng.random() < 0.2:
-                    cv2.rectangle(wall, (right + 4, bottom - 12), (right + 24, bottom + 6), (205, 205, 205), -1)
-            level += 1
-        return wall, lit
-
-    def _shop(self, wall: F32, lit: F32, x_m: float, step_m: float, k: int) -> None:
-        """A shop front: sign board above a glass front or a shutter."""
-        rng, h = self.rng, wall.shape[0]
-        left, right = int((x_m + 0.15) * k), int((x_m + step_m - 0.15) * k)
-        sign = rng.uniform(30, 220, 3)
-        cv2.rectangle(wall, (left, h - int(3.2 * k)), (right, h - int(2.5 * k)), sign.tolist(), -1)
-        shutter = rng.random() < 0.4
-        front = np.array([150, 150, 152]) if shutter else np.array([70, 64, 60])
-        cv2.rectangle(wall, (left, h - int(2.4 * k)), (right, h - 2), front.tolist(), -1)
-        if shutter:
-            for y in range(h - int(2.4 * k), h - 2, 5):
-                cv2.line(wall, (left, y), (right, y), (125, 125, 128), 1)
-        elif rng.random() < 0.5:
-            cv2.rectangle(lit, (left, h - int(2.4 * k)), (right, h - 6), (110, 150, 175), -1)
-        if rng.random() < 0.4:
-            cv2.rectangle(lit, (left, h - int(3.2 * k)), (right, h - int(2.5 * k)), (sign * 0.6).tolist(), -1)
 
     def tree(self, x: float, y: float, tall_m: float) -> None:
         """A trunk and a crown of leaf clusters lit from the sun's side."""
@@ -351,40 +278,3 @@ class Backdrop:
 
 def _at(p: F64) -> tuple[int, int]:
     return int(np.clip(p[0], -5000, 5000)), int(np.clip(p[1], -5000, 5000))
-
-
-def glare(layer: F32, x: float, y: float, radius: float, colour: Colour, strength: float) -> None:
-    """Add a soft round glow to a float BGR layer, in place."""
-    height, width = layer.shape[:2]
-    r = max(radius * 2.5, 2.0)
-    x0, x1, y0, y1 = (
-        max(int(x - r), 0),
-        min(int(x + r) + 1, width),
-        max(int(y - r), 0),
-        min(int(y + r) + 1, height),
-    )
-    if x1 <= x0 or y1 <= y0:
-        return
-    gy, gx = np.mgrid[y0:y1, x0:x1].astype(np.float32)
-    d = np.hypot(gx - x, gy - y) / r
-    fall = np.clip(1 - d, 0, 1) ** 2.5 * strength
-    layer[y0:y1, x0:x1] += fall[..., None] * np.array(colour, np.float32)
-
-
-def light_map(view: CameraView, lamps: list[Lamp], dark: Colour) -> U8:
-    """What the lamps make of the ground: BGR factors of 255 at quarter size, scaled up."""
-    small = replace(view, focal_px=view.focal_px / 4, width=view.width // 4, height=view.height // 4)
-    v, u = np.mgrid[0 : small.height, 0 : small.width]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        x, y = small.to_ground(u + 0.5, v + 0.5)
-    below = v > small.horizon_px + 1
-    x, y = np.where(below, x, 0.0), np.where(below, y, 300.0)
-    total = np.broadcast_to(np.array(dark), (*x.shape, 3)).copy()
-    for lamp in lamps:
-        d2 = (x - lamp.x) ** 2 + (y - lamp.y) ** 2
-        fall = lamp.power / (1.0 + d2 / lamp.reach_m**2) ** 1.5
-        total += fall[..., None] * np.array(lamp.colour) / 255.0
-    scaled = cv2.resize(
-        np.clip(total, 0, 1).astype(np.float32), (view.width, view.height), interpolation=cv2.INTER_CUBIC
-    )
-    return np.asarray(np.clip(scaled * 255, 0, 255), dtype=np.uint8)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sim.scenes.fire import Plume
 from sim.scenes.people import Look
-from sim.scenes.vehicles import VehicleModel
+from sim.scenes.vehicle_models import VehicleModel
 
 
 @dataclass(frozen=True)

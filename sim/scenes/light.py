@@ -72,7 +72,7 @@ def make_light(rng: np.random.Generator, night: bool) -> Light:
 
 def night_floor(rng: np.random.Generator) -> Colour:
     """BGR share of daylight where no lamp reaches: what a sensor makes of a town's night sky."""
-    k = float(rng.uniform(0.2, 0.34))
+    k = float(rng.uniform(0.26, 0.42))
     return (k, k * 0.96, k * 0.92)
 
 

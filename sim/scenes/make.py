@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from sim.scenes.cast import Cast
-from sim.scenes.road import quiet_road_script, road_setting, slowing_script, stopping_script
+from sim.scenes.road import road_setting
 from sim.scenes.square import filling_script, quiet_square_script, square_setting
 from sim.scenes.stage import StagedScene
+from sim.scenes.traffic import quiet_road_script, slowing_script, stopping_script
 from sim.scenes.truth import Scene, SceneKind
 from sim.scenes.yard import fire_script, quiet_yard_script, yard_setting
 

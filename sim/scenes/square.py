@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.scenes.background import Backdrop, Lamp, Surface
+from sim.scenes.background import Backdrop, Surface
 from sim.scenes.camera_view import aimed_at, inside, shoelace_m2, zone_of
 from sim.scenes.cast import Cast, Walker
+from sim.scenes.lamps import Lamp
 from sim.scenes.light import make_light, night_floor
 from sim.scenes.people import Look, make_look
 from sim.scenes.stage import Setting

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from sim.scenes.artists import BlazeArtist, FigureArtist, VehicleArtist
-from sim.scenes.background import Lamp, light_map
 from sim.scenes.camera_view import CameraView, inside
 from sim.scenes.cast import Blaze, Cast
 from sim.scenes.drawn import Drawn, add_glow, blend_at, cast_shadows, true_boxes
+from sim.scenes.lamps import Lamp, light_map
 from sim.scenes.light import Light, develop
 from sim.scenes.truth import U8, GroundView, SceneClass, SceneKind, SceneTruth, TrueBox
 
@@ -67,12 +67,12 @@ class StagedScene:
         for thing in things:
             if thing.patch is not None:
                 blend_at(picture, thing.patch, thing.x0, thing.y0)
-        for blaze in cast.blazes:
-            self._blazes.paint_plume(picture, blaze, t_s)
         if self._light_map is not None:
             cv2.multiply(picture, self._light_map, dst=picture, scale=1 / 255)
             cv2.add(picture, self._setting.shine, dst=picture)
             _shine(picture, things)
+        for blaze in cast.blazes:
+            self._blazes.paint_plume(picture, blaze, t_s)
         for blaze in cast.blazes:
             self._burn(picture, blaze, t_s)
         moment = round(t_s * 1000) + self.seed * 7

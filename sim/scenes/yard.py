@@ -6,15 +6,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sim.scenes.background import Backdrop, Lamp
+from sim.scenes.background import Backdrop
 from sim.scenes.camera_view import CameraView, zone_of
 from sim.scenes.cast import Blaze, Cast, Driven, Walker
 from sim.scenes.fire import Plume
+from sim.scenes.lamps import Lamp
 from sim.scenes.light import make_light, night_floor
 from sim.scenes.people import make_look
 from sim.scenes.square import Passer
 from sim.scenes.stage import Setting
-from sim.scenes.vehicles import make_car, make_truck
+from sim.scenes.vehicle_models import make_car, make_truck
 
 GROWING_S = 30.0
 
