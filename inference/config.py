@@ -83,7 +83,7 @@ class BlindConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Mean brightness (0..255) below which a picture is dark..."""
     dark_peak: float = 60.0
     """...if its brightest hundredth is below this, too: a night street with one lamp is not blind."""
-    flat_deviation: float = 6.0
+    flat_deviation: float = 5.0
     """Standard deviation of brightness below which a picture is flat (a hand, a bag, paint)."""
     repeat_s: float = 10.0
     """While blind, the counts of its zones are said to be unknown every so many seconds."""

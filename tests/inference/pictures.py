@@ -29,8 +29,11 @@ def at(seconds: float) -> Instant:
 
 def textured(width: int = 320, height: int = 192, seed: int = 1) -> Bgr:
     """A picture with something in it everywhere, as a camera in daylight gives."""
-    noise = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
-    return np.asarray(cv2.GaussianBlur(noise, (0, 0), 6) // 2 + noise // 4 + 30, np.uint8)
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(40, 216, (6, 10, 1), dtype=np.uint8).repeat(3, axis=2)
+    scene = cv2.resize(blocks, (width, height), interpolation=cv2.INTER_NEAREST)
+    grain = rng.integers(0, 40, (height, width, 1), dtype=np.uint8)
+    return np.asarray(cv2.GaussianBlur(scene, (0, 0), 2) - 20 + grain, np.uint8)
 
 
 def noisy(bgr: Bgr, seed: int) -> Bgr:

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from contracts import topics, wire
+from contracts.errors import ModelRefused
+from contracts.frame import Codec, FrameHeader
+from contracts.observation import IncidentType, Observation, Phase
+from contracts.place import ZoneKind
+from contracts.source import Catalogue, HealthReport, SourceChange, SourceState
+from inference.config import BlindConfig, EvidenceConfig, InferenceConfig
+from inference.service import run
+from runtime.clock import SystemClock
+from runtime.latest import LatestStore
+from runtime.log_link import Position
+from runtime.site import PathsConfig, Site, SiteConfig
+from runtime.zmq_latest import ZmqLatestPublisher
+from runtime.zmq_log import ZmqLogReceiver
+from runtime.zmq_request import ZmqRequestServer
+from sim.scenes import SceneKind, make_scene
+from tests.inference.pictures import Bgr, camera, catalogue, encode, noisy, textured, zone
+
+CLOCK = SystemClock()
+MODELS = Path(__file__).resolve().parents[2] / "models"
+CAMERA = camera(zone(ZoneKind.STANDING, area_m2=200.0))
+CONFIG = InferenceConfig(rest_s=0.0, blind=BlindConfig(samples=3), evidence=EvidenceConfig(reserve_mb=0))
+
+
+class County:
+    """The neighbours of inference, real links and all: an ingest that publishes, an alerts that commits."""
+
+    def __init__(self, folder: Path, answer: Catalogue) -> None:
+        self.site = Site(
+            SiteConfig(id="t", exercise=False),
+            PathsConfig(state=str(folder), models=str(MODELS)),
+            folder,
+        )
+        self.stop = asyncio.Event()
+        self.receiver = ZmqLogReceiver(self.site.endpoint(topics.LOG), CLOCK)
+        self.publisher = ZmqLatestPublisher(
+            self.site.endpoint(f"{topics.FRAMES}-0"), LatestStore(8_000_000), CLOCK
+        )
+        self.catalogue = answer
+        self.observations: list[Observation] = []
+        self.changes: list[SourceChange] = []
+        self.health: HealthReport | None = None
+        self.sequence = 0
+
+    async def answer(self, kind: str, body: bytes) -> bytes:
+        assert kind == topics.REQUEST_CATALOGUE
+        return wire.encode(self.catalogue)
+
+    def offer(self, data: bytes, source_id: str = CAMERA.id) -> None:
+        self.sequence += 1
+        now = CLOCK.now()
+        header = FrameHeader(
+            source_id=source_id,
+            sequence=self.sequence,
+            event_time=now,
+            arrival_time=now,
+            codec=Codec.H264,
+            size=len(data),
+        )
+        self.publisher.offer(header, data)
+
+    async def receive_forever(self) -> None:
+        while True:
+            for entry in await self.receiver.receive(limit=100, wait_s=0.2):
+                match wire.decode_log_record(entry.payload):
+                    case Observation() as observation:
+                        self.observations.append(observation)
+                    case SourceChange() as change:
+                        self.changes.append(change)
+                    case HealthReport() as report:
+                        self.health = report
+                await self.receiver.commit([Position(entry.producer, entry.incarnation, entry.sequence)])
+
+    def counted(self, name: str) -> int:
+        return dict(self.health.counters).get(name, 0) if self.health is not None else 0
+
+
+@asynccontextmanager
+async def county(
+    folder: Path, answer: Catalogue, config: InferenceConfig = CONFIG, *, alerts: bool = True
+) -> AsyncIterator[County]:
+    """An inference service between its neighbours; with `alerts` False nobody answers for the catalogue."""
+    made = County(folder, answer)
+    tasks = [
+        asyncio.create_task(made.publisher.serve()),
+        asyncio.create_task(made.receive_forever()),
+        asyncio.create_task(run(made.site, config, CLOCK, made.stop)),
+    ]
+    if alerts:
+        server = ZmqRequestServer(made.site.endpoint(topics.COMMAND), CLOCK)
+        tasks.append(asyncio.create_task(server.serve(made.answer)))
+    try:
+        yield made
+    finally:
+        made.stop.set()
+        await asyncio.wait_for(tasks[2], 15)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await made.receiver.close()
+
+
+async def until(made: County, condition: Callable[[], bool], each: Callable[[], None] = lambda: None) -> None:
+    """Do `each` every tenth of a second until the condition holds; the test's time-out is the bound."""
+    while not condition():
+        each()
+        await CLOCK.asleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def square() -> Bgr:
+    picture, _ = make_scene(SceneKind.SQUARE_FILLING, 3).render(90.0)
+    return picture
+
+
+async def test_people_on_a_square_become_samples_with_pixelated_evidence(short_dir: Path, square: Bgr) -> None:
+    data = [encode(noisy(square, seed)) for seed in range(4)]
+    async with county(short_dir, catalogue(CAMERA)) as made:
+        turn = iter(range(10_000))
+        await until(
+            made,
+            lambda: any(o.evidence for o in made.observations) and made.health is not None,
+            lambda: made.offer(data[next(turn) % 4]),
+        )
+    sample = next(o for o in made.observations if o.evidence)
+    assert (sample.type, sample.phase) == (IncidentType.CROWD_DENSITY, Phase.SAMPLE)
+    assert sample.count is not None
+    assert sample.count >= 10
+    assert sample.density == pytest.approx(sample.count / 200.0, abs=1e-3)
+    assert sample.count_error is not None
+    assert sample.count_error > 0
+    assert sample.place.grid_code == CAMERA.place.grid_code
+    assert sample.place.zone_id == "z1"
+    assert sample.model.startswith("county-nano@")
+    shown = cv2.imread(str(made.site.evidence_dir / sample.evidence[0].path))
+    assert shown is not None
+    assert shown.shape[1] <= 640
+    assert [change.state for change in made.changes] == [SourceState.LIVE]
+
+
+async def test_covered_camera_is_blind_then_unknown_then_sees_again(short_dir: Path) -> None:
+    grey = np.full((192, 320, 3), 90, np.uint8)
+    covered = [encode(noisy(grey, seed)) for seed in range(8)]
+    clear = [encode(noisy(textured(), seed)) for seed in range(8)]
+    turn = iter(range(10_000))
+
+    def states() -> list[SourceState]:
+        return [change.state for change in made.changes]
+
+    async with county(short_dir, catalogue(CAMERA)) as made:
+        await until(made, lambda: states() == [SourceState.LIVE], lambda: made.offer(clear[next(turn) % 8]))
+        await until(made, lambda: SourceState.BLIND in states(), lambda: made.offer(covered[next(turn) % 8]))
+        await until(made, lambda: made.observations[-1].phase is Phase.UNKNOWN)
+        await until(
+            made,
+            lambda: states() == [SourceState.LIVE, SourceState.BLIND, SourceState.LIVE],
+            lambda: made.offer(clear[next(turn) % 8]),
+        )
+    assert made.changes[1].reason == "covered"
+    unknown = next(o for o in made.observations if o.phase is Phase.UNKNOWN)
+    assert unknown.count is None
+
+
+async def test_truncated_and_unknown_pictures_are_counted_and_others_go_on(short_dir: Path) -> None:
+    good = [encode(noisy(textured(), seed)) for seed in range(4)]
+    other = camera(zone(ZoneKind.STANDING), camera_id="15292100001320000002")
+    turn = iter(range(10_000))
+
+    def offer_all() -> None:
+        data = good[next(turn) % 4]
+        made.offer(data[: len(data) // 3], CAMERA.id)
+        made.offer(data, other.id)
+        made.offer(data, "15292100001320009999")
+
+    def counted_all() -> bool:
+        refused = sum(made.counted(f"pictures_refused:{why}") for why in ("corrupt", "undecodable", "no_picture"))
+        return refused >= 3 and made.counted("pictures_dropped:unknown_source") >= 3
+
+    async with county(short_dir, catalogue(CAMERA, other)) as made:
+        await until(made, counted_all, offer_all)
+    blind = [(c.source_id, c.state, c.reason) for c in made.changes]
+    assert (CAMERA.id, SourceState.BLIND, "undecodable") in blind
+    assert (other.id, SourceState.LIVE, "seeing") in blind
+    assert {o.source_id for o in made.observations if o.phase is Phase.SAMPLE} == {other.id}
+
+
+async def test_starts_from_its_own_copy_when_alerts_is_away(short_dir: Path) -> None:
+    data = [encode(noisy(textured(), seed)) for seed in range(4)]
+    turn = iter(range(10_000))
+
+    def feed(made: County) -> Callable[[], None]:
+        return lambda: made.offer(data[next(turn) % 4])
+
+    async with county(short_dir, catalogue(CAMERA)) as made:
+        await until(made, lambda: bool(made.observations), feed(made))
+    with suppress(FileNotFoundError):
+        (short_dir / "run" / "command.sock").unlink()
+    async with county(short_dir, catalogue(), alerts=False) as made:
+        await until(made, lambda: bool(made.observations), feed(made))
+    assert made.observations[0].source_id == CAMERA.id
+
+
+async def test_secret_and_forbidden_cameras_are_never_looked_at(short_dir: Path) -> None:
+
+    secret = msgspec.structs.replace(CAMERA, secrecy=True)
+    data = encode(textured())
+    async with county(short_dir, catalogue(secret)) as made:
+        await until(made, lambda: made.counted("pictures_dropped:unknown_source") >= 2, lambda: made.offer(data))
+    assert made.observations == []
+    assert made.counted("pictures_pulled") == 0
+
+
+async def test_model_with_a_wrong_hash_stops_the_start(short_dir: Path) -> None:
+    folder = short_dir / "models" / "county-nano"
+    folder.mkdir(parents=True)
+    for name in ("model.toml", "labels.txt", "weights.onnx"):
+        (folder / name).write_bytes((MODELS / "county-nano" / name).read_bytes())
+    with (folder / "weights.onnx").open("ab") as file:
+        file.write(b"\0")
+    site = Site(SiteConfig(id="t"), PathsConfig(state="s", models="models"), short_dir)
+    with pytest.raises(ModelRefused) as refusal:
+        await run(site, InferenceConfig(), CLOCK, asyncio.Event())
+    assert refusal.value.reason == "model_hash"
