@@ -21,13 +21,14 @@ PAINTS: tuple[Colour, ...] = (
     (225, 225, 226), (235, 235, 234), (48, 46, 46), (28, 28, 30), (150, 150, 152), (105, 104, 104),
     (120, 60, 35), (40, 36, 150), (160, 150, 120), (70, 95, 120), (60, 80, 40),
 )  # fmt: skip
+PAINT_SHARES = (0.2, 0.16, 0.12, 0.12, 0.1, 0.08, 0.06, 0.07, 0.03, 0.03, 0.03)
 
 
 @dataclass(frozen=True)
 class Face:
     """A flat polygon (N x 3 metres; x forward, y left, z up) with its outward normal.
 
-    gloss: 0..1 share of sky seen in it; owner: index of the face it is painted on (drawn if that one is).
+    gloss: 0..1 share of sky seen in it; lamp: "head", "tail" or "".
     """
 
     points: F64
@@ -59,15 +60,13 @@ class FaceTable:
 
 @dataclass(frozen=True)
 class VehicleModel:
-    """length, width, height in metres; lamps: name -> points (x, y, z) that glow at night."""
+    """length, width, height in metres; corners: N x 3 points that bound it."""
 
     cls: SceneClass
     length_m: float
     width_m: float
     height_m: float
     solids: tuple[Solid, ...]
-    head_lamps: F64
-    tail_lamps: F64
     corners: F64 = field(repr=False)
 
     @cached_property
@@ -199,209 +198,126 @@ def _cabin(
     return faces
 
 
-def _ends(front_x: float, rear_x: float, half: float, lamp_z: float, bumper_z: float) -> list[Face]:
-    """Lamps, bumpers, grille and blank plates of both ends."""
-    faces: list[Face] = []
-    f, r = front_x + 0.01, rear_x - 0.01
-    inner = half * 0.52
-    for y1, y2 in ((-half * 0.97, -inner), (inner, half * 0.97)):
-        faces.append(
-            _face(
-                [(f, y1, lamp_z - 0.08), (f, y2, lamp_z - 0.08), (f, y2, lamp_z + 0.08), (f, y1, lamp_z + 0.08)],
-                (225, 225, 220),
-                (1, 0, 0),
-                0.2,
-                "head",
-            )
-        )
-        faces.append(
-            _face(
-                [(r, y1, lamp_z - 0.09), (r, y2, lamp_z - 0.09), (r, y2, lamp_z + 0.11), (r, y1, lamp_z + 0.11)],
-                (38, 30, 165),
-                (-1, 0, 0),
-                0.1,
-                "tail",
-            )
-        )
-    faces.append(
-        _face(
-            [
-                (f, -inner, lamp_z - 0.14),
-                (f, inner, lamp_z - 0.14),
-                (f, inner, lamp_z + 0.05),
-                (f, -inner, lamp_z + 0.05),
-            ],
-            DARK,
-            (1, 0, 0),
-        )
-    )
-    for x, out in ((f, 1), (r, -1)):
-        faces.append(
-            _face(
-                [
-                    (x, -half * 0.95, bumper_z - 0.12),
-                    (x, half * 0.95, bumper_z - 0.12),
-                    (x, half * 0.95, bumper_z + 0.04),
-                    (x, -half * 0.95, bumper_z + 0.04),
-                ],
-                (52, 52, 54),
-                (out, 0, 0),
-            )
-        )
-        x += 0.005 * out
-        faces.append(
-            _face(
-                [
-                    (x, -0.22, bumper_z + 0.0),
-                    (x, 0.22, bumper_z + 0.0),
-                    (x, 0.22, bumper_z + 0.13),
-                    (x, -0.22, bumper_z + 0.13),
-                ],
-                (170, 95, 40),
-                (out, 0, 0),
-            )
-        )
-    return faces
+def _side(x1: float, x2: float, z1: float, z2: float, y: float, colour: Colour, gloss: float = 0.0) -> Face:
+    """An upright rectangle along a side; the sign of y tells which."""
+    return _face([(x1, y, z1), (x2, y, z1), (x2, y, z2), (x1, y, z2)], colour, (0.0, y, 0.0), gloss)
 
 
-def _model(
-    cls: SceneClass, length: float, width: float, height: float, solids: list[Solid], lamp_z: float
-) -> VehicleModel:
-    half = width / 2
-    lamps = [(-0.38 * width, lamp_z), (0.38 * width, lamp_z)]
-    points = np.concatenate([f.points for s in solids for f in s.faces])
-    return VehicleModel(
-        cls, length, width, height, tuple(solids),
-        np.array([(length / 2, y, z) for y, z in lamps]), np.array([(-length / 2, y, z) for y, z in lamps]),
-        np.unique(np.round(points, 2), axis=0) if half else points,
-    )  # fmt: skip
+def _end(
+    x: float, y1: float, y2: float, z1: float, z2: float, colour: Colour, gloss: float = 0.0, lamp: str = ""
+) -> Face:
+    """An upright rectangle across an end; the sign of x tells which."""
+    return _face([(x, y1, z1), (x, y2, z1), (x, y2, z2), (x, y1, z2)], colour, (x, 0.0, 0.0), gloss, lamp)
+
+
+def _bumper(x: float, half: float, z: float) -> list[Face]:
+    """Bumper and blank plate of one end."""
+    out = 0.005 if x > 0 else -0.005
+    plate = _end(x + out, -0.22, 0.22, z, z + 0.13, (170, 95, 40))
+    return [_end(x, -half * 0.95, half * 0.95, z - 0.12, z + 0.04, (52, 52, 54)), plate]
+
+
+def _front(x: float, half: float, lamp_z: float, bumper_z: float) -> list[Face]:
+    """Head lamps, grille, bumper."""
+    inner, z = half * 0.52, lamp_z
+    lamps = [
+        _end(x, y1, y2, z - 0.08, z + 0.08, (225, 225, 220), 0.2, "head")
+        for y1, y2 in ((-half * 0.97, -inner), (inner, half * 0.97))
+    ]
+    return [*lamps, _end(x, -inner, inner, z - 0.14, z + 0.05, DARK), *_bumper(x, half, bumper_z)]
+
+
+def _rear(x: float, half: float, lamp_z: float, bumper_z: float) -> list[Face]:
+    """Tail lamps and bumper."""
+    inner, z = half * 0.52, lamp_z
+    lamps = [
+        _end(x, y1, y2, z - 0.09, z + 0.11, (38, 30, 165), 0.1, "tail")
+        for y1, y2 in ((-half * 0.97, -inner), (inner, half * 0.97))
+    ]
+    return [*lamps, *_bumper(x, half, bumper_z)]
+
+
+def _model(cls: SceneClass, length: float, width: float, height: float, solids: list[Solid]) -> VehicleModel:
+    points = np.concatenate([face.points for solid in solids for face in solid.faces])
+    return VehicleModel(cls, length, width, height, tuple(solids), np.unique(np.round(points, 2), axis=0))
+
+
+@dataclass(frozen=True)
+class _CarShape:
+    """length, roof, belt line and sill (m); hood, trunk: shares of the length; slope of the rear glass."""
+
+    length: float
+    roof: float
+    belt: float
+    sill: float
+    hood: float
+    trunk: float
+    slope: float
+    side_windows: int
+
+
+SALOON = _CarShape(4.6, 1.46, 0.92, 0.20, 0.25, 0.15, 0.55, 2)
+HATCH = _CarShape(4.0, 1.50, 0.94, 0.20, 0.20, 0.03, 0.35, 2)
+OFF_ROADER = _CarShape(4.6, 1.70, 1.05, 0.28, 0.24, 0.03, 0.25, 2)
+VAN = _CarShape(4.7, 1.90, 1.05, 0.24, 0.10, 0.01, 0.12, 3)
 
 
 def make_car(rng: np.random.Generator) -> VehicleModel:
     """A saloon, hatchback, off-roader or van."""
-    paint = PAINTS[
-        int(rng.choice(len(PAINTS), p=[0.2, 0.16, 0.12, 0.12, 0.1, 0.08, 0.06, 0.07, 0.03, 0.03, 0.03]))
-    ]
-    shape = str(rng.choice(["saloon", "hatch", "suv", "van"], p=[0.42, 0.18, 0.28, 0.12]))
-    length = float({"saloon": 4.6, "hatch": 4.0, "suv": 4.6, "van": 4.7}[shape] * rng.uniform(0.96, 1.05))
-    width = float(rng.uniform(1.72, 1.88))
-    half, e = width / 2, length / 2
-    roof = {"saloon": 1.46, "hatch": 1.50, "suv": 1.70, "van": 1.90}[shape] * float(rng.uniform(0.98, 1.03))
-    belt = {"saloon": 0.92, "hatch": 0.94, "suv": 1.05, "van": 1.05}[shape]
-    low = {"saloon": 0.20, "hatch": 0.20, "suv": 0.28, "van": 0.24}[shape]
-    hood = {"saloon": 0.25, "hatch": 0.20, "suv": 0.24, "van": 0.10}[shape] * length
-    trunk = {"saloon": 0.15, "hatch": 0.03, "suv": 0.03, "van": 0.01}[shape] * length
+    paint = PAINTS[int(rng.choice(len(PAINTS), p=PAINT_SHARES))]
+    shape = (SALOON, HATCH, OFF_ROADER, VAN)[int(rng.choice(4, p=[0.42, 0.18, 0.28, 0.12]))]
+    length, width = shape.length * float(rng.uniform(0.96, 1.05)), float(rng.uniform(1.72, 1.88))
+    roof = shape.roof * float(rng.uniform(0.98, 1.03))
+    half, e, belt, low = width / 2, length / 2, shape.belt, shape.sill
+    hood, trunk = shape.hood * length, shape.trunk * length
     profile = [
         (-e + 0.06, low), (-e, low + 0.18), (-e + 0.02, belt - 0.10), (-e + 0.10, belt), (e - hood, belt),
         (e - hood * 0.5, belt - 0.05), (e - 0.16, belt - 0.15), (e - 0.01, belt - 0.28), (e, low + 0.16),
         (e - 0.06, low),
     ]  # fmt: skip
     faces = _extruded(profile, half, paint, {4: (paint, 0.2), 5: (paint, 0.2)})
-    for sign in (-1.0, 1.0):
-        y = sign * (half + 0.004)
-        faces.append(
-            _face(
-                [(-e + 0.1, y, low), (e - 0.1, y, low), (e - 0.1, y, low + 0.1), (-e + 0.1, y, low + 0.1)],
-                DARK,
-                (0, sign, 0),
-            )
-        )
-        faces.append(
-            _face(
-                [
-                    (-e + 0.12, y, belt - 0.32),
-                    (e - 0.3, y, belt - 0.32),
-                    (e - 0.3, y, belt - 0.27),
-                    (-e + 0.12, y, belt - 0.27),
-                ],
-                _scaled(paint, 0.75),
-                (0, sign, 0),
-            )
-        )
-        for x in (-0.12, -0.95, 0.78):
-            faces.append(
-                _face(
-                    [(x, y, low + 0.12), (x + 0.03, y, low + 0.12), (x + 0.03, y, belt), (x, y, belt)],
-                    _scaled(paint, 0.55),
-                    (0, sign, 0),
-                )
-            )
-    faces += _wheels((-0.30 * length, 0.31 * length), half, 0.33 if shape != "suv" else 0.37)
-    faces += _ends(e, -e, half, belt - 0.22, low + 0.2)
-    slope = {"saloon": 0.55, "hatch": 0.35, "suv": 0.25, "van": 0.12}[shape]
-    rear = (-e + trunk + 0.08, -e + trunk + 0.08 + slope)
-    front = (e - hood + 0.05, e - hood + 0.05 - (0.75 if shape != "van" else 0.6))
-    cabin = _cabin(rear, front, belt, roof, half * 0.97, paint, 2 if shape != "van" else 3)
+    for y in (-half - 0.004, half + 0.004):
+        faces.append(_side(-e + 0.1, e - 0.1, low, low + 0.1, y, DARK))
+        faces.append(_side(-e + 0.12, e - 0.3, belt - 0.32, belt - 0.27, y, _scaled(paint, 0.75)))
+        faces += [_side(x, x + 0.03, low + 0.12, belt, y, _scaled(paint, 0.55)) for x in (-0.12, -0.95, 0.78)]
+    faces += _wheels((-0.30 * length, 0.31 * length), half, 0.37 if shape is OFF_ROADER else 0.33)
+    faces += _front(e + 0.01, half, belt - 0.22, low + 0.2) + _rear(-e - 0.01, half, belt - 0.22, low + 0.2)
+    rear = (-e + trunk + 0.08, -e + trunk + 0.08 + shape.slope)
+    front = (e - hood + 0.05, e - hood + 0.05 - (0.6 if shape is VAN else 0.75))
+    cabin = _cabin(rear, front, belt, roof, half * 0.97, paint, shape.side_windows)
     solids = [Solid(tuple(faces), (0, 0, 0.5)), Solid(tuple(cabin), (-0.2, 0, 1.2))]
-    return _model(SceneClass.CAR, length, width, roof, solids, belt - 0.22)
+    return _model(SceneClass.CAR, length, width, roof, solids)
 
 
 def _box(
     x0: float, x1: float, half: float, z0: float, z1: float, paint: Colour, roof: Colour | None = None
 ) -> list[Face]:
+    """A box with bevelled upper edges."""
     profile = [(x0, z0), (x0, z1 - 0.06), (x0 + 0.06, z1), (x1 - 0.06, z1), (x1, z1 - 0.06), (x1, z0)]
     return _extruded(profile, half, paint, {2: (roof or paint, 0.05)})
 
 
 def make_bus(rng: np.random.Generator) -> VehicleModel:
-    """A town bus or coach."""
+    """A town bus or coach; its doors are on the right."""
     paint = ((60, 140, 60), (190, 120, 40), (60, 60, 190), (225, 225, 225), (60, 190, 220))[int(rng.integers(5))]
     stripe = ((235, 235, 235), (60, 160, 230), (90, 90, 95))[int(rng.integers(3))]
     length, width, roof = float(rng.uniform(8.5, 11.8)), 2.48, float(rng.uniform(2.95, 3.2))
     half, e = width / 2, length / 2
     faces = _box(-e, e, half, 0.34, roof, paint, (220, 220, 220))
-    for sign in (-1.0, 1.0):
-        y = sign * (half + 0.006)
-        faces.append(_face([(-e, y, 0.75), (e, y, 0.75), (e, y, 1.05), (-e, y, 1.05)], stripe, (0, sign, 0)))
-        count = int(length / 1.35)
-        for i in range(count):
-            a = -e + 0.35 + i * (length - 0.7) / count
-            b = a + (length - 0.7) / count * 0.93
-            faces.append(
-                _face([(a, y, 1.35), (b, y, 1.35), (b, y, 2.35), (a, y, 2.35)], GLASS, (0, sign, 0), 0.35)
-            )
-        if sign < 0:
-            for x in (e - 1.5, -0.6):
-                faces.append(
-                    _face(
-                        [
-                            (x, y * 1.002, 0.42),
-                            (x + 1.0, y * 1.002, 0.42),
-                            (x + 1.0, y * 1.002, 2.35),
-                            (x, y * 1.002, 2.35),
-                        ],
-                        (75, 70, 66),
-                        (0, sign, 0),
-                        0.2,
-                    )
-                )
+    count = int(length / 1.35)
+    step = (length - 0.7) / count
+    for y in (-half - 0.006, half + 0.006):
+        faces.append(_side(-e, e, 0.75, 1.05, y, stripe))
+        lefts = [-e + 0.35 + i * step for i in range(count)]
+        faces += [_side(x, x + step * 0.93, 1.35, 2.35, y, GLASS, 0.35) for x in lefts]
+    faces += [_side(x, x + 1.0, 0.42, 2.35, -half - 0.01, (75, 70, 66), 0.2) for x in (e - 1.5, -0.6)]
     f, r = e + 0.008, -e - 0.008
-    faces.append(
-        _face(
-            [(f, -half * 0.92, 1.15), (f, half * 0.92, 1.15), (f, half * 0.92, 2.5), (f, -half * 0.92, 2.5)],
-            GLASS,
-            (1, 0, 0),
-            0.45,
-        )
-    )
-    faces.append(
-        _face(
-            [(f, -half * 0.6, 2.6), (f, half * 0.6, 2.6), (f, half * 0.6, 2.85), (f, -half * 0.6, 2.85)],
-            (40, 120, 190),
-            (1, 0, 0),
-        )
-    )
-    faces.append(
-        _face(
-            [(r, -half * 0.8, 1.6), (r, half * 0.8, 1.6), (r, half * 0.8, 2.5), (r, -half * 0.8, 2.5)],
-            GLASS,
-            (-1, 0, 0),
-            0.35,
-        )
-    )
+    faces.append(_end(f, -half * 0.92, half * 0.92, 1.15, 2.5, GLASS, 0.45))
+    faces.append(_end(f, -half * 0.6, half * 0.6, 2.6, 2.85, (40, 120, 190)))
+    faces.append(_end(r, -half * 0.8, half * 0.8, 1.6, 2.5, GLASS, 0.35))
     faces += _wheels((-0.28 * length, 0.30 * length), half, 0.48)
-    faces += _ends(e, -e, half, 0.85, 0.5)
-    return _model(SceneClass.BUS, length, width, roof, [Solid(tuple(faces), (0, 0, 1))], 0.85)
+    faces += _front(f, half, 0.85, 0.5) + _rear(r, half, 0.85, 0.5)
+    return _model(SceneClass.BUS, length, width, roof, [Solid(tuple(faces), (0, 0, 1))])
 
 
 def make_truck(rng: np.random.Generator) -> VehicleModel:
@@ -409,65 +325,26 @@ def make_truck(rng: np.random.Generator) -> VehicleModel:
     paint = ((200, 110, 40), (225, 225, 225), (50, 50, 170), (60, 170, 210), (120, 120, 60))[int(rng.integers(5))]
     cargo = ((215, 215, 215), (120, 95, 60), (150, 110, 60), (90, 130, 90))[int(rng.integers(4))]
     length, width = float(rng.uniform(6.0, 8.8)), float(rng.uniform(2.15, 2.45))
-    half, e = width / 2, length / 2
+    half, e, top = width / 2, length / 2, float(rng.uniform(2.5, 2.8))
     cab = e - 1.75
-    top = float(rng.uniform(2.5, 2.8))
-    front = _box(cab, e, half * 0.96, 0.45, top, paint)
-    f = e + 0.008
-    front.append(
-        _face(
-            [
-                (f, -half * 0.88, 1.55),
-                (f, half * 0.88, 1.55),
-                (f, half * 0.84, top - 0.2),
-                (f, -half * 0.84, top - 0.2),
-            ],
-            GLASS,
-            (1, 0, 0),
-            0.45,
-        )
-    )
-    for sign in (-1.0, 1.0):
-        y = sign * (half * 0.96 + 0.006)
-        front.append(
-            _face(
-                [(cab + 0.45, y, 1.5), (e - 0.15, y, 1.5), (e - 0.3, y, top - 0.25), (cab + 0.45, y, top - 0.25)],
-                GLASS,
-                (0, sign, 0),
-                0.3,
-            )
-        )
-        front.append(
-            _face(
-                [(cab + 0.4, y, 0.6), (cab + 0.43, y, 0.6), (cab + 0.43, y, top - 0.2), (cab + 0.4, y, top - 0.2)],
-                _scaled(paint, 0.5),
-                (0, sign, 0),
-            )
-        )
-    front += _wheels((e - 0.95,), half, 0.46)
-    front += _ends(e, -e, half * 0.96, 0.95, 0.6)[:2:2] + [
-        x for x in _ends(e, -e, half * 0.96, 0.95, 0.6) if x.normal[0] > 0.5
-    ]
-    back = _box(-e, cab - 0.15, half, 0.95, float(rng.uniform(2.6, 3.4)) if rng.random() < 0.65 else 1.75, cargo)
-    x = -e + 0.6
-    while x < cab - 0.5:
-        for sign in (-1.0, 1.0):
-            y = sign * (half + 0.004)
-            back.append(
-                _face(
-                    [(x, y, 1.0), (x + 0.06, y, 1.0), (x + 0.06, y, 1.7), (x, y, 1.7)],
-                    _scaled(cargo, 0.75),
-                    (0, sign, 0),
-                )
-            )
-        x += 0.8
-    for sign in (-1.0, 1.0):
-        y = sign * (half * 0.9)
-        back.append(
-            _face([(-e, y, 0.55), (cab, y, 0.55), (cab, y, 0.98), (-e, y, 0.98)], (44, 44, 46), (0, sign, 0))
-        )
+    front = _cab(cab, e, half, top, paint)
+    tall = float(rng.uniform(2.6, 3.4)) if rng.random() < 0.65 else 1.75
+    back = _box(-e, cab - 0.15, half, 0.95, tall, cargo)
+    for y in (-half - 0.004, half + 0.004):
+        posts = np.arange(-e + 0.6, cab - 0.5, 0.8).tolist()
+        back += [_side(x, x + 0.06, 1.0, 1.7, y, _scaled(cargo, 0.75)) for x in posts]
+        back.append(_side(-e, cab, 0.55, 0.98, y * 0.9, (44, 44, 46)))
     back += _wheels((-e + 1.1, -e + 2.1) if length > 7 else (-e + 1.3,), half, 0.46)
-    back += [x for x in _ends(e, -e, half, 0.95, 0.7) if x.normal[0] < -0.5]
-    height = max(top, max(float(face.points[:, 2].max()) for face in back))
+    back += _rear(-e - 0.01, half, 0.95, 0.7)
     solids = [Solid(tuple(back), (-1.0, 0, 1)), Solid(tuple(front), (e - 0.9, 0, 1))]
-    return _model(SceneClass.TRUCK, length, width, height, solids, 0.95)
+    return _model(SceneClass.TRUCK, length, width, max(top, tall), solids)
+
+
+def _cab(rear: float, front: float, half: float, top: float, paint: Colour) -> list[Face]:
+    """A truck's cab with its windows, front wheels and lamps."""
+    faces = _box(rear, front, half * 0.96, 0.45, top, paint)
+    faces.append(_end(front + 0.008, -half * 0.88, half * 0.88, 1.55, top - 0.2, GLASS, 0.45))
+    for y in (-half * 0.96 - 0.006, half * 0.96 + 0.006):
+        faces.append(_side(rear + 0.45, front - 0.2, 1.5, top - 0.25, y, GLASS, 0.3))
+        faces.append(_side(rear + 0.4, rear + 0.43, 0.6, top - 0.2, y, _scaled(paint, 0.5)))
+    return faces + _wheels((front - 0.95,), half, 0.46) + _front(front + 0.01, half * 0.96, 0.95, 0.6)
