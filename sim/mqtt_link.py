@@ -53,8 +53,7 @@ class MqttLink:
         async with self._room:
             info = self._client.publish(topic, payload, qos=1, retain=retain)
             future = self._waiting[info.mid] = self._loop.create_future()
-            if info.is_published():
-                self._acknowledged(info.mid)
+            # paho's thread tells of the PUBACK through the loop, so never before the future stands here.
             await future
 
     def _on_connect(self, _client: mqtt.Client, _data: object, _flags: object, reason: Any, _more: object) -> None:
