@@ -151,7 +151,7 @@ class Writer:
             zone_version=zone.version if zone is not None else 0,
             evidence=evidence,
             model=model,
-            detail=detail,
+            detail=zone_words(zone) + detail,
             exercise=self.exercise,
         )
 
@@ -176,3 +176,11 @@ def place_of(camera: Camera, zone: Zone | None) -> Place:
         fire_zone=zone.fire_zone or place.fire_zone,
         name=zone.name or place.name,
     )
+
+
+def zone_words(zone: Zone | None) -> tuple[tuple[str, str], ...]:
+    """What alerts needs of a zone to choose its rules: `zone_kind`, and `area_m2` where it was measured."""
+    if zone is None:
+        return ()
+    area = (("area_m2", f"{zone.area_m2:g}"),) if zone.area_m2 is not None else ()
+    return (("zone_kind", str(zone.kind)), *area)
