@@ -91,6 +91,8 @@ def _take(live: LiveIncident, observation: Observation, turn: Turn) -> None:
     live.alarm_ids.append(observation.id)
     if observation.external_id is not None:
         live.external_ids.append(observation.external_id)
+    if live.is_full:
+        turn.index.close(live)
     key, at = _key(observation), observation.event_time
     if live.resets.get(key, -1) < at:
         live.alarms[key] = max(live.alarms.get(key, at), at)

@@ -111,9 +111,9 @@ def _may_join(observation: Observation, rule: Rule, live: LiveIncident, turn: Tu
         file = turn.state.tickets.get(live.ticket_id)
         if file is None or file.ticket.state in CLOSED_STATES:
             return False
-    if observation.source_id not in live.source_ids:
-        return len(live.source_ids) < limits.SOURCES_PER_INCIDENT_MAX
-    return len(live.alarm_ids) < limits.ALARMS_PER_INCIDENT_MAX
+    if len(live.alarm_ids) >= limits.ALARMS_PER_INCIDENT_MAX:
+        return False
+    return observation.source_id in live.source_ids or len(live.source_ids) < limits.SOURCES_PER_INCIDENT_MAX
 
 
 def _is_same_error(observation: Observation, live: LiveIncident, now: int) -> bool:

@@ -38,20 +38,27 @@ class Index:
     def add(self, live: LiveIncident) -> None:
         """Make an incident findable by its place and by every name that it has."""
         cell = self._cell(live.place)
-        if cell is not None and not live.operations:
+        if cell is not None and not live.operations and not live.is_full:
             self._cells.setdefault((kin(live.family, live.exercise), cell), []).append(live.id)
         self.learn(live)
 
     def learn(self, live: LiveIncident) -> None:
         """Make an incident findable by names that it has learned since."""
-        for name in names_of(live):
+        names = [*_source_names(live)] if live.is_full else [*_source_names(live), *_place_names(live)]
+        for name in names:
             ids = self._names.setdefault(name, [])
             if live.id not in ids:
                 ids.append(live.id)
 
     def remove(self, live: LiveIncident) -> None:
         """Forget an incident."""
-        for name in names_of(live):
+        for name in _source_names(live):
+            _drop(self._names, name, live.id)
+        self.close(live)
+
+    def close(self, live: LiveIncident) -> None:
+        """A full incident is found by its own sources only, so that a storm in one place stays cheap."""
+        for name in _place_names(live):
             _drop(self._names, name, live.id)
         cell = self._cell(live.place)
         if cell is not None:
@@ -104,10 +111,13 @@ def fire_zone_name(family: str, exercise: bool, fire_zone: str) -> str:
     return f"{kin(family, exercise)}|fire_zone|{fire_zone}"
 
 
-def names_of(live: LiveIncident) -> Iterator[str]:
-    """Every name of an incident. Device faults are found by their source alone."""
+def _source_names(live: LiveIncident) -> Iterator[str]:
     for source_id in live.source_ids:
         yield source_name(live.family, live.exercise, source_id)
+
+
+def _place_names(live: LiveIncident) -> Iterator[str]:
+    """Names of its zones; device faults are found by their source alone."""
     if live.operations:
         return
     for zone_id in live.zone_ids:

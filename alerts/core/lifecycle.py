@@ -81,6 +81,8 @@ def absorb(live: LiveIncident, observation: Observation, turn: Turn) -> None:
         learned |= _add(live.fire_zones, observation.place.fire_zone)
     if learned:
         turn.index.learn(live)
+    if live.is_full:
+        turn.index.close(live)
     live.observation_total += 1
     live.last_event_time = max(live.last_event_time, observation.event_time)
     live.first_event_time = min(live.first_event_time, observation.event_time)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from alerts.core import limits
 from alerts.tickets.ticket_file import TicketFile
 from contracts.command import CommandAnswer
 from contracts.incident import OPEN_STATES, Decision, Incident, IncidentState, Level
@@ -81,6 +82,14 @@ class LiveIncident(msgspec.Struct, kw_only=True):
     def is_open(self) -> bool:
         """A1, A2 or A3."""
         return self.state in OPEN_STATES
+
+    @property
+    def is_full(self) -> bool:
+        """Takes no further source, or no further alarm."""
+        return (
+            len(self.source_ids) >= limits.SOURCES_PER_INCIDENT_MAX
+            or len(self.alarm_ids) >= limits.ALARMS_PER_INCIDENT_MAX
+        )
 
     def publish(self, site: str, policy_version: int) -> Incident:
         """The copy that is stored, shown and sent."""
