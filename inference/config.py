@@ -33,8 +33,10 @@ class TrafficConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Pictures in a row without it after which it is gone."""
     overlap_min: float = 0.5
     """Intersection over union with its first box that still counts as the same spot, 0..1."""
-    likeness_min: float = 0.5
+    likeness_min: float = 0.7
     """Correlation of the box's pixels with the picture before, -1..1; below, another vehicle took the spot."""
+    sure_share: float = 0.5
+    """Share of its pictures, 0..1, in which the vehicle was found with full confidence, not only suspected."""
     background_s: float = 600.0
     """Vehicles there in the first picture and never seen to stop are background after so many seconds."""
 
@@ -43,6 +45,8 @@ class TrafficConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError("traffic.claim_s >= 0, traffic.samples_min >= 2 and traffic.gone_samples >= 1")
         if not 0 < self.overlap_min < 1 or not -1 <= self.likeness_min < 1:
             raise ValueError("traffic.overlap_min lies in 0..1 and traffic.likeness_min in -1..1")
+        if not 0 <= self.sure_share <= 1 or self.background_s <= 0:
+            raise ValueError("traffic.sure_share lies in 0..1 and traffic.background_s is positive")
 
 
 class FireConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

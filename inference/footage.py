@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, cast
 
 import av
 import cv2
@@ -105,7 +105,7 @@ def sample_video(path: Path, every_s: float, pixels_max: int) -> Iterator[Sample
             rate = float(stream.average_rate or 25)
             due_s = 0.0
             for index, frame in enumerate(container.decode(stream)):
-                offset_s = frame.time if frame.time is not None else index / rate
+                offset_s = index / rate if frame.pts is None else float(frame.time)
                 if frame.is_corrupt or (every_s > 0 and offset_s + 0.5 / rate < due_s):
                     continue
                 due_s = max(due_s + every_s, offset_s)
@@ -116,5 +116,7 @@ def sample_video(path: Path, every_s: float, pixels_max: int) -> Iterator[Sample
 
 def _imdecode(data: npt.NDArray[np.uint8]) -> Bgr | None:
     """OpenCV answers None for what is no picture, whatever its stub says, and refuses an empty array."""
-    picture: Any = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if not len(data):
+        return None
+    picture = cast("Bgr | None", cv2.imdecode(data, cv2.IMREAD_COLOR))
     return None if picture is None else np.asarray(picture, np.uint8)

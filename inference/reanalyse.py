@@ -1,9 +1,10 @@
 """Reanalyse: the same analytics over recorded files. Observations come out as Parquet, one row each.
 
 `observations.parquet`: kind (`observation` | `source_change`), id, source_id, event_time (UTC), type, phase,
-zone_id, grid_code, count, count_error, density, value, unit, confidence, samples, span_s, model, record (the record
-itself as it would have travelled: contracts.wire). `pictures.parquet`: file, source_id, offset_s, event_time (UTC),
-width, height, one column per class with the number of confident findings, refused (reason, or empty).
+zone_id, grid_code, count, count_error, density, value, unit, confidence, samples, span_s, model, record (the
+record itself as it would have travelled: contracts.wire). `pictures.parquet`: file, source_id, offset_s,
+event_time (UTC), width, height, one column per class with the number of confident findings, refused (reason, or
+empty).
 """
 
 from __future__ import annotations
@@ -121,8 +122,9 @@ def reanalyse(
     """Analyse videos and stills; a file that cannot be read is named in the report, and the others go on.
 
     `camera`: every file is a recording of it, one after the other; else each file is a camera of its own with
-    zones of `kinds`. `start`: when the first file began; None = each file's own time stamp. `every_s`: see sample_video.
-    `series_s`: stills are pictures of one camera, so many seconds apart; None = each still stands alone.
+    zones of `kinds`. `start`: when the first file began; None = each file's own time stamp. `every_s`: see
+    sample_video. `series_s`: stills are pictures of one camera, so many seconds apart; None = each still stands
+    alone.
 
     Raises SourceMissing for paths that do not exist and ModelRefused for the model.
     """

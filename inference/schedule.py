@@ -31,6 +31,8 @@ class _Camera:
     """When its last picture was picked; for a new camera, a bound before it was first heard of."""
     suspected_until: Instant
     weight: float = 1.0
+    turn: int = 0
+    """The how manieth pick of all its last one was: among equal claims the earlier goes first again."""
 
 
 class Scheduler:
@@ -47,6 +49,7 @@ class Scheduler:
         self._age_max_ns = round(age_max_s * SECOND)
         self._cameras: dict[str, _Camera] = {}
         self._waiting: dict[str, FrameHeader] = {}
+        self._turn = 0
         self.dropped: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -93,10 +96,12 @@ class Scheduler:
         """Up to `limit` waiting pictures, greatest claim first; they wait no longer and count as looked at."""
         self._drop_stale(now)
         ready = (header for header in self._waiting.values() if self._rested(header.source_id, now))
-        chosen = heapq.nlargest(limit, ready, key=lambda header: self.claim(header, now))
+        chosen = heapq.nlargest(limit, ready, key=lambda header: self._rank(header, now))
         for header in chosen:
             del self._waiting[header.source_id]
-            self._cameras[header.source_id].looked_at = now
+            camera = self._cameras[header.source_id]
+            self._turn += 1
+            camera.looked_at, camera.turn = now, self._turn
         return chosen
 
     def claim(self, header: FrameHeader, now: Instant) -> float:
@@ -118,6 +123,9 @@ class Scheduler:
             now - self._cameras[source_id].looked_at > self._cameras[source_id].bound_ns
             for source_id in self._waiting
         )
+
+    def _rank(self, header: FrameHeader, now: Instant) -> tuple[float, int]:
+        return self.claim(header, now), -self._cameras[header.source_id].turn
 
     def _rested(self, source_id: str, now: Instant) -> bool:
         camera = self._cameras[source_id]

@@ -43,7 +43,9 @@ class _Spot:
     last_seen: Instant
     from_start: bool
     confidence: float
+    """Mean over its pictures."""
     samples: int = 1
+    sure: int = 1
     missed: int = 0
     background: bool = False
 
@@ -95,11 +97,13 @@ class StoppedVehicles:
         found, sure = found[vehicles], sure[vehicles]
         shares = (found.xyxy / _sides(picture)).astype(np.float32)
         self._pictures += 1
-        taken = self._renew_spots(picture, found, shares)
+        taken = self._renew_spots(picture, found, shares, sure)
         self._add_spots(picture, found, shares, sure & ~taken)
         return self._tell(picture)
 
-    def _renew_spots(self, picture: Picture, found: Detections, shares: F32) -> npt.NDArray[np.bool_]:
+    def _renew_spots(
+        self, picture: Picture, found: Detections, shares: F32, sure: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.bool_]:
         taken = np.zeros(len(found), np.bool_)
         kept = []
         for spot in sorted(self._spots, key=lambda each: -each.samples):
@@ -110,6 +114,7 @@ class StoppedVehicles:
                 patch = _patch(picture.bgr, spot.box)
                 if likeness(spot.patch, patch) >= self._config.likeness_min:
                     taken[best] = True
+                    spot.sure += int(sure[best])
                     self._see(spot, patch, float(found.confidence[best]), picture.event_time)
                     kept.append(spot)
                 # Else something else stands here now: this spot is over, the newcomer gets its own.
@@ -125,7 +130,7 @@ class StoppedVehicles:
     def _see(self, spot: _Spot, patch: U8, confidence: float, at: Instant) -> None:
         spot.patch, spot.last_seen, spot.missed = patch, at, 0
         spot.samples += 1
-        spot.confidence = max(confidence, 0.8 * spot.confidence)
+        spot.confidence += (confidence - spot.confidence) / spot.samples
         if spot.from_start and spot.stood_ns >= round(self._config.background_s * SECOND):
             spot.background = True
 
@@ -159,7 +164,9 @@ class StoppedVehicles:
 
     def _stands(self, spot: _Spot) -> bool:
         long_enough = spot.stood_ns >= round(self._config.claim_s * SECOND)
-        return long_enough and spot.samples >= self._config.samples_min and not spot.background
+        # A shadow that is now and then taken for a car is none.
+        sure_enough = spot.sure >= self._config.sure_share * spot.samples
+        return long_enough and sure_enough and spot.samples >= self._config.samples_min and not spot.background
 
 
 def likeness(before: U8, now: U8) -> float:
