@@ -64,7 +64,7 @@ def open_ticket(live: LiveIncident, rule: Rule, turn: Turn) -> TicketFile:
     return file
 
 
-def reflect(live: LiveIncident, turn: Turn) -> None:
+def reflect(live: LiveIncident, turn: Turn, by: Principal = SYSTEM) -> None:
     """Bring an open ticket up to date with its incident; a raised level or class is an event of its chain."""
     file = turn.state.tickets.get(live.ticket_id) if live.ticket_id is not None else None
     rule = turn.rule_of(live.known_as)
@@ -96,7 +96,7 @@ def reflect(live: LiveIncident, turn: Turn) -> None:
         events = (workflow.note_level(file, Ask(by=SYSTEM, at=turn.now, reason=why)),)
     _keep(file, turn, "updated", *events)
     if live.state is IncidentState.CONFIRMED:
-        go_on(file, turn)
+        go_on(file, turn, by)
 
 
 def go_on(file: TicketFile, turn: Turn, by: Principal = SYSTEM) -> None:

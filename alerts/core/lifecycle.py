@@ -156,7 +156,7 @@ def confirm(live: LiveIncident, reason: Reason, text: str, turn: Turn, by: Princ
         _make_fire_confirmed(live, turn)
     turn.decide(live, Action.CONFIRM, reason, text)
     consider_ticket(live, turn)
-    casework.reflect(live, turn)
+    casework.reflect(live, turn, by)
     file = turn.state.tickets.get(live.ticket_id) if live.ticket_id is not None else None
     if file is not None:
         casework.go_on(file, turn, by)

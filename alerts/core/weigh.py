@@ -168,6 +168,10 @@ def _speak(series: Series, observation: Observation, rule: Rule, turn: Turn) -> 
     if live is not None and live.state is IncidentState.FALSE_ALARM:
         live = None
     text = _hold_text(series, rule, observation)
+    if series.quiet_level is not Level.NONE:
+        # What began before a person judged it has had its incident.
+        series.first_id, series.first_time = observation.id, observation.event_time
+        series.quiet_level = Level.NONE
     if live is None:
         if turn.state.open_total >= turn.rules.policy.open_incidents_max:
             limit = turn.rules.policy.open_incidents_max
