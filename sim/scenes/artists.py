@@ -209,7 +209,7 @@ class BlazeArtist:
             if ahead < 1.5:
                 continue
             px = view.project(at[None])[0]
-            thin = max(1 - age, 0.0) ** 0.9 * (0.45 + 0.55 * blaze.growth)
+            thin = (1 - age) ** 0.9 * (0.45 + 0.55 * blaze.growth)
             alpha = blaze.plume.strength * min(age * 6, 1.0) * thin
             out.append((float(px[0]), float(px[1]), radius_m * view.focal_px / ahead, age, float(alpha), number))
         return out

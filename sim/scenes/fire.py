@@ -70,7 +70,7 @@ class Plume:
         last = int(np.floor((t_s - since_s) / self.every_s))
         for number in range(first, last + 1):
             age_s = t_s - since_s - number * self.every_s
-            age = age_s / self.life_s
+            age = min(max(age_s / self.life_s, 0.0), 1.0)
             a = (number * 0.61803 + self.seed * 0.137) % 1.0 * 2 * np.pi
             turn = 0.35 * np.sin(age_s * 1.3 + number * 1.7)
             z = self.rise_mps * age_s * (1 - 0.3 * age)

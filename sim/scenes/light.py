@@ -81,7 +81,7 @@ def develop(picture: U8, light: Light, moment: int, softness: float) -> U8:
     height, width = picture.shape[:2]
     soft = cv2.GaussianBlur(picture, (3, 3), softness)
     lifted = cv2.convertScaleAbs(soft, alpha=light.contrast, beta=(1 - light.contrast) * 110)
-    plus, minus = grain(round(light.grain, 1), height, width)
+    plus, minus = grain(round(light.grain * 2) / 2, height, width)
     dx, dy = (moment * 37) % 64, (moment * 101) % 64
     lifted = cv2.add(lifted, plus[dy : dy + height, dx : dx + width])
     lifted = cv2.subtract(lifted, minus[dy : dy + height, dx : dx + width])

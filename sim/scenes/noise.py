@@ -40,7 +40,7 @@ def sample(texture: F32, x: F32, y: F32) -> F32:
     )
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def grain(sigma: float, height: int, width: int) -> tuple[U8, U8]:
     """Sensor noise, positive and negative part, larger than the picture so that it can be shifted."""
     rng = np.random.default_rng(9176)
