@@ -80,8 +80,10 @@ class Inbox:
     async def take(self, limit: int, wait_s: float) -> Taken:
         """What waits now, at most `limit` entries and `limit` commands; waits up to `wait_s` for something."""
         if not self._work.is_set() and wait_s > 0:
+            # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the event.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._work.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._work.wait()
         taken = Taken(
             entries=[self._entries.popleft() for _ in range(min(limit, len(self._entries)))],
             commands=[self._commands.popleft() for _ in range(min(limit, len(self._commands)))],

@@ -73,8 +73,10 @@ class Sender:
                 except (StoreFull, StoreBusy) as error:
                     self._log.warning(error.reason, "The outbox cannot be read now", error=str(error))
                     wait_s = _LOOK_S
+                # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the event.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), wait_s)
+                    async with asyncio.timeout(wait_s):
+                        await self._wake.wait()
         finally:
             attempts = list(self._in_flight.values())
             for attempt in attempts:
@@ -90,10 +92,12 @@ class Sender:
         if room <= 0:
             return _LOOK_S
         now = self._clock.now()
-        found, next_at, depth = await asyncio.to_thread(self._read, now, room + len(self._in_flight))
+        # As of before the read: an attempt that ends during it may be read as still waiting.
+        busy = set(self._in_flight)
+        found, next_at, depth = await asyncio.to_thread(self._read, now, room + len(busy))
         self._counters.gauge(f"outbox_waiting_{self._target.name}", float(depth[0]))
         self._counters.gauge(f"outbox_dead_{self._target.name}", float(depth[1]))
-        begun = [each for each in found if each[0].id not in self._in_flight][:room]
+        begun = [each for each in found if each[0].id not in busy][:room]
         for row, attempts, created_at in begun:
             self._in_flight[row.id] = asyncio.create_task(self._attempt(row, attempts, created_at))
         if begun or next_at is None:

@@ -78,9 +78,7 @@ class Webhook:
             cause = str(error) or type(error).__name__
             raise DeliveryUnavailable(f"{self._url} 无法送达 (not reached: {cause}); is it running?") from None
         except TimeoutError:
-            raise DeliveryUnavailable(
-                f"{self._url} 超过 {self._timeout_s:g} 秒未回应 (timed out)"
-            ) from None
+            raise DeliveryUnavailable(f"{self._url} 超过 {self._timeout_s:g} 秒未回应 (timed out)") from None
         self._judge(response, text, now)
 
     async def close(self) -> None:

@@ -60,9 +60,7 @@ def incident(number: int = 1, *, version: int = 1, when: Instant = T0) -> Incide
         title="烟感报警",
         source_ids=(f"S-{number:05d}",),
         external_ids=(f"alarm-{number}",),
-        decisions=(
-            Decision(at=when, action=Action.OPEN, reason=Reason.ACTS_ON_ARRIVAL, text="烟感报警"),
-        ),
+        decisions=(Decision(at=when, action=Action.OPEN, reason=Reason.ACTS_ON_ARRIVAL, text="烟感报警"),),
         ticket_id=derive_id("tkt", number),
     )
 
