@@ -35,10 +35,9 @@ class Outgoing:
     def add(self, records: list[Record]) -> None:
         """Take records; never waits."""
         for record in records:
-            if len(self._waiting) >= self._capacity:
-                self._shed()
-            self._waiting.append(record)
-        if records:
+            if len(self._waiting) < self._capacity or self._shed_for(record):
+                self._waiting.append(record)
+        if self._waiting:
             self._arrived.set()
 
     async def send_forever(self, sender: LogSender) -> None:
@@ -60,11 +59,20 @@ class Outgoing:
             await clock.asleep(0.05)
         self._counters.count("records_dropped", "shutdown", len(self._waiting))
 
-    def _shed(self) -> None:
+    def _shed_for(self, newcomer: Record) -> bool:
+        """Make room for a record: the oldest sample goes; among alarms alone, a sample is not let in."""
         for index, record in enumerate(self._waiting):
-            if isinstance(record, Observation) and record.phase is Phase.SAMPLE:
+            if _is_sample(record):
                 del self._waiting[index]
                 self._counters.count("records_dropped", "shed_sample")
-                return
+                return True
+        if _is_sample(newcomer):
+            self._counters.count("records_dropped", "shed_sample")
+            return False
         self._waiting.popleft()
         self._counters.count("records_dropped", "shed_alarm")
+        return True
+
+
+def _is_sample(record: Record) -> bool:
+    return isinstance(record, Observation) and record.phase is Phase.SAMPLE
