@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from runtime.clock import Clock
     from runtime.request_link import RequestClient
 
-_ASK_S = 5.0
 _AGAIN_S = 1.0
 
 
 class CatalogueCopy:
     """Asks for the catalogue of a site and remembers the last one in `file`."""
 
-    def __init__(self, client: RequestClient, file: Path, site: str, clock: Clock) -> None:
+    def __init__(self, client: RequestClient, file: Path, site: str, clock: Clock, *, ask_s: float = 5.0) -> None:
         self._client = client
         self._file = file
         self._site = site
         self._clock = clock
+        self._ask_s = ask_s
         self._log = CountedLog(clock, interval_s=30.0)
 
     async def first(self, stop: asyncio.Event) -> Catalogue | None:
@@ -48,7 +48,7 @@ class CatalogueCopy:
     async def ask(self) -> Catalogue | None:
         """The catalogue as alerts has it now, None when alerts does not answer or it is not ours."""
         try:
-            answer = await self._client.request(REQUEST_CATALOGUE, b"", timeout_s=_ASK_S)
+            answer = await self._client.request(REQUEST_CATALOGUE, b"", timeout_s=self._ask_s)
             catalogue = wire.decode(answer, Catalogue)
         except (LinkError, CommandRefused, MalformedMessage) as error:
             self._log.warning("catalogue", "The catalogue could not be asked for", error=str(error))

@@ -88,7 +88,7 @@ class TopicMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """
 
     topic: str
-    """Topic with `{sensor_id}` for one level, `+` and a final `#` as in MQTT, e.g. `county/+/sensor/{sensor_id}/json`."""
+    """Topic with `{sensor_id}` for one level, `+` and a final `#` as in MQTT: `plant/+/sensor/{sensor_id}`."""
     format: Literal["json", "senml"] = "json"
     value: str = "/value"
     """The measured number; true and false count as 1 and 0."""

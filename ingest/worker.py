@@ -17,6 +17,7 @@ from contracts.errors import LinkError
 from contracts.source import Camera, Catalogue, SourceChange, SourceKind, SourceState
 from ingest.camera import CameraReceiver, CameraShop
 from ingest.catalogue import CatalogueCopy
+from ingest.crew import Crew
 from ingest.health import ChangeBoard, SourceHealth
 from ingest.rtsp.credentials import Credentials, read_credentials
 from ingest.rtsp.pace import ConnectPace
@@ -190,26 +191,35 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
                 log=CountedLog(clock),
             )
         )
-        tasks = [
-            asyncio.create_task(publisher.serve()),
-            asyncio.create_task(pool.sweep_forever()),
-            asyncio.create_task(send_changes(board, sender, counters, clock)),
-            asyncio.create_task(report_forever(counters, sender, site.id, INSTANCE, clock)),
-        ]
+        crew = Crew()
 
-        async def cancel_tasks() -> None:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        async def close_crew() -> None:
+            await crew.close()
             threads.shutdown(wait=False, cancel_futures=True)
 
-        on_stop("end the tasks", cancel_tasks)
+        on_stop("end the tasks", close_crew)
+        crew.add("publish pictures", publisher.serve())
+        crew.add("sweep the sockets", pool.sweep_forever())
+        crew.add("send changes", send_changes(board, sender, counters, clock))
+        crew.add("report health", report_forever(counters, sender, site.id, INSTANCE, clock))
         on_stop("tear down the sessions", worker.close)
-        catalogue = await copy.first(stop)
-        while catalogue is not None and not stop.is_set():
-            get_log().info("The catalogue is in force", version=catalogue.version)
-            await worker.apply(catalogue)
-            catalogue = await _newer(catalogue, copy, worker, store, config, clock, stop)
+        await crew.work(_follow(copy, worker, store, config, clock, stop), stop)
+
+
+async def _follow(
+    copy: CatalogueCopy,
+    worker: CameraWorker,
+    store: LatestStore,
+    config: IngestConfig,
+    clock: Clock,
+    stop: asyncio.Event,
+) -> None:
+    """Receive what the catalogue says, version after version, until `stop`."""
+    catalogue = await copy.first(stop)
+    while catalogue is not None:
+        get_log().info("The catalogue is in force", version=catalogue.version)
+        await worker.apply(catalogue)
+        catalogue = await _newer(catalogue, copy, worker, store, config, clock, stop)
 
 
 async def _newer(

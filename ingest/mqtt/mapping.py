@@ -24,7 +24,7 @@ _SEPARATORS: Final = ":/._"
 
 @dataclass(frozen=True, slots=True)
 class RawReading:
-    """What a message says of one sensor, before the catalogue is asked. `time` None = it has no time of its own."""
+    """What a message says of one sensor, before the catalogue is asked. `time` None: it has none of its own."""
 
     sensor_id: str
     value: float

@@ -85,7 +85,7 @@ class _Resolver:
             if label not in _KNOWN and label.endswith("_"):
                 raise _refused(f"含有必须理解的未知字段 {label!r} (unknown mandatory label)")
         self._take_bases(record)
-        name = self._name + _text(record, "n", "")
+        name = self._name + (_text(record, "n", "") or "")
         if not _NAME.match(name) or len(name) > 512:
             raise _refused(f"名称无效 (not a valid name): {name[:60]!r}")
         time_s = self._time_s + _number(record, "t", 0.0)
