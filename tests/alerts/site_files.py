@@ -96,6 +96,11 @@ def write_site(folder: Path, *, sensors: int = 3) -> Site:
     """A site whose files lie in `folder`."""
     (folder / "grids.geojson").write_text(json.dumps(grids(), ensure_ascii=False), encoding="utf-8")
     (folder / "catalogue.json").write_bytes(msgspec.json.encode(catalogue(sensors)))
+    return site_in(folder)
+
+
+def site_in(folder: Path) -> Site:
+    """The site whose files were written to `folder` before."""
     return Site(
         SiteConfig(id=SITE, county=COUNTY),
         PathsConfig(state="var", grids="grids.geojson", catalogue="catalogue.json"),
