@@ -105,7 +105,13 @@ def test_fire_begins_at_onset_small_and_grows(night: bool) -> None:
     assert burning_px(ONSET_S + 40.0) != burning_px(ONSET_S + 40.4)
 
 
-@pytest.mark.parametrize("seed", range(8))
+def test_plume_has_a_truth_at_every_moment_also_when_a_puff_is_just_born() -> None:
+    yard = scene(SceneKind.FIRE_STARTING, 9)
+    for i in range(400):
+        assert yard.truth(ONSET_S + i * 0.28).fire
+
+
+@pytest.mark.parametrize("seed", range(5))
 def test_empty_scene_has_no_boxes_and_quiet_scene_no_incident(seed: int) -> None:
     night = seed % 2 == 1
     for t_s in (0.0, 90.0, 3600.0):

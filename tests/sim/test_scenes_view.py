@@ -61,7 +61,7 @@ def test_clipping_halves_a_square_that_sticks_out_by_half() -> None:
 
 @pytest.mark.parametrize("kind", list(SceneKind))
 def test_zone_areas_follow_from_the_published_homography(kind: SceneKind) -> None:
-    for seed in range(4):
+    for seed in range(2):
         view = make_scene(kind, seed).view
         m = np.array(view.homography).reshape(3, 3)
         assert view.zones
