@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from models.evaluate.counting import CountError, compare
@@ -56,7 +56,19 @@ class EvaluationReport:
     by_source: dict[str, dict[str, tuple[int, float]]]
     counting: tuple[CountError, CountError] | None = None
     html: Path | None = None
-    notes: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """All figures as Markdown."""
+        lines = [
+            f"{self.model} {self.version} at {self.size[0]}x{self.size[1]}, {self.pictures} pictures",
+            "",
+            table(self),
+        ]
+        lines += ["", source_table(self), "", *(_alarm_line(alarm) for alarm in self.alarms)]
+        lines += [_count_line(error) for error in self.counting or ()]
+        if self.html is not None:
+            lines.append(f"page: {self.html}")
+        return "\n".join(lines)
 
 
 def evaluate(
@@ -125,6 +137,21 @@ def source_table(report: EvaluationReport) -> str:
         cells = [f"{figures[name][1]:.2f} ({figures[name][0]})" if name in figures else "" for name in CLASSES]
         lines.append(f"| {source} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _alarm_line(alarm: AlarmFigures) -> str:
+    return (
+        f"{alarm.name}: {alarm.alarmed} of {alarm.shown} pictures that show it, "
+        f"{alarm.false} of {alarm.clear} that do not"
+    )
+
+
+def _count_line(error: CountError) -> str:
+    bands = ", ".join(f"{band} people: {value:.2f} ({number})" for band, (number, value) in error.by_band.items())
+    return (
+        f"people, {error.model} at {error.threshold:.2f}: mean absolute error {error.mean_absolute_error:.3f}, "
+        f"bias {error.bias:+.3f} on {error.pictures} pictures; {bands}"
+    )
 
 
 def _class_figures(

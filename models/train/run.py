@@ -28,6 +28,10 @@ class TrainReport:
     split_sha256: str
     checkpoint: Path
 
+    def text(self) -> str:
+        """One line per figure."""
+        return "\n".join(f"{name}: {value}" for name, value in dataclasses.asdict(self).items())
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -69,7 +73,7 @@ def train(
     """Fine-tunes the COCO weights of the data folder for `minutes`; the checkpoint lands in `out`.
 
     `scenes` is a folder written by models.train.scenes; without it the real pictures are the whole. With `resume`
-    the checkpoint in `out` goes on with the same seed and schedule; without it a checkpoint there is refused.
+    a checkpoint in `out` goes on with the same seed and schedule; without it a checkpoint there is refused.
     """
     try:
         import torch
@@ -85,7 +89,7 @@ def train(
     torch.manual_seed(seed)
     weights = data / COCO_WEIGHTS
     trainer = Trainer(start_county(weights), out, seed=seed)
-    if resume:
+    if resume and trainer.checkpoint.exists():
         trainer.restore()
     elif trainer.checkpoint.exists():
         raise ModelRefused(f"{trainer.checkpoint}: there is a run here already; give --resume, or another --out")
@@ -117,8 +121,3 @@ def export(
 def group_names(pictures: list[Picture]) -> list[str]:
     """Groups of rendered pictures: one per scene, by file name."""
     return [f"{picture.spec.name}/{picture.path.stem.rpartition('-')[0]}" for picture in pictures]
-
-
-def describe(report: TrainReport) -> dict[str, str]:
-    """The report as words for the command line."""
-    return {name: str(value) for name, value in dataclasses.asdict(report).items()}

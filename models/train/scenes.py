@@ -61,12 +61,12 @@ class Plan:
 
 
 PLANS: tuple[Plan, ...] = (
-    Plan("square_filling", 44, 6, 0.0, 260.0),
-    Plan("road_slowing", 24, 5, 0.0, 160.0),
-    Plan("vehicle_stopping", 24, 5, 0.0, 90.0),
-    Plan("fire_starting", 60, 6, 5.0, 150.0),
-    Plan("quiet", 50, 4, 0.0, 120.0),
-    Plan("empty", 70, 2, 0.0, 120.0),
+    Plan("square_filling", 36, 5, 0.0, 260.0),
+    Plan("road_slowing", 18, 4, 0.0, 160.0),
+    Plan("vehicle_stopping", 18, 4, 0.0, 90.0),
+    Plan("fire_starting", 50, 5, 5.0, 150.0),
+    Plan("quiet", 36, 3, 0.0, 120.0),
+    Plan("empty", 60, 2, 0.0, 120.0),
 )
 NIGHT_SHARE = 0.4
 

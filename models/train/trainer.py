@@ -144,10 +144,12 @@ class Trainer:
             group["lr"] = group["full"] * share
         height, width = batch.pictures.shape[2:]
         pictures = batch.pictures.float().contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():
-            begun = self.network.backbone.begin(pictures)
-            opinion = self.teacher.finish(begun)
-        logits = self.network.finish(begun)
+        # Half of the forward time on processors with bfloat16; weights, loss and optimiser stay float32.
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.no_grad():
+                begun = self.network.backbone.begin(pictures)
+                opinion = self.teacher.finish(begun).float()
+            logits = self.network.finish(begun).float()
         parts = yolox_loss(logits, batch.targets, width, height)
         kept = teacher_loss(logits, opinion, batch.targets, width, height)
         self.optimiser.zero_grad(set_to_none=True)
