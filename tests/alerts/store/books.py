@@ -27,7 +27,7 @@ class Books:
 
     @classmethod
     def open(cls, file: Path, *, targets: tuple[str, ...] = ("webhook",), now: Instant = T0) -> Self:
-        database = Database(file)
+        database = Database(file, busy_timeout_s=0.05)
         lease = leases.acquire(database, now, duration_s=15.0, sole=True)
         assert lease is not None
         return cls(database, lease, Journal(database, lease, targets))
