@@ -6,13 +6,10 @@ import asyncio
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.responses import FileResponse
-from starlette.staticfiles import StaticFiles
 
 from contracts import topics
 from contracts.errors import ConfigError
@@ -22,6 +19,7 @@ from dashboard_api.auth import Authenticator
 from dashboard_api.config import ApiConfig, read_token
 from dashboard_api.database import DatabaseReader
 from dashboard_api.live import ChangeFeed
+from dashboard_api.page import Page
 from dashboard_api.routes import commands, deliveries, grids, health, incidents, live, session, sources, tickets
 from dashboard_api.security import Guard
 from dashboard_api.services import Services
@@ -36,7 +34,6 @@ from runtime.site import Site
 from runtime.zmq_log import ZmqLogSender
 from runtime.zmq_request import ZmqChangeSubscriber, ZmqRequestClient
 
-PAGE: Final = Path(__file__).parent / "web" / "plain"
 STALLED_PEER_MS: Final = 30_000
 """The kernel gives up a connection whose peer takes nothing for this long (TCP_USER_TIMEOUT, RFC 5482)."""
 CONNECTIONS_MAX: Final = 1_000
@@ -68,7 +65,7 @@ def create_app(services: Services) -> FastAPI:
     """The application; it starts no tasks of its own (`run` does)."""
     app = FastAPI(
         title="gridwhistle 吹哨",
-        version=session.product_version(),
+        version=session.PRODUCT_VERSION,
         description=(
             "社会治理联动指挥中心的告警、工单与来源. 等级均为内部告警等级, 不是政府发布的预警. "
             "Incidents, tickets and sources of a county's linked command centre. Levels are internal levels, "
@@ -85,11 +82,7 @@ def create_app(services: Services) -> FastAPI:
     for module in (incidents, tickets, sources, grids, deliveries, commands, health, session, live):
         app.include_router(module.router)
 
-    @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
-
-    app.mount("/wall", StaticFiles(directory=PAGE), name="wall")
+    app.include_router(Page().router())
     problem.install(app)
     openapi.install(app)
     app.add_middleware(

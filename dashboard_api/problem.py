@@ -20,6 +20,7 @@ from contracts.errors import (
     StoreError,
     TooLarge,
 )
+from dashboard_api.headers import SECURITY_HEADERS
 from runtime.log import get_log
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -138,7 +139,9 @@ def install(app: FastAPI) -> None:
     async def bug(request: Request, error: Exception) -> Response:
         get_log().error("A request ended in a bug", path=request.url.path, error=repr(error))
         detail = "服务内部错误, 已记录日志 (an error of ours; it is in the log)"
-        return problem_response(500, "bug", detail, instance=request.url.path)
+        response = problem_response(500, "bug", detail, instance=request.url.path)
+        response.headers.update(SECURITY_HEADERS)  # this handler stands outside the guard
+        return response
 
     app.add_exception_handler(GridwhistleError, ours)
     app.add_exception_handler(HTTPException, http)

@@ -16,21 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from contracts.errors import TooLarge
 from dashboard_api.auth import Authenticator
 from dashboard_api.config import ApiConfig, is_loopback
+from dashboard_api.headers import SECURITY_HEADERS
 from dashboard_api.problem import problem_response
 from runtime.metrics import StageCounters
 
-SECURITY_HEADERS: Final = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS: Final = frozenset({"/", "/api/v1/session", "/api/v1/health/live", "/favicon.ico"})
 """Reachable without a principal: the page itself, which then asks for the token, and the liveness probe."""

@@ -15,7 +15,7 @@ from contracts.incident import OPEN_STATES, Decision, Incident, IncidentState, L
 from contracts.instant import Instant, to_rfc3339
 from contracts.observation import EvidenceRef
 from contracts.place import Place
-from contracts.policy import Mute
+from contracts.policy import Mute, TypeRule
 from contracts.ticket import Ticket, TicketEvent, TicketState
 from dashboard_api.directory import Directory
 from dashboard_api.names import (
@@ -119,7 +119,11 @@ class DecisionView(msgspec.Struct, frozen=True, gc=False):
 
 
 class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
-    """An incident (告警) as lists and the live link show it. `decision` is the latest one."""
+    """An incident (告警) as lists and the live link show it. `decision` is the latest one.
+
+    `belief` is the rule's: `arrival` acts on arrival, `sampled` by thresholds and holds, `operations` is for the
+    operations queue; null while the policy is not known here.
+    """
 
     id: str
     site: str
@@ -143,6 +147,7 @@ class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: str
     measured: Measured
     demanded: Demanded | None
+    belief: str | None
     decision: DecisionView | None
     sources: tuple[SourceRef, ...]
     observation_total: int
@@ -304,9 +309,8 @@ def decision_view(decision: Decision) -> DecisionView:
     )
 
 
-def demanded(incident: Incident, directory: Directory) -> Demanded | None:
+def demanded(incident: Incident, rule: TypeRule | None) -> Demanded | None:
     """What the rule in force asks for this level, None where no threshold decides (alarms act on arrival)."""
-    rule = directory.rule(incident.type, incident.place.zone_id)
     if rule is None or rule.measure is None or not rule.levels:
         return None
     exact = [step for step in rule.levels if step.level == incident.level]
@@ -331,6 +335,7 @@ def incident_detail(incident: Incident, seq: int, directory: Directory) -> Incid
 
 
 def _incident_fields(incident: Incident, seq: int, directory: Directory) -> dict[str, object]:
+    rule = directory.rule(incident.type, incident.place.zone_id)
     spoken = [decision for decision in incident.decisions if decision.text] or list(incident.decisions)
     return {
         "id": incident.id,
@@ -362,7 +367,8 @@ def _incident_fields(incident: Incident, seq: int, directory: Directory) -> dict
             peak_count=incident.peak_count,
             peak_density=incident.peak_density,
         ),
-        "demanded": demanded(incident, directory),
+        "demanded": demanded(incident, rule),
+        "belief": rule.belief if rule else None,
         "decision": decision_view(spoken[-1]) if spoken else None,
         "sources": tuple(source_ref(source_id, directory) for source_id in incident.source_ids),
         "observation_total": incident.observation_total,

@@ -51,6 +51,7 @@ INCIDENT: Final[dict[str, Any]] = {
         "peak_density": 2.2,
     },
     "demanded": {"measure": "density", "raise_at": 2.0, "hold_s": 60.0},
+    "belief": "sampled",
     "decision": {
         "at": "2026-11-22T16:04:12.100000+08:00",
         "action": "open",

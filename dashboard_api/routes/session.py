@@ -68,12 +68,15 @@ class MetaView(msgspec.Struct, frozen=True, kw_only=True):
 _decoder: Final = msgspec.json.Decoder(TokenRequest)
 
 
-def product_version() -> str:
-    """The installed version, `0` when run from a folder that was never installed."""
+def _product_version() -> str:
     try:
         return version("gridwhistle")
     except PackageNotFoundError:
         return "0"
+
+
+PRODUCT_VERSION: Final = _product_version()
+"""The installed version, `0` when run from a folder that was never installed."""
 
 
 @router.get("/meta", summary="What this installation is", responses=returns(MetaView))
@@ -91,7 +94,7 @@ async def get_meta(api: Api, asker: Asker) -> Response:
             principal=PrincipalView(asker.id, asker.name, asker.role, asker.unit),
             language=api.config.language,
             product="gridwhistle 吹哨",
-            version=product_version(),
+            version=PRODUCT_VERSION,
             schema=wire.SCHEMA_VERSION,
             at=to_rfc3339(api.clock.now()),
             started_at=to_rfc3339(api.started_at),

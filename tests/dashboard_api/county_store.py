@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -40,16 +42,26 @@ from runtime.zmq_request import ZmqChangePublisher, ZmqRequestServer
 Record = Incident | Ticket | SourceChange | Delivery | Mute
 
 
+@cache
+def _empty_database() -> bytes:
+    """The tables of alerts with no rows, built once."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.sqlite"
+        engine = create_engine(f"sqlite:///{path}")
+        metadata.create_all(engine)
+        engine.dispose()
+        return path.read_bytes()
+
+
 class CountyStore:
     """Writes records as alerts does: row and change in one transaction, each change with the next sequence."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(f"sqlite:///{path}")
-        metadata.create_all(engine)
-        engine.dispose()
+        path.write_bytes(_empty_database())
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=OFF")
         self.seq = int(self._connection.execute("SELECT coalesce(max(seq), 0) FROM changes").fetchone()[0])
 
     def put(self, records: Sequence[Record], at: Instant) -> list[tuple[int, str, bytes]]:
@@ -64,6 +76,12 @@ class CountyStore:
             published.append((self.seq, kind, body))
         self._connection.execute("COMMIT")
         return published
+
+    def put_unreadable_change(self, at: Instant) -> None:
+        self.seq += 1
+        self._upsert(
+            "changes", {"seq": self.seq, "at": at, "kind": "incident", "id": "x", "body": b"\x09nonsense"}
+        )
 
     def put_events(self, events: Sequence[TicketEvent]) -> None:
         for event in events:
@@ -126,6 +144,8 @@ class AlertsStandIn:
         }
         self._answers: dict[str, bytes] = {}
         self.commands: list[Command] = []
+        self._awake = asyncio.Event()
+        self._awake.set()
         self.server = ZmqRequestServer(site.endpoint(topics.COMMAND), clock)
         self.publisher = ZmqChangePublisher(site.endpoint(topics.CHANGES))
         self._task = asyncio.create_task(self.server.serve(self._answer))
@@ -136,6 +156,17 @@ class AlertsStandIn:
         for seq, kind, body in published if publish else ():
             await self.publisher.publish(seq, kind, body)
 
+    def hand_out(self, kind: str, snapshot: bytes) -> None:
+        """Hand out another snapshot from now on."""
+        self._snapshots[kind] = snapshot
+
+    def pause(self) -> None:
+        """Stop answering, as a process that hangs."""
+        self._awake.clear()
+
+    def resume(self) -> None:
+        self._awake.set()
+
     async def close(self) -> None:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
@@ -143,6 +174,7 @@ class AlertsStandIn:
         await self.publisher.close()
 
     async def _answer(self, kind: str, body: bytes) -> bytes:
+        await self._awake.wait()
         if kind in self._snapshots:
             return self._snapshots[kind]
         command = wire.decode(body, Command)

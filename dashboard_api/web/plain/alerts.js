@@ -25,7 +25,7 @@ export function measuredText(incident) {
 
 export function demandedText(incident) {
   const rule = incident.demanded;
-  if (!rule) return "";
+  if (!rule) return incident.belief === "arrival" ? word("acts_on_arrival") : "";
   let value = decimal(rule.raise_at, 2);
   if (rule.measure === "density") value = word("density", { d: value });
   else if (rule.measure === "count_share") value = word("capacity_share", { v: `${Math.round(rule.raise_at * 100)} %` });
@@ -79,9 +79,9 @@ export function alertCard(id, act, store) {
   const sourcesHead = el("dt");
   const sourcesNames = el("dd");
   const sourcesRow = el("div", { class: "fact" }, sourcesHead, sourcesNames);
-  const facts = el("dl", { class: "facts" },
-    el("div", { class: "fact" }, measuredLabel, measured),
-    el("div", { class: "fact" }, demandedLabel, demanded), sourcesRow);
+  const measuredRow = el("div", { class: "fact" }, measuredLabel, measured);
+  const demandedRow = el("div", { class: "fact" }, demandedLabel, demanded);
+  const facts = el("dl", { class: "facts" }, measuredRow, demandedRow, sourcesRow);
   const picture = el("img", { class: "picture", loading: "lazy", decoding: "async", width: 176, height: 99, alt: "" });
   const noPicture = el("span", { class: "no-picture" });
   const frame = el("button", { class: "frame", type: "button", onclick: () => act.open(id) }, picture, noPicture);
@@ -158,9 +158,11 @@ export function alertCard(id, act, store) {
       const why = incident.decision;
       setText(reason, why ? sentence(why.text) || nameOf(why.reason) : "");
       setText(measuredLabel, word("measured"));
-      setText(measured, measuredText(incident) || "—");
+      setText(measured, measuredText(incident));
+      setHidden(measuredRow, !measured.textContent);
       setText(demandedLabel, word("demanded"));
-      setText(demanded, demandedText(incident) || word("acts_on_arrival"));
+      setText(demanded, demandedText(incident));
+      setHidden(demandedRow, !demanded.textContent);
       const agree = sourcesText(incident);
       setText(sourcesHead, agree.head);
       setText(sourcesNames, agree.names);

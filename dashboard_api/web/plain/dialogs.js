@@ -8,8 +8,8 @@ const dialog = () => $("dialog");
 
 export const isOpen = () => dialog().open;
 
-function show(title, content, actions) {
-  const close = el("button", { class: "act act-quiet", type: "button", text: word(actions.length ? "cancel" : "close"), onclick: () => dialog().close() });
+function show(title, content, actions, closing = "cancel") {
+  const close = el("button", { class: "act act-quiet", type: "button", text: word(closing), onclick: () => dialog().close() });
   dialog().replaceChildren(
     el("h2", { id: "dialog-title", text: title }),
     el("div", { class: "dialog-body" }, ...content),
@@ -80,7 +80,7 @@ export function showIncident(incident, openTicket) {
     width: evidence.width, height: evidence.height, alt: word("picture_alt", { place: placeText(incident.place) }) }));
   const actions = incident.ticket_id
     ? [el("button", { class: "act", type: "button", text: word("ticket"), onclick: () => openTicket(incident.ticket_id) })] : [];
-  show(nameOf(incident.type), [headline(incident), ...pictures, facts([
+  show(word("details"), [headline(incident), ...pictures, facts([
     [word("measured"), measuredText(incident)], [word("demanded"), demandedText(incident)],
     [word("grid"), gridText(incident.place)], [word("place"), incident.place.name],
     [word("source"), incident.sources.map((source) => `${source.name} (${source.id})`).join("; ")],
@@ -88,7 +88,7 @@ export function showIncident(incident, openTicket) {
     [word("last_seen"), fullTime(Date.parse(incident.last_event_time))],
     [word("observations"), integer(incident.observation_total)], [word("owner"), incident.owner], ["ID", incident.id]]),
   el("h3", { text: word("decisions") }),
-  el("ol", { class: "steps" }, ...incident.decisions.map((d) => step(d.at, nameOf(d.reason), d.text)))], actions);
+  el("ol", { class: "steps" }, ...incident.decisions.map((d) => step(d.at, nameOf(d.reason), d.text)))], actions, "close");
 }
 
 export function showTicket(ticket) {
@@ -97,7 +97,7 @@ export function showTicket(ticket) {
     [word("sla"), ticket.sla], [word("reason"), sentence(ticket.description)], ["ID", ticket.id]]),
   el("h3", { text: word("moves") }),
   el("ol", { class: "steps" }, ...ticket.events.map((event) => step(event.at,
-    `${event.transition} ${nameOf(event.from_state)} → ${nameOf(event.to_state)}`, `${event.actor} ${event.reason}`)))], []);
+    `${event.transition} ${nameOf(event.from_state)} → ${nameOf(event.to_state)}`, `${event.actor} ${event.reason}`)))], [], "close");
 }
 
 export function showRefused(refusals) {
@@ -107,7 +107,7 @@ export function showRefused(refusals) {
     el("tbody", {}, ...refusals.map((refusal) => el("tr", {},
       el("td", {}, el("strong", { text: nameOf(refusal.reason) }), el("br"), el("span", { class: "quiet", text: sentence(refusal.last_text) })),
       cell("td", refusal.source_id || "—"), cell("td", integer(refusal.total)), cell("td", fullTime(Date.parse(refusal.last_at)))))));
-  show(word("refused_title"), [refusals.length ? table : el("p", { text: word("refused_none") })], []);
+  show(word("refused_title"), [refusals.length ? table : el("p", { text: word("refused_none") })], [], "close");
 }
 
 /** Ask for the token until `enter(token)` accepts it. */

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.incident import Incident, IncidentState, Level, Reason
+from contracts.instant import Instant
+from contracts.observation import IncidentType
+from contracts.source import SourceState
+from contracts.ticket import TicketState
+from dashboard_api import names
+from dashboard_api.directory import EMPTY, Directory
+from dashboard_api.routes.commands import CommandRequest
+from dashboard_api.routes.examples import COMMANDS, INCIDENT, TICKET
+from dashboard_api.source_views import SourceRow, summary
+from dashboard_api.views import IncidentView, TicketView, incident_detail, incident_view, level_view, ticket_view
+from tests.dashboard_api.county_records import POLICY, catalogue, county, make_pair
+
+NOW = Instant(1_763_800_000_000_000_000)
+
+
+def directory() -> Directory:
+    return Directory(catalogue(county()), county().grids, POLICY)
+
+
+def test_every_code_of_the_contracts_has_names_in_both_languages() -> None:
+    for table, codes in (
+        (names.TYPES, IncidentType),
+        (names.INCIDENT_STATES, IncidentState),
+        (names.TICKET_STATES, TicketState),
+        (names.SOURCE_STATES, SourceState),
+        (names.REASONS, Reason),
+    ):
+        for code in codes:
+            assert code in table, code
+            assert all(table[code])
+
+
+def test_level_never_stands_without_its_words() -> None:
+    for level in Level:
+        view = level_view(level)
+        assert view.label.zh == f"内部告警等级 {view.zh}"
+        assert view.label.en == f"Internal alert level {view.en}"
+
+
+def test_times_are_rfc3339_in_beijing() -> None:
+    incident, _ = make_pair(0, NOW)
+    view = incident_view(incident, 7, EMPTY)
+    for text in (view.opened_at, view.updated_at, view.first_event_time, view.last_event_time):
+        assert text.endswith("+08:00")
+
+
+def test_known_county_gives_names_of_grid_source_and_rule() -> None:
+    incident, ticket = make_pair(0, NOW)
+    view = incident_view(incident, 7, directory())
+    assert view.place.grid_path
+    assert view.sources[0].name != view.sources[0].id
+    assert (view.type.zh, view.type.en) == ("人员密集", "Crowd density")
+    assert view.demanded is not None
+    assert (view.demanded.measure, view.demanded.raise_at, view.demanded.hold_s) == ("density", 2.0, 60.0)
+    assert ticket_view(ticket, 7, directory()).place.grid_path == view.place.grid_path
+
+
+def test_unknown_county_shows_ids_instead_of_failing() -> None:
+    incident, _ = make_pair(0, NOW)
+    view = incident_view(incident, 7, EMPTY)
+    assert view.sources[0].name == incident.source_ids[0]
+    assert view.place.grid_path == ()
+    assert view.demanded is None
+
+
+def test_uncalibrated_ground_has_count_but_no_density() -> None:
+    incident, _ = make_pair(6, NOW)
+    view = incident_view(incident, 7, directory())
+    assert view.measured.count is not None
+    assert view.measured.density is None
+
+
+def test_latest_spoken_decision_is_the_reason_shown() -> None:
+    incident, _ = make_pair(1, NOW)
+    view = incident_detail(incident, 7, directory())
+    assert view.decision == view.decisions[-1]
+    assert view.decision.text == incident.decisions[-1].text
+
+
+def test_review_timer_only_shown_while_review_is_due() -> None:
+    incident, _ = make_pair(1, NOW)
+    assert incident_view(incident, 7, EMPTY).review_due_at is not None
+    confirmed = msgspec.structs.replace(incident, state=IncidentState.CONFIRMED)
+    assert incident_view(confirmed, 7, EMPTY).review_due_at is None
+
+
+@given(st.sampled_from(IncidentState), st.sampled_from(Level), st.none() | st.floats(0, 50), st.text(max_size=40))
+def test_any_incident_becomes_json_and_back(
+    state: IncidentState, level: Level, density: float | None, title: str
+) -> None:
+    incident: Incident = msgspec.structs.replace(
+        make_pair(0, NOW)[0], state=state, level=level, density=density, title=title
+    )
+    view = incident_view(incident, 1, EMPTY)
+    assert msgspec.json.decode(msgspec.json.encode(view), type=IncidentView) == view
+
+
+def test_examples_of_the_document_are_what_they_claim() -> None:
+    msgspec.convert(INCIDENT, IncidentView)
+    msgspec.convert(TICKET, TicketView)
+    for example in COMMANDS.values():
+        msgspec.convert(example["value"], CommandRequest)
+
+
+def test_coverage_counts_expected_live_and_unseeing() -> None:
+    cameras = county().cameras
+    rows = {
+        cameras[0].id: SourceRow(cameras[0].id, "camera", SourceState.LIVE, "", "", NOW, 1),
+        cameras[1].id: SourceRow(cameras[1].id, "camera", SourceState.BLIND, "covered", "", NOW, 2),
+        cameras[2].id: SourceRow(cameras[2].id, "camera", SourceState.IDLE, "", "", NOW, 3),
+        "stranger": SourceRow("stranger", "camera", SourceState.LIVE, "", "", NOW, 4),
+    }
+    found = summary(rows, directory()).cameras
+    assert (found.total, found.expected, found.live, found.unseeing) == (len(cameras) + 1, 3, 2, 1)
+    assert found.coverage == 2 / 3
+    assert sum(state.count for state in found.states) == found.total
+
+
+def test_coverage_of_nothing_expected_is_unknown_not_full() -> None:
+    assert summary({}, EMPTY).cameras.coverage is None
