@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import msgspec
+import pytest
+
+from contracts import topics
+from contracts.errors import ConfigError
+from contracts.frame import Codec, Frame, FrameHeader
+from contracts.place import Place
+from contracts.source import Camera, SourceState
+from ingest.config import IngestConfig
+from ingest.worker import run
+from runtime.clock import SystemClock
+from runtime.site import Site
+from runtime.zmq_latest import ZmqLatestPuller
+from tests.ingest.alerts_end import AlertsEnd, alerts_end, site_in
+from tests.ingest.gstreamer import gstreamer
+from tests.ingest.rtsp_server import Script, ScriptedServer, clip_media, clip_sdp
+from tests.ingest.test_probe import recording
+
+PLACE = Place(105.7, 38.8, "152921001001001")
+
+
+def camera(name: str, url: str | None, **more: Any) -> Camera:
+    return Camera(id=name, name=name, place=PLACE, owner="公安", url=url, live=more.pop("live", True), **more)
+
+
+@asynccontextmanager
+async def working(site: Site, **config: Any) -> AsyncIterator[ZmqLatestPuller]:
+    """The worker as it runs in its process, and inference's end of its link."""
+    fast = {"catalogue_poll_s": 0.2, "backoff_first_s": 0.05, "backoff_max_s": 0.1, "sweep_s": 0.05}
+    stop = asyncio.Event()
+    site.run_dir.mkdir(parents=True, exist_ok=True)
+    task = asyncio.create_task(run(site, IngestConfig(**(fast | config)), SystemClock(), stop))
+    puller = ZmqLatestPuller([site.endpoint(f"{topics.FRAMES}-0")], SystemClock())
+    try:
+        yield puller
+    finally:
+        await puller.close()
+        stop.set()
+        await asyncio.wait_for(task, 20)
+
+
+async def pull(puller: ZmqLatestPuller, wanted: set[str]) -> dict[str, Frame]:
+    """One picture of each of these cameras."""
+    found: dict[str, Frame] = {}
+    async with asyncio.timeout(30):
+        while wanted - found.keys():
+            headers: list[FrameHeader] = await puller.headers(limit=100, wait_s=1.0)
+            for frame in await puller.pull([(each.source_id, each.sequence) for each in headers]):
+                found[frame.header.source_id] = frame
+    return found
+
+
+def decoded_size(frame: Frame) -> tuple[int, int]:
+    decoder = av.CodecContext.create(frame.header.codec.value, "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    pictures = [*decoder.decode(av.Packet(frame.data)), *decoder.decode(None)]
+    assert len(pictures) == 1
+    return pictures[0].width, pictures[0].height
+
+
+def state(end: AlertsEnd, name: str, wanted: SourceState, reason: str = "") -> Callable[[], bool]:
+    """Whether the newest change of a source says so."""
+
+    def holds() -> bool:
+        mine = [each for each in end.changes if each.source_id == name]
+        return bool(mine) and (mine[-1].state, mine[-1].reason) == (wanted, reason)
+
+    return holds
+
+
+async def test_cameras_of_the_catalogue_are_received_and_bad_ones_have_their_reasons(short_dir: Path) -> None:
+    site = site_in(short_dir)
+    async with (
+        ScriptedServer(Script(media=clip_media(times=2))) as good,
+        ScriptedServer(Script(media=clip_media())) as forbidden,
+        ScriptedServer(Script(greeting=b"HTTP/1.0 400 no\r\n\r\n")) as garbage,
+        ScriptedServer(Script(status={"DESCRIBE": 404})) as missing,
+        ScriptedServer(Script(password="right", media=clip_media())) as locked,
+        ScriptedServer(Script(media=clip_media(times=1))) as stalling,
+    ):
+        site.state_dir.mkdir(parents=True)
+        secrets = site.state_dir / "secrets.toml"
+        secrets.write_text('[wrong]\nuser = "admin"\npassword = "wrong"\n')
+        secrets.chmod(0o600)
+        cameras = (
+            camera("good", good.url),
+            camera("file", str(recording(short_dir / "a.mp4"))),
+            camera("secret", forbidden.url, secrecy=True),
+            camera("forbidden", forbidden.url, forbidden_place=True),
+            camera("off", forbidden.url, live=False),
+            camera("garbage", garbage.url),
+            camera("missing", missing.url),
+            camera("locked", locked.url, credentials="wrong"),
+            camera("unnamed", locked.url, credentials="nobody"),
+            camera("password", "rtsp://u:p@127.0.0.1/x"),
+            camera("stalling", stalling.url),
+        )
+        async with (
+            alerts_end(site, cameras=cameras) as end,
+            working(site, secrets="secrets.toml", stall_s=0.5, key_stall_s=5.0) as puller,
+        ):
+            frames = await pull(puller, {"good", "file", "stalling"})
+            assert decoded_size(frames["good"]) == decoded_size(frames["file"]) == (160, 96)
+            assert frames["good"].header.codec is Codec.H264
+            assert frames["good"].header.size == len(frames["good"].data)
+            expected = [
+                ("secret", SourceState.IDLE, "secrecy"),
+                ("forbidden", SourceState.IDLE, "forbidden_place"),
+                ("off", SourceState.IDLE, "not_live"),
+                ("garbage", SourceState.BACKOFF, "garbage"),
+                ("missing", SourceState.REFUSED, "not_found"),
+                ("locked", SourceState.REFUSED, "refused_credentials"),
+                ("unnamed", SourceState.REFUSED, "no_credentials"),
+                ("password", SourceState.REFUSED, "password_in_url"),
+                ("file", SourceState.LIVE, ""),
+            ]
+            for name, wanted, reason in expected:
+                await end.until(state(end, name, wanted, reason))
+            await end.until(lambda: any((e.source_id, e.reason) == ("stalling", "stall") for e in end.changes))
+            await end.until(lambda: end.counter("ingest", "pictures_received") > 6)
+            assert forbidden.connections == 0, "secret and forbidden cameras are never opened"
+            assert missing.connections == 1, "404 is not asked again soon"
+            assert locked.connections == 1
+            assert garbage.connections > 1
+            assert not any(":p@" in each.detail for each in end.changes)
+
+
+async def test_catalogue_change_adds_and_removes_without_disturbing_the_others(short_dir: Path) -> None:
+    site = site_in(short_dir)
+    async with (
+        ScriptedServer(Script(media=clip_media())) as first,
+        ScriptedServer(Script(media=clip_media())) as second,
+    ):
+        stays = camera("stays", first.url + "/stays")
+        cameras = (stays, camera("goes", first.url + "/goes"))
+        async with alerts_end(site, cameras=cameras) as end, working(site) as puller:
+            await pull(puller, {"stays", "goes"})
+            end.catalogue = msgspec.structs.replace(
+                end.catalogue, version=2, cameras=(stays, camera("comes", second.url))
+            )
+            await pull(puller, {"comes"})
+            await first.until(lambda: "TEARDOWN" in first.methods())
+            ended = [uri for method, uri, _ in first.requests if method == "TEARDOWN"]
+            assert len(ended) == 1
+            assert [uri for m, uri, _ in first.requests if m == "OPTIONS"].count(first.url + "/stays") == 1
+            await end.until(state(end, "goes", SourceState.IDLE, "removed"))
+        assert first.methods().count("TEARDOWN") == 2, "the other one when the worker ended"
+
+
+async def test_h265_over_rtsp_falls_to_ffmpeg_and_bad_content_has_its_reason(short_dir: Path) -> None:
+    site = site_in(short_dir)
+    (short_dir / "noise.mp4").write_bytes(b"\x00\x01noise" * 500)
+    async with ScriptedServer(Script(sdp=clip_sdp(codec="H265"))) as server:
+        cameras = (
+            camera("h265", server.url),
+            camera("noise", str(short_dir / "noise.mp4")),
+            camera("gone", str(short_dir / "gone.mp4")),
+            camera("scheme", "concat://etc"),
+        )
+        async with alerts_end(site, cameras=cameras) as end, working(site, stall_s=0.5):
+            await server.until(lambda: any("Lavf" in h.get("User-Agent", "") for _, _, h in server.requests))
+            await end.until(state(end, "noise", SourceState.BACKOFF, "garbage"))
+            await end.until(state(end, "gone", SourceState.REFUSED, "not_found"))
+            await end.until(state(end, "scheme", SourceState.REFUSED, "url"))
+
+
+async def test_secrets_file_that_others_can_read_stops_the_start(short_dir: Path) -> None:
+    site = site_in(short_dir)
+    site.state_dir.mkdir(parents=True)
+    secrets = site.state_dir / "secrets.toml"
+    secrets.write_text('[a]\nuser = "u"\npassword = "hidden"\n')
+    secrets.chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 600") as caught:
+        await run(site, IngestConfig(secrets="secrets.toml"), SystemClock(), asyncio.Event())
+    assert "hidden" not in str(caught.value)
+
+
+async def test_platform_gets_no_more_sessions_than_allowed(short_dir: Path) -> None:
+    site = site_in(short_dir)
+    async with ScriptedServer(Script(media=clip_media())) as server:
+        cameras = tuple(camera(f"c{i}", server.url, platform="nvr") for i in range(6))
+        async with alerts_end(site, cameras=cameras) as end, working(site, platform_sessions={"nvr": 2}):
+            await end.until(lambda: any(dict(each.gauges).get("cameras_live") == 2 for each in end.reports), 20)
+            assert server.connections == 2
+
+
+@pytest.mark.external
+async def test_gstreamer_cameras_deliver_a_key_picture_a_second(short_dir: Path) -> None:
+    site = site_in(short_dir)
+    async with gstreamer() as url:
+        cameras = (camera("a", url), camera("b", url))
+        async with alerts_end(site, cameras=cameras) as end, working(site) as puller:
+            frames = await pull(puller, {"a", "b"})
+            assert decoded_size(frames["a"]) == (320, 240)
+            await end.until(lambda: end.counter("ingest", "pictures_received") >= 6)
+            gauges = dict(end.reports[-1].gauges)
+            assert gauges["key_pictures_lost"] == gauges["packets_lost"] == 0
