@@ -8,7 +8,9 @@ amqtt 0.12.1 as it comes loses messages of persistent sessions; each of these wa
   being sent again (MQTT-4.4.0-1): a subscriber that acknowledges after its own commit loses it when it is killed;
 * a publisher gets its PUBACK before the message is routed; what waits when it disconnects is dropped;
 * a publication of QoS 0 is raised to the subscription's QoS 1 (MQTT-3.8.4-6 takes the lower one);
-* a client that takes its session over is marked as disconnected when the old connection ends.
+* a client that takes its session over is marked as disconnected when the old connection ends;
+* a connection is ended by cancelling its reader, which Python 3.11 swallows when data has just come (wait_for,
+  bpo-37658), and then waited for without a limit: a take-over or a shutdown under load hangs.
 
 Limits that stay: sessions live in memory and end with the process; MQTT 3.1.1 only, no MQTT 5; QoS 2 is granted as
 QoS 1; no limit on the size of a message; no TLS, no passwords: it serves the loopback address alone. A site runs
@@ -44,6 +46,8 @@ WINDOW = 100
 WAITING_MAX = 100_000
 """Messages that wait for one client; newer ones are dropped and counted."""
 WAITING_BYTES_MAX = 512 << 20
+CLOSE_S = 2.0
+"""Time for the last bytes to a client that is disconnected."""
 _WAITING = "gridwhistle.waiting"
 
 
@@ -100,7 +104,15 @@ class _KeepingHandler(BrokerProtocolHandler):  # type: ignore[misc]
             self._pump.cancel()
             with suppress(asyncio.CancelledError, AMQTTError):
                 await self._pump
+        await self._end_connection()
         await super().stop()
+
+    async def _end_connection(self) -> None:
+        if self.writer is not None:
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await self.writer.close()
+            self.writer._writer.transport.abort()
 
     async def mqtt_publish(
         self, topic: str, data: bytes, qos: int | None, retain: bool, ack_timeout: int | None = None

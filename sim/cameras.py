@@ -28,13 +28,15 @@ PICTURE_MAX = 8 << 20
 
 
 class CameraFarm:
-    """Keeps one render process running and hands its pictures on; `streams` maps camera ids to streams.
+    """Keeps one render process running and hands its pictures on: those of stream i go to all of `players[i]`.
 
+    `pictures` counts them; `process_id` is that of the render process, None while there is none.
     Cameras that play the same scene (or file) share one encoder and get the same pictures.
     """
 
     def __init__(self, plan: RenderPlan, players: Sequence[Sequence[LiveStream]], clock: Clock) -> None:
         self.pictures = 0
+        self.process_id: int | None = None
         self._plan = plan
         self._players = players
         self._clock = clock
@@ -57,7 +59,9 @@ class CameraFarm:
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": _python_path()},
             limit=1 << 20,
+            start_new_session=True,  # Ctrl-C is ours to answer: the child ends when its pipe does
         )
+        self.process_id = process.pid
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -69,6 +73,7 @@ class CameraFarm:
             code = await process.wait()
             raise SourceUnreachable(f"the render process ended with code {code}; it is started again") from None
         finally:
+            self.process_id = None
             if process.returncode is None:
                 process.kill()
                 await process.wait()

@@ -38,7 +38,7 @@ class FootageReader:
         self._next = next(self._packets)
         self.due_s = self._next[0]
 
-    def take(self) -> tuple[bytes, bool] | None:
+    def take(self) -> tuple[bytes, bool]:
         """The access unit that is due and whether it is a key picture."""
         _, data, key = self._next
         self._advance()

@@ -97,7 +97,10 @@ def part_scene(part: LivePart) -> tuple[SceneKind, int, bool]:
 
 
 def make_catalogue(county: County, config: SimConfig, parts: Sequence[LivePart]) -> Catalogue:
-    """The catalogue of the county with its live cameras surveyed: URL, zones, homography."""
+    """The catalogue of the county with its live cameras surveyed: URL, zones, homography.
+
+    Cameras that play footage have a URL alone: nobody measured their ground.
+    """
     polygons = {c.grid_code: c.polygon for c in county.communities}
     playing = {part.camera_id: part for part in parts}
     views: dict[tuple[SceneKind, int, bool], GroundView] = {}
@@ -105,10 +108,12 @@ def make_catalogue(county: County, config: SimConfig, parts: Sequence[LivePart])
     for camera in county.cameras:
         part = playing.get(camera.id)
         if part is not None:
-            key = part_scene(part)
-            if key not in views:
-                views[key] = make_scene(*key[:2], night=key[2], width=WIDTH, height=HEIGHT).view
-            camera = _surveyed(camera, views[key], polygons[camera.place.grid_code or ""], config)
+            camera = _live(camera, config)
+            if not config.footage:
+                key = part_scene(part)
+                if key not in views:
+                    views[key] = make_scene(*key[:2], night=key[2], width=WIDTH, height=HEIGHT).view
+                camera = _surveyed(camera, views[key], polygons[camera.place.grid_code or ""])
         cameras.append(camera)
     return Catalogue(
         site=county.grids.site,
@@ -155,7 +160,17 @@ def _choose_cameras(county: County, wanted: int) -> list[Camera]:
     return chosen
 
 
-def _surveyed(camera: Camera, view: GroundView, home: Polygon, config: SimConfig) -> Camera:
+def _live(camera: Camera, config: SimConfig) -> Camera:
+    return msgspec.structs.replace(
+        camera,
+        url=f"rtsp://{config.host}:{config.rtsp_port}/live/{camera.id}",
+        credentials=CREDENTIALS if config.rtsp_user else None,
+        key_interval_s=config.key_interval_s,
+        live=True,
+    )
+
+
+def _surveyed(camera: Camera, view: GroundView, home: Polygon) -> Camera:
     matrix = np.array(view.homography).reshape(3, 3)
     fire_zone = f"fz-{camera.place.grid_code}-{camera.id[-6:]}"
     zones = []
@@ -175,13 +190,9 @@ def _surveyed(camera: Camera, view: GroundView, home: Polygon, config: SimConfig
         )
     return msgspec.structs.replace(
         camera,
-        url=f"rtsp://{config.host}:{config.rtsp_port}/live/{camera.id}",
-        credentials=CREDENTIALS if config.rtsp_user else None,
         place=msgspec.structs.replace(camera.place, fire_zone=fire_zone),
         zones=tuple(zones),
         homography=normalised_homography(view, WIDTH, HEIGHT),
-        key_interval_s=config.key_interval_s,
-        live=True,
     )
 
 

@@ -75,7 +75,7 @@ async def run(site: Site, config: SimConfig, clock: Clock, stop: asyncio.Event) 
     """
     county = _county(config)
     parts = cast_live(county, config)
-    async with Shutdown(STOP_S) as on_stop, asyncio.TaskGroup() as tasks:
+    async with Shutdown(STOP_S) as on_stop:
         broker = await _start_broker(config, on_stop)
         if config.platform_port:
             receiver = PlatformReceiver(
@@ -83,14 +83,13 @@ async def run(site: Site, config: SimConfig, clock: Clock, stop: asyncio.Event) 
             )
             await _listen("sim.platform_port", config.platform_port, receiver, on_stop)
         farm = await _start_cameras(site, config, parts, clock, on_stop)
-        tasks.create_task(farm.run(stop))
+        fleet = None
         if broker is not None:
             link = MqttLink(*broker, client_id=f"gridwhistle-sim-{site.id}")
             on_stop("disconnect the sensors", link.close)
             link.start()
             alarms = default_alarms(county, parts, config)
             fleet = SensorFleet(county.sensors, alarms, config.seed, link, clock)
-            tasks.create_task(fleet.run(stop))
         get_log().info(
             "The simulated county runs",
             live_cameras=len(parts),
@@ -98,7 +97,11 @@ async def run(site: Site, config: SimConfig, clock: Clock, stop: asyncio.Event) 
             rtsp_port=config.rtsp_port,
             broker=":".join(map(str, broker)) if broker else "none",
         )
-        await stop.wait()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(farm.run(stop))
+            if fleet is not None:
+                tasks.create_task(fleet.run(stop))
+            await stop.wait()
 
 
 def default_alarms(county: County, parts: tuple[LivePart, ...], config: SimConfig) -> list[ScheduledAlarm]:

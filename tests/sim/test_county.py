@@ -70,7 +70,7 @@ def test_grids_tile_the_county_without_overlap_or_gap(county: County) -> None:
 def test_ten_thousand_random_points_lie_in_exactly_one_grid_each(county: County) -> None:
     random = Random(7)
     west, south, east, north = county.outline.bounds
-    points = []
+    points: list[shapely.Point] = []
     while len(points) < 10_000:
         drawn = [shapely.Point(random.uniform(west, east), random.uniform(south, north)) for _ in range(5_000)]
         points += [p for p, inside in zip(drawn, shapely.contains(county.outline, drawn), strict=True) if inside]

@@ -183,8 +183,14 @@ async def heard() -> AsyncIterator[tuple[MqttLink, asyncio.Queue[mqtt.MQTTMessag
     ready = asyncio.Event()
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="hearing")
     client.on_connect = lambda c, *_: c.subscribe("sensors/#", qos=1)
-    client.on_subscribe = lambda *_: loop.call_soon_threadsafe(ready.set)
-    client.on_message = lambda _c, _u, message: loop.call_soon_threadsafe(messages.put_nowait, message)
+
+    def on_subscribe(*_: Any) -> None:
+        loop.call_soon_threadsafe(ready.set)
+
+    def on_message(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        loop.call_soon_threadsafe(messages.put_nowait, message)
+
+    client.on_subscribe, client.on_message = on_subscribe, on_message
     client.connect_async("127.0.0.1", broker.port)
     client.loop_start()
     await asyncio.wait_for(ready.wait(), 10)

@@ -51,11 +51,14 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="listener", clean_session=False)
         self.client.on_connect = lambda client, *_: client.subscribe("sensors/+/senml", qos=1)
-        self.client.on_subscribe = lambda *_: self._loop.call_soon_threadsafe(self.ready.set)
+        self.client.on_subscribe = self._on_subscribe
         self.client.on_message = self._on_message
         self.client.reconnect_delay_set(1, 1)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
+
+    def _on_subscribe(self, *_: Any) -> None:
+        self._loop.call_soon_threadsafe(self.ready.set)
 
     def _on_message(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
         pack = (message.topic.split("/")[1], json.loads(message.payload))
