@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.detection import Detections
-from inference.registry import Model, ModelToml
+from inference.registry import Model
 
 F32 = npt.NDArray[np.float32]
 CANDIDATES_MAX: Final = 1000
@@ -25,18 +25,18 @@ Decode = Callable[[F32, F32], Detections]
 
 
 class YoloxDecode:
-    """Decodes the raw head of YOLOX for one rectangle."""
+    """Decodes the raw head of YOLOX for one rectangle (width, height)."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, size: tuple[int, int]) -> None:
         toml = model.toml
         self._ids = model.class_ids
-        self._cells, self._strides = anchor_grid(toml.input_width, toml.input_height, toml.strides)
+        self._cells, self._strides = anchor_grid(*size, toml.strides)
         self._probabilities = toml.scores_are_probabilities
 
     @staticmethod
-    def output_shape(toml: ModelToml, labels: int) -> tuple[int, int]:
+    def output_shape(strides: tuple[int, ...], size: tuple[int, int], labels: int) -> tuple[int, int]:
         """Anchors and values per anchor that this family answers with."""
-        anchors = sum((toml.input_width // s) * (toml.input_height // s) for s in toml.strides)
+        anchors = sum((size[0] // s) * (size[1] // s) for s in strides)
         return anchors, 5 + labels
 
     def __call__(self, raw: F32, floors: F32) -> Detections:

@@ -59,13 +59,14 @@ class Letterbox:
 
 
 class Preprocessor:
-    """Fills the input of one model; keeps its buffers, so one per thread."""
+    """Fills the input of one model at one size; keeps its buffers, so one per thread."""
 
-    def __init__(self, toml: ModelToml, batch_max: int) -> None:
+    def __init__(self, toml: ModelToml, into: tuple[int, int], batch_max: int) -> None:
+        """`into`: width and height of the input."""
         self._toml = toml
-        self._into = (toml.input_width, toml.input_height)
-        self._canvas = np.empty((toml.input_height, toml.input_width, 3), np.uint8)
-        self._batch = np.empty((batch_max, 3, toml.input_height, toml.input_width), np.float32)
+        self._into = into
+        self._canvas = np.empty((into[1], into[0], 3), np.uint8)
+        self._batch = np.empty((batch_max, 3, into[1], into[0]), np.float32)
 
     def fill(self, pictures: list[Bgr]) -> tuple[F32, list[Letterbox]]:
         """Up to `batch_max` pictures as float32 (n, 3, height, width) and how each lies in it.

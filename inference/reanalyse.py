@@ -28,11 +28,11 @@ from contracts.observation import Observation
 from contracts.place import Place, Zone, ZoneKind
 from contracts.source import Camera, SourceChange
 from inference.config import InferenceConfig
+from inference.detector import Detector
 from inference.evidence import EvidenceStore
 from inference.footage import duration_s, is_still, list_files, read_still, sample_video
 from inference.picture import Bgr, Picture
 from inference.registry import load_model
-from inference.session import Detector
 from inference.watch import Observer, Record
 from runtime.metrics import StageCounters
 from runtime.site import Site

@@ -22,11 +22,11 @@ from contracts.instant import MINUTE, SECOND, Instant
 from inference.catalogue import CatalogueCopy
 from inference.config import InferenceConfig
 from inference.decode import Decoded, Decoder, DecoderLost, Quarantine, Refused
+from inference.detector import Detector
 from inference.evidence import EvidenceStore
 from inference.outgoing import Outgoing
 from inference.registry import load_model
 from inference.schedule import Scheduler
-from inference.session import Detector
 from inference.watch import Observer, Outcome
 from runtime.channel import Channel, Overflow
 from runtime.clock import Clock

@@ -1,8 +1,7 @@
-"""Session: a checked model in ONNX Runtime, and the detector around it: pictures in, Detections out."""
+"""Session: a checked model in ONNX Runtime, its inputs and outputs proved by running it once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,8 @@ import numpy.typing as npt
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from contracts.detection import Detections
 from contracts.errors import ModelRefused
-from inference.picture import Bgr
-from inference.postprocess import FAMILIES, suppress
-from inference.preprocess import Preprocessor
+from inference.postprocess import FAMILIES
 from inference.registry import Model, load_model
 
 F32 = npt.NDArray[np.float32]
@@ -79,6 +75,8 @@ class Session:
             )
         self.batches: bool = not isinstance(shape[0], int)
         """True when several pictures go through at once; else one by one."""
+        self.any_size: bool = not isinstance(shape[2], int) and not isinstance(shape[3], int)
+        """True when the network takes rectangles of any size, not only that of model.toml."""
 
     def _check_shapes(self, model: Model) -> None:
         """One run over a grey picture proves the output; it also warms the session up."""
@@ -91,7 +89,12 @@ class Session:
             )
         grey = np.full((1, 3, self._toml.input_height, self._toml.input_width), 114, np.float32)
         shape = self.run(grey).shape
-        wanted = (1, *family.output_shape(self._toml, len(model.labels)))
+        wanted = (
+            1,
+            *family.output_shape(
+                self._toml.strides, (self._toml.input_width, self._toml.input_height), len(model.labels)
+            ),
+        )
         if shape != wanted:
             raise ModelRefused(
                 f"模型 {model.tag} 的输出是 {shape}, 按标签和步长应为 {wanted} (output shape differs); "
@@ -105,52 +108,6 @@ def check_model(folder: Path) -> Model:
     model = load_model(folder)
     Session(model)
     return model
-
-
-class Detector:
-    """Pictures in, Detections out: letterbox, network, decode, suppression. One per thread."""
-
-    def __init__(self, model: Model, *, floor: float, threads: int = 1, batch_max: int = 1) -> None:
-        """`floor`: persons and vehicles down to this confidence are told, too (they are pixelated).
-
-        Raises ModelRefused.
-        """
-        self.model = model
-        self.session = Session(model, threads=threads)
-        self.batch_max = batch_max if self.session.batches else 1
-        self._decode = FAMILIES[model.toml.family](model)
-        self._preprocessor = Preprocessor(model.toml, self.batch_max)
-        self._floors = np.minimum(model.thresholds, np.float32(floor))
-        self._floors[model.thresholds > 1.0] = 2.0
-
-    def detect(self, pictures: Sequence[Bgr]) -> list[Detections]:
-        """Findings of each picture in its own pixels, best first, down to the floor.
-
-        `confident` picks those that count.
-        """
-        answers: list[Detections] = []
-        for start in range(0, len(pictures), self.batch_max):
-            answers += self._detect_batch(list(pictures[start : start + self.batch_max]))
-        return answers
-
-    def confident(self, found: Detections) -> Detections:
-        """The findings at or over the threshold of their class."""
-        return found[found.confidence >= self.model.thresholds[found.class_id]]
-
-    def _detect_batch(self, pictures: list[Bgr]) -> list[Detections]:
-        batch, letterboxes = self._preprocessor.fill(pictures)
-        answers = []
-        for raw, letterbox, picture in zip(self.session.run(batch), letterboxes, pictures, strict=True):
-            found = suppress(self._decode(raw, self._floors), self.model.toml.nms.iou)
-            height, width = picture.shape[:2]
-            xyxy = letterbox.back(found.xyxy, width, height)
-            answers.append(Detections(xyxy, found.confidence, found.class_id)[_with_area(xyxy)])
-        return answers
-
-
-def _with_area(xyxy: F32) -> npt.NDArray[np.bool_]:
-    """Boxes that lie in the letterbox's grey border collapse when clipped."""
-    return np.asarray((xyxy[:, 2] - xyxy[:, 0] >= 1) & (xyxy[:, 3] - xyxy[:, 1] >= 1))
 
 
 def _options(threads: int) -> Any:

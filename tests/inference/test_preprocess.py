@@ -57,7 +57,7 @@ def test_boxes_from_the_border_are_clipped_to_the_picture() -> None:
 
 @pytest.mark.parametrize("anchor", ["top-left", "centre"])
 def test_fill_puts_the_picture_where_the_letterbox_says(anchor: str) -> None:
-    filler = Preprocessor(toml(letterbox_anchor=anchor, letterbox_value=7), 2)
+    filler = Preprocessor(toml(letterbox_anchor=anchor, letterbox_value=7), INTO, 2)
     picture = np.full((100, 100, 3), (10, 20, 30), np.uint8)
     batch, (box,) = filler.fill([picture])
     assert batch.shape == (1, 3, 256, 416)
@@ -70,13 +70,13 @@ def test_fill_puts_the_picture_where_the_letterbox_says(anchor: str) -> None:
 
 
 def test_pictures_of_different_shape_do_not_leak_into_each_other() -> None:
-    filler = Preprocessor(toml(), 2)
+    filler = Preprocessor(toml(), INTO, 2)
     filler.fill([np.full((256, 416, 3), 200, np.uint8)])
     batch, (box,) = filler.fill([np.full((256, 100, 3), 50, np.uint8)])
     assert (batch[0, :, :, box.width :] == 114).all()
 
 
 def test_rgb_and_scale_of_the_model_are_obeyed() -> None:
-    filler = Preprocessor(toml(channel_order="rgb", pixel_scale=1 / 255), 1)
+    filler = Preprocessor(toml(channel_order="rgb", pixel_scale=1 / 255), INTO, 1)
     batch, _ = filler.fill([np.full((256, 416, 3), (0, 51, 255), np.uint8)])
     assert batch[0, :, 0, 0].tolist() == pytest.approx([1.0, 0.2, 0.0])

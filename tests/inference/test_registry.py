@@ -9,7 +9,7 @@ import pytest
 from contracts.detection import CLASS_NAMES
 from contracts.errors import ModelRefused
 from inference.registry import list_models, load_model
-from inference.session import Detector, Session, check_model
+from inference.session import Session, check_model
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 SHIPPED = MODELS / "county-nano"
@@ -106,9 +106,3 @@ def test_batch_gives_what_single_pictures_give() -> None:
     for index in range(3):
         alone = session.run(batch[index : index + 1])
         assert np.allclose(together[index], alone[0], atol=1e-3)
-
-
-def test_detector_splits_what_is_over_its_batch() -> None:
-    model = load_model(SHIPPED)
-    pictures = [np.full((90 + n, 160, 3), 100, np.uint8) for n in range(5)]
-    assert len(Detector(model, floor=0.05, batch_max=2).detect(pictures)) == 5
