@@ -68,6 +68,8 @@ def released(turn: Turn) -> Iterator[tuple[Observation, Rule]]:
         rule = turn.rules.of(observation)
         if rule is not None:
             yield observation, rule
+        if not turn.has_room():
+            return
 
 
 def _act(observation: Observation, rule: Rule, turn: Turn) -> None:

@@ -98,8 +98,6 @@ def _rank(
 
 def _may_join(observation: Observation, rule: Rule, live: LiveIncident, turn: Turn) -> bool:
     """Whether the incident still takes evidence: near enough in time, alive for people, and not full."""
-    if live.family != rule.family or live.exercise is not observation.exercise:
-        return False
     at = observation.event_time
     if at - live.last_event_time > rule.merge_window_ns or live.first_event_time - at > rule.merge_window_ns:
         return False

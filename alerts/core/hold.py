@@ -19,8 +19,8 @@ def is_cold(series: Series) -> bool:
     return not series.first_id
 
 
-def weigh(series: Series, rule: Rule, at: int, measured: float, observation_id: str) -> bool:
-    """Take one sample in, in order of event time. True when the series' level changed."""
+def weigh(series: Series, rule: Rule, at: int, measured: float, observation_id: str) -> None:
+    """Take one sample in, in order of event time, and work out the series' level."""
     broken = series.last_time < series.broken_at <= at or at - series.last_time > rule.gap_max_ns
     series.last_time = at
     series.last_ids.append(observation_id)
@@ -28,16 +28,16 @@ def weigh(series: Series, rule: Rule, at: int, measured: float, observation_id: 
         del series.last_ids[0]
     series.measured = measured
     if not series.first_id and measured < rule.raise_at[0]:
-        return False
+        return
     if len(series.on) != len(rule.levels):
-        _fit(series, len(rule.levels))
+        _fit(series, rule)
     if broken:
         _break_runs(series)
     if not series.first_id:
         series.first_id, series.first_time = observation_id, at
     for index in range(len(rule.levels)):
         _weigh_level(series, rule, index, at, measured)
-    return _settle(series, rule)
+    _settle(series, rule)
 
 
 def interrupt(series: Series, at: int) -> None:
@@ -48,10 +48,11 @@ def interrupt(series: Series, at: int) -> None:
     _break_runs(series)
 
 
-def end(series: Series, rule: Rule) -> bool:
-    """All levels go off at once: the source said so and its clear hold is over. True when the level changed."""
-    _fit(series, len(rule.levels))
-    return _settle(series, rule)
+def end(series: Series, rule: Rule) -> None:
+    """All levels go off at once: the source said so and its clear hold is over."""
+    series.level = Level.NONE
+    _fit(series, rule)
+    _settle(series, rule)
 
 
 def _weigh_level(series: Series, rule: Rule, index: int, at: int, measured: float) -> None:
@@ -74,23 +75,22 @@ def _weigh_level(series: Series, rule: Rule, index: int, at: int, measured: floa
         series.below_since[index] = 0
 
 
-def _settle(series: Series, rule: Rule) -> bool:
+def _settle(series: Series, rule: Rule) -> None:
     """Work out the level from the switches, and forget the candidate when nothing is left of it."""
     level = Level.NONE
     for index, on in enumerate(series.on):
         if on:
             level = rule.levels[index]
-    changed = level is not series.level
     series.level = level
     if level is Level.NONE and not any(series.above_n):
         series.first_id, series.first_time = "", 0
-    return changed
 
 
-def _fit(series: Series, n: int) -> None:
-    """Fresh switches, at birth or when a new policy has another number of levels."""
+def _fit(series: Series, rule: Rule) -> None:
+    """Switches for the levels of a rule, at birth or when a new policy has others; what was on stays on."""
+    n = len(rule.levels)
     series.above_since, series.above_n, series.below_since = [0] * n, [0] * n, [0] * n
-    series.on = [False] * n
+    series.on = [level <= series.level for level in rule.levels]
 
 
 def _break_runs(series: Series) -> None:

@@ -113,6 +113,11 @@ class Turn:
             self.effects.append(TicketChanged(ticket, tuple(events), _strongest(causes)))
         return self.effects
 
+    def has_room(self) -> bool:
+        """Whether the step may do more than it must: what is due can wait for the next one, input cannot."""
+        said = len(self.effects) + len(self._incidents) + len(self._tickets)
+        return said < self.rules.policy.effects_per_step_max
+
     # -- time ------------------------------------------------------------------------------------------------
 
     def wake_at(self, due: int, kind: str, id_: str) -> None:
@@ -121,10 +126,10 @@ class Turn:
         heappush(self.state.timers, (due, self.state.timer_order, kind, id_))
 
     def due(self) -> Iterator[tuple[str, str]]:
-        """Timers (kind, id) that fell due, earliest first, at most `limits.TIMERS_PER_STEP_MAX`."""
+        """Timers (kind, id) that fell due, earliest first, within the limits of a step."""
         timers = self.state.timers
         for _ in range(limits.TIMERS_PER_STEP_MAX):
-            if not timers or timers[0][0] > self.now:
+            if not timers or timers[0][0] > self.now or not self.has_room():
                 return
             _, _, kind, id_ = heappop(timers)
             yield kind, id_
