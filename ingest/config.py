@@ -126,6 +126,8 @@ class TopicMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 DEFAULT_MAPPINGS = (
+    TopicMapping(topic="sensors/{sensor_id}/senml", format="senml"),
+    TopicMapping(topic="sensors/{sensor_id}/json", format="json"),
     TopicMapping(topic="county/+/sensor/{sensor_id}/senml", format="senml"),
     TopicMapping(topic="county/+/sensor/{sensor_id}/json", format="json"),
 )
