@@ -39,7 +39,7 @@ from runtime.site import Site
 
 WHOLE: Final = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 _ROWS = 2_000
-_TIME = pa.timestamp("ns", "UTC")
+_TIME = pa.timestamp("us", "UTC")  # what every reader can turn into its own type; `record` has the nanoseconds
 OBSERVATION_COLUMNS: Final = pa.schema(
     [
         ("kind", pa.string()), ("id", pa.string()), ("source_id", pa.string()), ("event_time", _TIME),
@@ -278,7 +278,7 @@ class _Tables:
         counts = np.bincount(sure.class_id, minlength=len(CLASS_NAMES))
         row: dict[str, Any] = {name: int(counts[index]) for index, name in enumerate(CLASS_NAMES)}
         row |= {"file": str(path), "source_id": picture.source_id, "offset_s": offset_s, "refused": ""}
-        row |= {"event_time": picture.event_time, "width": picture.width, "height": picture.height}
+        row |= {"event_time": picture.event_time // 1000, "width": picture.width, "height": picture.height}
         self._pictures.append(row)
         self._report.pictures += 1
         self._report.people[str(path)] = self._report.people.get(str(path), 0) + row["person"]
@@ -301,9 +301,9 @@ class _Tables:
 def _record_row(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {"id": record.id, "source_id": record.source_id, "record": wire.encode(record)}
     if not isinstance(record, Observation):
-        return row | {"kind": "source_change", "event_time": record.at, "phase": record.state}
-    same = ("event_time", "type", "phase", "count", "count_error", "density", "value", "unit", "confidence")
+        return row | {"kind": "source_change", "event_time": record.at // 1000, "phase": record.state}
+    same = ("type", "phase", "count", "count_error", "density", "value", "unit", "confidence")
     values = msgspec.structs.asdict(record)
     row |= {name: values[name] for name in (*same, "samples", "model")}
-    row |= {"kind": "observation", "span_s": record.span_ns / SECOND}
+    row |= {"kind": "observation", "event_time": record.event_time // 1000, "span_s": record.span_ns / SECOND}
     return row | {"zone_id": record.place.zone_id, "grid_code": record.place.grid_code}

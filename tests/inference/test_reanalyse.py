@@ -58,8 +58,7 @@ def square() -> Bgr:
 
 
 def nanoseconds(path: Path) -> list[int]:
-    times: list[int] = pq.read_table(path).column("event_time").cast("int64").to_pylist()
-    return times
+    return [1000 * us for us in pq.read_table(path).column("event_time").cast("int64").to_pylist()]
 
 
 def samples(report: ReanalysisReport) -> list[Observation]:
