@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from models.evaluate.detect import Detector
+from models.evaluate.detect import Detector, Seen
 from models.evaluate.folder import read_folder
 from models.train.pictures import Picture
 from models.train.run import COCO_WEIGHTS, split_parts
@@ -52,18 +52,18 @@ def compare(
     model_dir: Path,
     data: Path,
     *,
-    coco_size: tuple[int, int] = (416, 416),
-    model_size: tuple[int, int] | None = None,
+    coco_size: Seen = (416, 416),
+    model_size: Seen | None = None,
 ) -> tuple[CountError, CountError]:
     """(the model's error, YOLOX-Nano's error) on the countable validation pictures.
 
-    `model_size` is the width and height that the model sees; its own rectangle where None.
+    `model_size` is the size at which the model sees the pictures; as inference shows them where None.
     """
     folder = read_folder(model_dir)
     parts = split_parts(data)
     training, validation = countable(parts.train), countable(parts.validation)
     coco = Detector(data / COCO_WEIGHTS, [0])
-    own_size = model_size or folder.size
+    own_size = model_size or folder.longer_side
     return (
         measure(folder.name, folder.detector(), own_size, folder.nms_iou, training, validation),
         measure("yolox_nano_416", coco, coco_size, 0.65, training, validation),
@@ -73,7 +73,7 @@ def compare(
 def measure(
     name: str,
     detector: Detector,
-    size: tuple[int, int],
+    size: Seen,
     nms_iou: float,
     training: Sequence[Picture],
     validation: Sequence[Picture],
@@ -85,9 +85,7 @@ def measure(
     return summarise(name, chosen, errors, truth(validation))
 
 
-def counts(
-    detector: Detector, pictures: Sequence[Picture], size: tuple[int, int], nms_iou: float
-) -> NDArray[np.float64]:
+def counts(detector: Detector, pictures: Sequence[Picture], size: Seen, nms_iou: float) -> NDArray[np.float64]:
     """People found in each picture at each of THRESHOLDS: pictures x thresholds."""
     table = np.zeros((len(pictures), len(THRESHOLDS)))
     for row, picture in enumerate(track(pictures, description="Counting people")):

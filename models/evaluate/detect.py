@@ -5,6 +5,7 @@ Plain numpy on purpose: judging must not share its arithmetic with the code that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from numpy.typing import NDArray
 STRIDES = (8, 16, 32)
 LETTERBOX_VALUE = 114
 Bgr = NDArray[np.uint8]
+Size = tuple[int, int]
+Seen = Size | int
+"""At what size a network sees a picture: a fixed width and height, or the length of the longer side, the other
+as short as the picture allows (what inference does with a network that takes any size)."""
 Found = NDArray[np.float32]
 """n x 6: class, score, x1, y1, x2, y2 in pixels of the picture, best score first."""
 
@@ -36,15 +41,26 @@ class Detector:
         self._input = self._session.get_inputs()[0].name
         self._rows = np.asarray(class_rows, dtype=np.intp)
 
-    def detect(self, picture: Bgr, size: tuple[int, int], *, floor: float, nms_iou: float = 0.65) -> Found:
-        """All detections with objectness x class score >= `floor`, after per-class NMS; `size` = width, height."""
+    def detect(self, picture: Bgr, seen: Seen, *, floor: float, nms_iou: float = 0.65) -> Found:
+        """All detections with objectness x class score >= `floor`, after per-class NMS."""
+        size = fitted(picture, seen) if isinstance(seen, int) else seen
         batch, scale = letterbox(picture, size)
         (raw,) = self._session.run(None, {self._input: batch})
         height, width = picture.shape[:2]
         return decode(np.asarray(raw)[0], self._rows, size, scale, (width, height), floor=floor, nms_iou=nms_iou)
 
 
-def letterbox(picture: Bgr, size: tuple[int, int]) -> tuple[NDArray[np.float32], float]:
+def fitted(picture: Bgr, longer: int) -> Size:
+    """Width and height, multiples of the largest stride, of the rectangle that holds the picture at `longer`."""
+    height, width = picture.shape[:2]
+    scale = longer / max(width, height)
+    columns, rows = (
+        math.ceil(max(1, round(side * scale)) / STRIDES[-1]) * STRIDES[-1] for side in (width, height)
+    )
+    return columns, rows
+
+
+def letterbox(picture: Bgr, size: Size) -> tuple[NDArray[np.float32], float]:
     """The picture scaled into the top left of a grey rectangle, as 1 x 3 x H x W float32, and its scale."""
     width, height = size
     scale = min(width / picture.shape[1], height / picture.shape[0])
@@ -55,7 +71,7 @@ def letterbox(picture: Bgr, size: tuple[int, int]) -> tuple[NDArray[np.float32],
     return np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], dtype=np.float32), scale
 
 
-def grid_points(size: tuple[int, int]) -> NDArray[np.float32]:
+def grid_points(size: Size) -> NDArray[np.float32]:
     """A x 3: cell x, cell y, stride of every anchor, row by row over the strides."""
     width, height = size
     levels = []
@@ -68,7 +84,7 @@ def grid_points(size: tuple[int, int]) -> NDArray[np.float32]:
 def decode(
     raw: NDArray[np.float32],
     rows: NDArray[np.intp],
-    size: tuple[int, int],
+    size: Size,
     scale: float,
     bounds: tuple[int, int],
     *,

@@ -15,13 +15,13 @@ from models.train.sets import CLASSES
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """Name, version, rectangle (width, height), thresholds per class and NMS overlap of a `yolox` model."""
+    """Name, version, longer side of the input, thresholds per class and NMS overlap of a `yolox` model."""
 
     path: Path
     name: str
     version: str
     sha256: str
-    size: tuple[int, int]
+    longer_side: int
     thresholds: Mapping[str, float]
     nms_iou: float
 
@@ -57,7 +57,7 @@ def read_folder(path: Path) -> ModelFolder:
         name=document["name"],
         version=document["version"],
         sha256=digest,
-        size=(int(document["input_width"]), int(document["input_height"])),
+        longer_side=max(int(document["input_width"]), int(document["input_height"])),
         thresholds={name: float(value) for name, value in document["thresholds"].items()},
         nms_iou=float(document["nms"]["iou"]),
     )

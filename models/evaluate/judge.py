@@ -9,7 +9,7 @@ import numpy as np
 from rich.progress import track
 
 from models.evaluate.average_precision import Curve, Judged, curve, judge
-from models.evaluate.detect import Detector, Found
+from models.evaluate.detect import Detector, Found, Seen
 from models.train.pictures import Picture
 from models.train.sets import CLASS_INDEX, CLASSES
 
@@ -26,7 +26,7 @@ class Looked:
 
 
 def look(
-    detector: Detector, pictures: Sequence[Picture], size: tuple[int, int], *, nms_iou: float, title: str,
+    detector: Detector, pictures: Sequence[Picture], size: Seen, *, nms_iou: float, title: str,
     classes: Sequence[str] = CLASSES,
 ) -> list[Looked]:  # fmt: skip
     """Detects and judges; `classes` limits the judging to what the detector knows."""

@@ -40,7 +40,7 @@ def write_html(
     thresholds: Mapping[str, float],
 ) -> None:
     """Writes the page. Red boxes: found with the given score but not there; green boxes: there."""
-    parts = [f"<h1>{report.model} {report.version} at {report.size[0]}x{report.size[1]}</h1>"]
+    parts = [f"<h1>{report.model} {report.version} at {report.size}</h1>"]
     parts.append(f"<p>{report.pictures} validation pictures, split {report.split_sha256[:12]}</p>")
     parts.append(_figures(report))
     for name in CLASSES:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.evaluate.counting import CountError, compare
-from models.evaluate.detect import Detector
+from models.evaluate.detect import Detector, Seen
 from models.evaluate.folder import ModelFolder, read_folder
 from models.evaluate.judge import Looked, class_curve, look, picture_rates
 from models.evaluate.report import write_html
@@ -48,7 +48,7 @@ class EvaluationReport:
     model: str
     version: str
     sha256: str
-    size: tuple[int, int]
+    size: str
     pictures: int
     split_sha256: str
     classes: list[ClassFigures]
@@ -60,7 +60,7 @@ class EvaluationReport:
     def text(self) -> str:
         """All figures as Markdown."""
         lines = [
-            f"{self.model} {self.version} at {self.size[0]}x{self.size[1]}, {self.pictures} pictures",
+            f"{self.model} {self.version} at {self.size}, {self.pictures} pictures",
             "",
             table(self),
         ]
@@ -72,17 +72,17 @@ class EvaluationReport:
 
 
 def evaluate(
-    model_dir: Path, data: Path, *, html: Path | None, size: tuple[int, int] | None = None, counting: bool = True
+    model_dir: Path, data: Path, *, html: Path | None, size: Seen | None = None, counting: bool = True
 ) -> EvaluationReport:
-    """Judges the folder at `size` (width, height; its own rectangle where None), beside YOLOX-Nano at 416 x 416.
+    """Judges the folder at `size` (as inference shows pictures where None), beside YOLOX-Nano at 416 x 416.
 
     Writes one HTML page with curves and the worst mistakes to `html` where given. Raises ModelRefused or
     SourceMissing where the folder or the data are not usable.
     """
     folder = read_folder(model_dir)
-    shape = size or folder.size
+    seen = size or folder.longer_side
     parts = split_parts(data)
-    looked = look(folder.detector(), parts.validation, shape, nms_iou=folder.nms_iou, title=folder.name)
+    looked = look(folder.detector(), parts.validation, seen, nms_iou=folder.nms_iou, title=folder.name)
     coco = look(
         Detector(data / COCO_WEIGHTS, COCO_ROWS), parts.validation, (416, 416), nms_iou=0.65,
         title="yolox_nano_416", classes=TEACHER_CLASSES,
@@ -91,13 +91,13 @@ def evaluate(
         model=folder.name,
         version=folder.version,
         sha256=folder.sha256,
-        size=shape,
+        size=f"longer side {seen}" if isinstance(seen, int) else f"{seen[0]}x{seen[1]}",
         pictures=len(looked),
         split_sha256=parts.split_sha256,
         classes=[_class_figures(folder, looked, coco, name) for name in CLASSES],
         alarms=[_alarm_figures(folder, looked, name) for name in ("fire", "smoke")],
         by_source=by_source(looked),
-        counting=compare(model_dir, data, model_size=shape) if counting else None,
+        counting=compare(model_dir, data, model_size=seen) if counting else None,
         html=html,
     )
     if html is not None:

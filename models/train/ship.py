@@ -34,9 +34,9 @@ def set_thresholds(folder: Path, data: Path, *, more: list[Picture] | None = Non
     detector = model.detector()
     parts = split_parts(data)
     people = countable(parts.train)
-    person = best_threshold(counts(detector, people, model.size, model.nms_iou), truth(people))
+    person = best_threshold(counts(detector, people, model.longer_side, model.nms_iou), truth(people))
     pictures = parts.validation + (more or [])
-    looked = look(detector, pictures, model.size, nms_iou=model.nms_iou, title="Choosing thresholds")
+    looked = look(detector, pictures, model.longer_side, nms_iou=model.nms_iou, title="Choosing thresholds")
     thresholds = choose(looked, person=person)
     write_toml(folder, sha256=model.sha256, version=model.version, thresholds=thresholds, nms_iou=model.nms_iou)
     return thresholds

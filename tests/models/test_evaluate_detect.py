@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.evaluate.detect import decode, grid_points, iou, keep_best, letterbox
+from models.evaluate.detect import decode, fitted, grid_points, iou, keep_best, letterbox
 
 SIZE = (64, 32)
 ROWS = np.array([0, 2])
@@ -54,6 +54,20 @@ def test_letterbox_keeps_the_shape_in_the_top_left() -> None:
     assert scale == pytest.approx(2.56)
     assert batch[0, 0, 255, 255] == 200
     assert batch[0, 0, 0, 256] == 114
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size"),
+    [
+        (640, 360, (416, 256)),
+        (640, 480, (416, 320)),
+        (500, 500, (416, 416)),
+        (360, 640, (256, 416)),
+        (999, 3, (416, 32)),
+    ],
+)
+def test_fitted_rectangle_keeps_the_longer_side(width: int, height: int, size: tuple[int, int]) -> None:
+    assert fitted(np.zeros((height, width, 3), np.uint8), 416) == size
 
 
 def test_overlap_of_half_covered_boxes() -> None:

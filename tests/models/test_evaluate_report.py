@@ -31,7 +31,7 @@ def report(looked: list[Looked]) -> EvaluationReport:
         model="county-nano",
         version="1",
         sha256="0" * 64,
-        size=(416, 256),
+        size="416x256",
         pictures=len(looked),
         split_sha256="1" * 64,
         classes=[

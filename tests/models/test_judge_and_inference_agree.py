@@ -22,7 +22,7 @@ def test_judge_sees_what_the_live_detector_sees(shape: tuple[int, int]) -> None:
     picture = np.ascontiguousarray(rendered[: shape[0], left : left + shape[1]])
     folder = read_folder(COUNTY_NANO)
     (live,) = LiveDetector(load_model(COUNTY_NANO), floor=0.2).detect([picture])
-    judged = folder.detector().detect(picture, folder.size, floor=0.05, nms_iou=folder.nms_iou)
+    judged = folder.detector().detect(picture, folder.longer_side, floor=0.05, nms_iou=folder.nms_iou)
     strong = live[live.confidence >= 0.3]
     assert len(strong.confidence) > 3
     overlaps = iou(strong.xyxy, judged[:, 2:])

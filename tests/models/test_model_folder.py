@@ -21,7 +21,7 @@ def copy(tmp_path: Path) -> Path:
 
 def test_shipped_folder_is_whole() -> None:
     folder = read_folder(COUNTY_NANO)
-    assert folder.size == (416, 256)
+    assert folder.longer_side == 416
     assert set(folder.thresholds) == set(CLASSES)
     assert (COUNTY_NANO / "card.md").is_file()
 
