@@ -100,12 +100,12 @@ class Stack:
             )
 
     def wait_ready(self, seconds: float) -> None:
-        """Until the wall answers. Raises LinkClosed with the end of the log after `seconds`."""
+        """Until the API reads the database of alerts. Raises LinkClosed with the end of the log after `seconds`."""
         deadline_ns = self.clock.monotonic_ns() + round(seconds * SECOND)
         while self.clock.monotonic_ns() < deadline_ns:
             try:
                 if (
-                    httpx.get(self.address + "/api/v1/health", timeout=2.0, trust_env=False).status_code
+                    httpx.get(self.address + "/api/v1/tickets", timeout=2.0, trust_env=False).status_code
                     == httpx.codes.OK
                 ):
                     return
