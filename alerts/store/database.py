@@ -20,8 +20,33 @@ _NO_SPACE_BYTES: Final = 1024 * 1024
 """Below this much free space an I/O error of SQLite is taken for what it is: a full disk."""
 
 
-class Database:
-    """One SQLite file with one writing connection and a few reading ones.
+class Reader:
+    """Reads a SQLite file while others write it; never writes.
+
+    Raises StoreError when there is no such file; otherwise as Database.
+    """
+
+    def __init__(self, file: Path, *, busy_timeout_s: float = 5.0) -> None:
+        if not file.exists():
+            raise StoreError(
+                f"没有数据库 {file} (no such database); start alerts first, or set paths.state"
+            )
+        self.file = file
+        self._readers = _open(file, busy_timeout_s, pool_size=4, begin="BEGIN", read_only=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent view for reading; any thread."""
+        with _words(self.file), self._readers.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._readers.dispose()
+
+
+class Database(Reader):
+    """One SQLite file with one writing connection and a few reading ones, made and migrated if need be.
 
     WAL, so that readers never wait for the writer; synchronous=FULL, so that a committed ticket survives a power
     cut; foreign keys on. Writing transactions begin IMMEDIATE: the write lock is taken before anything is read.
@@ -30,70 +55,66 @@ class Database:
     """
 
     def __init__(self, file: Path, *, busy_timeout_s: float = 5.0) -> None:
-        self.file = file
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o600)
         except OSError as error:
             raise StoreError(
-                f"数据目录 {file.parent} 无法建立 (the folder of the database cannot be made: {error.strerror}); "
+                f"数据库 {file} 无法建立 (the database cannot be made: {error.strerror}); "
                 "set paths.state to a folder that this user may write"
             ) from None
-        self._busy_timeout_s = busy_timeout_s
-        self.engine = self._open(pool_size=1, begin="BEGIN IMMEDIATE", read_only=False)
-        self._readers = self._open(pool_size=4, begin="BEGIN", read_only=True)
+        super().__init__(file, busy_timeout_s=busy_timeout_s)
+        self.engine = _open(file, busy_timeout_s, pool_size=1, begin="BEGIN IMMEDIATE", read_only=False)
         with self.write() as connection:
             upgrade(connection)
-
-    def _open(self, *, pool_size: int, begin: str, read_only: bool) -> Engine:
-        engine = create_engine(
-            f"sqlite+pysqlite:///{self.file}",
-            poolclass=QueuePool,
-            pool_size=pool_size,
-            max_overflow=0,
-            connect_args={"timeout": self._busy_timeout_s, "check_same_thread": False},
-        )
-
-        def connect(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-            connection.isolation_level = None
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA foreign_keys=ON")
-            connection.execute("PRAGMA journal_size_limit=16777216")
-            if read_only:
-                connection.execute("PRAGMA query_only=ON")
-
-        def start(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
-
-        event.listen(engine, "connect", connect)
-        event.listen(engine, "begin", start)
-        return engine
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction of the writer; commits at the end, rolls back on any error."""
-        with self._words(), self.engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """One consistent view for reading; any thread."""
-        with self._words(), self._readers.begin() as connection:
+        with _words(self.file), self.engine.begin() as connection:
             yield connection
 
     def close(self) -> None:
         """Give all connections back."""
-        self._readers.dispose()
+        super().close()
         self.engine.dispose()
 
-    @contextmanager
-    def _words(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            raise store_error(error.orig or error, self.file) from error
-        except sqlite3.Error as error:
-            raise store_error(error, self.file) from error
+
+def _open(file: Path, busy_timeout_s: float, *, pool_size: int, begin: str, read_only: bool) -> Engine:
+    engine = create_engine(
+        f"sqlite+pysqlite:///{file}",
+        poolclass=QueuePool,
+        pool_size=pool_size,
+        max_overflow=0,
+        connect_args={"timeout": busy_timeout_s, "check_same_thread": False},
+    )
+
+    def connect(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys=ON")
+        if read_only:
+            connection.execute("PRAGMA query_only=ON")
+            return
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA journal_size_limit=16777216")
+
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine, "connect", connect)
+    event.listen(engine, "begin", start)
+    return engine
+
+
+@contextmanager
+def _words(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise store_error(error.orig or error, file) from error
+    except sqlite3.Error as error:
+        raise store_error(error, file) from error
 
 
 def store_error(error: BaseException, file: Path) -> StoreError:

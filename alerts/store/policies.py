@@ -45,3 +45,9 @@ def load(connection: Connection, version: int) -> Policy:
             "the database does not hold); restore the database from a backup"
         )
     return wire.decode(body, Policy)
+
+
+def newest(connection: Connection) -> Policy:
+    """The policy of the newest version. Raises StoreCorrupt when there is none."""
+    version = connection.execute(select(func.max(tables.policies.c.version))).scalar_one()
+    return load(connection, version or 0)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from contracts import topics, wire
 from contracts.command import Command, CommandAnswer, CommandKind
 from contracts.instant import Instant
 from contracts.principal import Principal, Role
+from contracts.source import SourceChange, SourceKind, SourceState
 from runtime.clock import Clock, SystemClock
 from runtime.site import Site
 from runtime.zmq_log import ZmqLogSender
@@ -68,6 +70,31 @@ class County:
 
     def rows(self, statement: str) -> list[dict[str, Any]]:
         return rows(self.site.database_file, statement)
+
+    async def until(self, statement: str, timeout_s: float = 20.0) -> None:
+        """Wait until a query finds something."""
+        async with asyncio.timeout(timeout_s):
+            while not self.rows(statement):
+                await self.clock.asleep(0.02)
+
+    async def listen(self) -> int:
+        """Make sure that the subscription stands; returns the sequence number of the last change so far."""
+        for number in count(1):
+            change = SourceChange(
+                id=f"listen-{number}",
+                site=SITE,
+                source_id=f"listen-{number}",
+                kind=SourceKind.SENSOR,
+                state=SourceState.LIVE,
+                at=self.clock.now(),
+            )
+            await self.send(change)
+            if await self.changes.receive(wait_s=0.2) is not None:
+                break
+        last = int(self.rows("SELECT max(seq) AS seq FROM changes")[0]["seq"])
+        while (missed := await self.changes.receive(wait_s=0.2)) is not None:
+            assert missed[0] <= last
+        return last
 
     async def heard(self, number: int) -> list[tuple[int, str, bytes]]:
         """The next `number` published changes."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from alerts.config import WebhookConfig
 from contracts.place import Place, Zone, ZoneKind
 from contracts.source import Camera, Catalogue, Sensor, SensorKind
 from runtime.site import PathsConfig, Site, SiteConfig
@@ -97,6 +98,15 @@ def write_site(folder: Path, *, sensors: int = 3) -> Site:
     (folder / "grids.geojson").write_text(json.dumps(grids(), ensure_ascii=False), encoding="utf-8")
     (folder / "catalogue.json").write_bytes(msgspec.json.encode(catalogue(sensors)))
     return site_in(folder)
+
+
+def write_webhook(site: Site, url: str) -> WebhookConfig:
+    """Settings of a webhook to `url`, with a secret in the state folder."""
+    site.state_dir.mkdir(parents=True, exist_ok=True)
+    secret = site.state_dir / "webhook.secret"
+    secret.write_bytes(b"shared\n")
+    secret.chmod(0o600)
+    return WebhookConfig(url=url, secret_file="webhook.secret", retry_first_s=0.05)
 
 
 def site_in(folder: Path) -> Site:
