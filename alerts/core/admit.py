@@ -79,7 +79,7 @@ def _act(observation: Observation, rule: Rule, turn: Turn) -> None:
         _refuse(observation, Reason.BELOW_THRESHOLD, text, turn)
         return
     seen = turn.state.seen
-    if observation.id in seen:
+    if observation.id in seen or (len(seen) >= limits.SEEN_MAX and believe.holds(observation, turn)):
         _refuse(observation, Reason.DUPLICATE, "重复上报", turn)
         return
     ahead_ns = observation.event_time - turn.now

@@ -33,6 +33,11 @@ def believe(observation: Observation, rule: Rule, turn: Turn) -> None:
                 lifecycle.doubt(live, f"来源 {observation.source_id} 暂时无法判断", turn)
 
 
+def holds(observation: Observation, turn: Turn) -> bool:
+    """Whether a live incident has this very alarm, even if the memory of seen ids has forgotten it."""
+    return any(observation.id in live.alarm_ids for live in _incidents_of(observation.source_id, turn))
+
+
 def level_of(rule: Rule, value: float | None) -> Level:
     """The level of an alarm: the worst whose threshold its value reaches, at least the lowest of the rule."""
     level = rule.levels[0]

@@ -43,8 +43,12 @@ def bear(
 ) -> LiveIncident:
     """A new incident, known to the index, not yet in review; its id is derived from what began it."""
     spot = place.zone_id or f"{place.lon:.6f},{place.lat:.6f}"
+    id_ = derive_id("inc", turn.site, rule.of.type, spot, first_id)
+    while id_ in turn.state.incidents:
+        # A claim so old that it was forgotten came again; what stands under its id stays untouched.
+        id_ = derive_id("inc", id_, turn.now)
     live = LiveIncident(
-        id=derive_id("inc", turn.site, rule.of.type, spot, first_id),
+        id=id_,
         type=rule.of.type,
         known_as=rule.of.type,
         family=rule.family,

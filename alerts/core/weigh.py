@@ -46,7 +46,7 @@ def weigh(observation: Observation, rule: Rule, turn: Turn) -> None:
         return
     series.regular = observation.phase is Phase.SAMPLE
     series.ended_said_at = 0
-    if observation.event_time >= series.broken_at:
+    if observation.event_time > series.broken_at:
         series.unknown = False
     if was_cold:
         turn.count("candidates")

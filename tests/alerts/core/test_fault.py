@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from alerts.core.batch import Batch
+from contracts.command import CommandKind
 from contracts.incident import IncidentState, Reason
 from contracts.observation import IncidentType, Phase
 from contracts.source import SourceChange, SourceKind, SourceState
@@ -108,3 +109,77 @@ def test_change_of_another_site_late_or_repeated_is_refused() -> None:
     county.take(Batch(source_changes=(change, elsewhere, change, earlier)))
     assert county.reasons() == [Reason.WRONG_SITE, Reason.DUPLICATE, Reason.TOO_LATE]
     assert county.sources == [change]
+
+
+def test_fault_that_comes_back_within_its_clear_hold_goes_on() -> None:
+    county = County()
+    county.camera().goes(SourceState.STALLED)
+    county.at(35).camera().goes(SourceState.LIVE)
+    county.at(40).camera().goes(SourceState.STALLED)
+    county.at(44).camera().goes(SourceState.LIVE)
+    county.at(50)
+    assert county.incident().state is IncidentState.CONFIRMED
+    county.at(55)
+    assert county.incident().state is IncidentState.CLEARED
+
+
+def test_two_causes_of_one_fault_must_both_end() -> None:
+    county = County()
+    county.camera().goes(SourceState.BLIND)
+    county.camera().says(IncidentType.VIDEO_QUALITY)
+    county.at(15).camera().goes(SourceState.LIVE)
+    county.at(40)
+    assert county.incident().state is IncidentState.CONFIRMED
+    county.camera().says(IncidentType.VIDEO_QUALITY, Phase.CLEAR)
+    county.at(51)
+    assert county.incident().state is IncidentState.CLEARED
+
+
+def test_fault_that_a_person_dismissed_stays_dismissed_while_it_lasts() -> None:
+    county = County()
+    county.camera().goes(SourceState.STALLED)
+    county.at(31)
+    assert county.person().asks(CommandKind.FALSE_ALARM, county.incident().id, reason="检修").accepted
+    county.at(200).camera().goes(SourceState.STALLED)
+    county.at(300).camera().goes(SourceState.LIVE)
+    county.at(400)
+    assert county.incident().state is IncidentState.FALSE_ALARM
+
+
+def test_camera_switched_off_is_no_fault_but_its_counts_are_unknown() -> None:
+    county = County()
+    for second in range(0, 66, 2):
+        county.at(second).camera().sees_crowd(3.2)
+    county.camera().goes(SourceState.IDLE)
+    county.at(100)
+    assert county.incident().unknown
+
+
+def test_clear_of_a_fault_that_never_was_is_nothing() -> None:
+    county = County()
+    county.camera().says(IncidentType.VIDEO_LOSS, Phase.CLEAR)
+    county.camera().says(IncidentType.VIDEO_LOSS, Phase.UNKNOWN)
+    county.at(60)
+    assert county.incidents == {}
+
+
+def test_fault_without_a_known_place_names_its_source() -> None:
+    county = County()
+    change = SourceChange(
+        id="x", site=SITE, source_id="C-7", kind=CAMERA, state=SourceState.REFUSED, at=county.now
+    )
+    county.take(Batch(source_changes=(change,)))
+    county.at(31)
+    assert county.incident().place.name == "C-7"
+
+
+def test_alarm_of_two_sensors_is_known_again_when_both_can_see() -> None:
+    county = County()
+    county.detector("S-1").alarms("a")
+    county.detector("S-2").alarms("b")
+    county.at(5).detector("S-1").goes(SourceState.STALE, SENSOR)
+    county.detector("S-2").goes(SourceState.STALE, SENSOR)
+    county.at(6).detector("S-1").goes(SourceState.LIVE, SENSOR)
+    assert county.incident().unknown
+    county.at(7).detector("S-2").goes(SourceState.LIVE, SENSOR)
+    assert not county.incident().unknown

@@ -357,3 +357,80 @@ def test_incident_of_a_closed_ticket_gets_no_more_samples() -> None:
     county.step(crowd("C-1", county.now, 3.2, phase=Phase.SAMPLE, place=SQUARE))
     county.at(80)
     assert county.incident().observation_total == total
+
+
+def test_command_for_another_site_is_refused() -> None:
+    county = alarmed()
+    ask = Command(
+        id="x", site="elsewhere", kind=K.CONFIRM, principal=OPERATOR, at=T0, target_id=county.incident().id
+    )
+    county.take(Batch(commands=(ask,)))
+    assert county.answers[-1].reason == "wrong_site"
+
+
+@pytest.mark.parametrize("kind", [K.FALSE_ALARM, K.ACKNOWLEDGE, K.CONFIRM])
+def test_ended_incident_takes_no_judgement(kind: CommandKind) -> None:
+    county = alarmed()
+    county.at(70).detector().resets()
+    answer = county.person().asks(kind, county.incident().id, reason="x")
+    assert (answer.accepted, answer.reason, answer.allowed) == (False, "illegal_move", ())
+
+
+def test_rejected_ticket_makes_its_incident_a_false_alarm() -> None:
+    county = alarmed()
+    county.person().moves(county.ticket(), "91", reason="烹饪")
+    assert county.incident().state is IncidentState.FALSE_ALARM
+
+
+def test_first_of_two_persons_who_cancel_p1_is_told_to_wait() -> None:
+    county = alarmed()
+    county.at(10).detector("S-2").alarms("B")
+    answer = county.person(LEAD).moves(county.ticket(), "92", reason="误报")
+    assert answer.accepted
+    assert "第二人" in answer.message
+    assert county.ticket().state is TicketState.REGISTERED
+    county.person(OTHER_LEAD).moves(county.ticket(), "92", reason="误报")
+    assert county.ticket().state is TicketState.CANCELLED
+    assert county.incident().state is IncidentState.CLEARED
+
+
+def test_reopened_ticket_is_open_again_without_its_incident() -> None:
+    county = alarmed()
+    county.at(61)
+    for principal, code in ((OPERATOR, "40"), (WORKER, "50"), (WORKER, "60"), (OPERATOR, "70"), (OPERATOR, "90")):
+        county.person(principal).moves(county.ticket(), code, note="已处置")
+    assert county.person(LEAD).moves(county.ticket(), "50", reason="复燃").accepted
+    assert county.ticket().state is TicketState.IN_PROGRESS
+    assert county.incident().state is IncidentState.CLEARED
+
+
+def test_false_alarm_on_an_incident_without_a_ticket_needs_none() -> None:
+    county = crowded(2.2)
+    assert county.person().asks(K.FALSE_ALARM, county.incident().id, reason="拍摄").accepted
+    assert county.tickets == {}
+
+
+def test_fire_confirmed_after_dispatch_keeps_who_works_on_it_and_calls_the_others() -> None:
+    county = alarmed()
+    county.at(61).person().moves(county.ticket(), "40")
+    lead = county.ticket().lead
+    county.at(100).detector("S-2").alarms("B")
+    assert county.ticket().lead == lead
+    assert "消防救援大队(119)" in county.ticket().co
+    assert county.ticket().sla is SlaClass.P1
+
+
+def test_mute_by_grid_or_type_holds_for_what_it_names_alone() -> None:
+    for matcher, hidden in (
+        ({"grid_prefix": "152921001"}, True),
+        ({"grid_prefix": "152921002"}, False),
+        ({"type": "crowd.density"}, True),
+        ({"type": "crowd.capacity"}, False),
+        ({"zone_id": "elsewhere"}, False),
+        ({"source_id": "C-2"}, False),
+    ):
+        county = County()
+        assert county.person().mutes(3600, **matcher).accepted
+        for second in range(0, 66, 2):
+            county.at(second).camera().sees_crowd(3.2)
+        assert (county.tickets == {}) is hidden

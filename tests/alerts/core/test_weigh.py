@@ -282,3 +282,48 @@ def test_others_than_fire_wait_for_review_and_remind_at_100_and_200_percent() ->
     assert county.incident().state is IncidentState.PENDING_REVIEW
     reminders = [d for d in county.incident().decisions if d.reason is Reason.NOBODY_ACTED]
     assert [round((d.at - county.incident().opened_at) / 1e9) for d in reminders] == [600, 1200]
+
+
+def test_candidate_whose_source_says_that_it_ended_is_dropped() -> None:
+    county = County()
+    crowd_over(county, 0, 30, lambda _: 3.2)
+    county.camera().sees_crowd(None, phase=Phase.CLEAR)
+    county.at(33).camera().sees_crowd(None, phase=Phase.CLEAR)
+    crowd_over(county, 36, 80, lambda _: 3.2)
+    assert county.incidents == {}
+    assert county.engine.counters()["candidates_dropped"] == 1
+
+
+def test_unknown_claim_holds_the_incident_of_its_series_open() -> None:
+    county = County()
+    held_open(county)
+    county.camera().sees_crowd(None, phase=Phase.UNKNOWN)
+    county.at(68)
+    assert county.incident().unknown
+
+
+def test_second_camera_joins_an_open_crowd_and_its_alarm_ids_are_kept_once() -> None:
+    county = County()
+    held_open(county)
+    for second in range(65, 135, 2):
+        county.at(second).camera().sees_crowd(3.2)
+        county.camera("C-2", moved(SQUARE, 8)).sees_crowd(3.6)
+    assert county.incident().source_ids == ("C-1", "C-2")
+    assert Reason.SAME_INCIDENT in {decision.reason for decision in county.incident().decisions}
+
+
+def test_vehicle_without_a_value_cannot_be_judged() -> None:
+    county = County()
+    county.camera("C-9", LANE).says(IncidentType.STOPPED_VEHICLE, detail=(("zone_kind", "lane"),))
+    assert county.reasons() == [Reason.UNCALIBRATED]
+
+
+def test_alarm_id_of_a_sampled_claim_is_named_once() -> None:
+    county = County()
+    camera, lane = county.camera("C-9", LANE), (("zone_kind", "lane"),)
+    for second in range(0, 10, 2):
+        county.at(second)
+        id_ = f"v{second // 4}"
+        camera.says(IncidentType.STOPPED_VEHICLE, value=60.0 + second, detail=lane, external_id=id_)
+    county.at(20)
+    assert county.incident().external_ids == ("v0", "v1", "v2")
