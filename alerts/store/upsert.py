@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Table
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.dml import Insert
 
 
+@cache
 def upsert(table: Table, dialect: str) -> Insert:
     """INSERT ... ON CONFLICT (primary key) DO UPDATE of every other column."""
     key = [column.name for column in table.primary_key]

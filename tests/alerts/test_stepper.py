@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from alerts.core.batch import Batch
+from alerts.core.effects import Effect
+from alerts.core.engine import Engine
+from contracts.command import CommandKind
+from contracts.instant import Instant
+from runtime.clock import SystemClock
+from tests.alerts.county import command, county, external_ids_behind_tickets
+from tests.alerts.records import smoke
+from tests.alerts.site_files import write_site
+
+CLOCK = SystemClock()
+POISON = "S-66666"
+
+
+@pytest.fixture
+def defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect of the rules: they fail, half done, on everything that one sensor says and on one command."""
+    step = Engine.step
+
+    def faulty(self: Engine, batch: Batch, now: Instant) -> list[Effect]:
+        effects = step(self, batch, now)
+        if any(observation.source_id == POISON for observation in batch.observations):
+            raise ZeroDivisionError("a defect")
+        if any(each.target_id == POISON for each in batch.commands):
+            raise KeyError("another defect")
+        return effects
+
+    monkeypatch.setattr(Engine, "step", faulty)
+
+
+@pytest.mark.usefixtures("defect")
+async def test_message_on_which_the_rules_fail_is_refused_and_its_neighbours_live(short_dir: Path) -> None:
+    async with county(write_site(short_dir)) as here:
+        await here.send(smoke(1, CLOCK.now()))
+        await here.send(smoke(2, CLOCK.now()), smoke(9, CLOCK.now(), source=POISON), smoke(3, CLOCK.now()))
+        await here.send(smoke(4, CLOCK.now()))
+        assert external_ids_behind_tickets(here.site.database_file) == [f"alarm-{n}" for n in (1, 2, 3, 4)]
+        [refusal] = here.rows("SELECT * FROM refusals")
+        assert (refusal["reason"], refusal["source_id"], refusal["total"]) == ("bug", POISON, 1)
+        assert "ZeroDivisionError" in refusal["last_text"]
+
+
+@pytest.mark.usefixtures("defect")
+async def test_command_on_which_the_rules_fail_is_answered_so(short_dir: Path) -> None:
+    async with county(write_site(short_dir)) as here:
+        bad = command(CommandKind.CONFIRM, CLOCK.now(), id="c-1", target_id=POISON)
+        answer, _ = await asyncio.gather(here.ask(bad), here.send(smoke(1, CLOCK.now())))
+        assert (answer.accepted, answer.reason) == (False, "bug")
+        assert external_ids_behind_tickets(here.site.database_file) == ["alarm-1"]
