@@ -67,6 +67,7 @@ def _open(observation: Observation, rule: Rule, turn: Turn) -> None:
 def _join(live: LiveIncident, observation: Observation, rule: Rule, turn: Turn) -> None:
     other = correlate.confirms(observation, live, turn.rules.confirm_window_ns) if rule.family == FIRE else None
     taken_back = live.resets.get(_key(observation), -1) >= observation.event_time
+    repeats = observation.external_id is None and _key(observation) in live.alarms
     _take(live, observation, turn)
     text = words.claim(observation)
     if live.state is IncidentState.FALSE_ALARM:
@@ -75,6 +76,10 @@ def _join(live: LiveIncident, observation: Observation, rule: Rule, turn: Turn) 
         return
     if not live.is_open and not taken_back:
         lifecycle.reopen(live, rule, text, turn, observation_id=observation.id)
+    elif repeats:
+        # The same claim goes on; it is evidence, not news.
+        if turn.now - live.updated_at >= limits.SHOW_EVERY_NS:
+            turn.touch(live)
     else:
         turn.decide(live, Action.UPDATE, Reason.SAME_INCIDENT, text, observation_id=observation.id, material=False)
     if not live.is_open:
@@ -91,11 +96,14 @@ def _join(live: LiveIncident, observation: Observation, rule: Rule, turn: Turn) 
 
 
 def _take(live: LiveIncident, observation: Observation, turn: Turn) -> None:
-    """Record the alarm: its ids stay with this incident and no other."""
+    """Record the alarm. One with an id of its own stays with this incident and no other; a claim that goes on
+    (a flame seen again) is counted, and the latest are named."""
     lifecycle.absorb(live, observation, turn)
-    live.alarm_ids.append(observation.id)
     if observation.external_id is not None:
+        live.alarm_ids.append(observation.id)
         live.external_ids.append(observation.external_id)
+    else:
+        live.name_sample(observation.id)
     if live.is_full:
         turn.index.close(live)
     key, at = _key(observation), observation.event_time

@@ -80,9 +80,11 @@ def reflect(live: LiveIncident, turn: Turn, by: Principal = SYSTEM) -> None:
         sla=more_urgent(old.sla, live.sla),
         suspected=live.suspected,
         unreviewed=live.unreviewed,
-        evidence=tuple(live.evidence),
         external_ids=tuple(live.external_ids),
     )
+    if new != old or len(old.evidence) < limits.EVIDENCE_MAX:
+        # Further pictures of the same thing are no news to those who work on it.
+        new = msgspec.structs.replace(new, evidence=tuple(live.evidence))
     if new.code != old.code:
         lead, co = _lead_after(old, rule)
         new = msgspec.structs.replace(new, lead=lead, co=co)

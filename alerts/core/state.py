@@ -91,6 +91,12 @@ class LiveIncident(msgspec.Struct, kw_only=True):
             or len(self.alarm_ids) >= limits.ALARMS_PER_INCIDENT_MAX
         )
 
+    def name_sample(self, observation_id: str) -> None:
+        """Name a sample or repeated claim; the latest are kept."""
+        self.sample_ids.append(observation_id)
+        if len(self.sample_ids) > limits.SAMPLES_TAIL_MAX:
+            del self.sample_ids[0]
+
     def publish(self, site: str, policy_version: int) -> Incident:
         """The copy that is stored, shown and sent."""
         return Incident(

@@ -230,9 +230,7 @@ def _absorb_sample(live: LiveIncident, observation: Observation, turn: Turn) -> 
         live.external_ids.append(external_id)
         if len(live.external_ids) > limits.ALARMS_PER_INCIDENT_MAX:
             del live.external_ids[0]
-    live.sample_ids.append(observation.id)
-    if len(live.sample_ids) > limits.SAMPLES_TAIL_MAX:
-        del live.sample_ids[0]
+    live.name_sample(observation.id)
 
 
 def _follow(live: LiveIncident, series: Series, observation: Observation, rule: Rule, turn: Turn) -> None:

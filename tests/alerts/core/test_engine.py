@@ -189,3 +189,14 @@ def test_unknown_from_a_sensor_holds_its_incident_open() -> None:
     county.at(5).detector().says(IncidentType.SMOKE_SENSOR, Phase.UNKNOWN)
     assert county.incident().unknown
     assert county.incident().state is IncidentState.PENDING_REVIEW
+
+
+def test_flame_seen_for_half_an_hour_is_one_incident_and_few_messages() -> None:
+    county = County()
+    for second in range(0, 1800, 2):
+        county.at(second).camera("C-1", HALL).says(IncidentType.FLAME_SUSPECTED)
+    incident, ticket = county.incident(), county.ticket()
+    assert 897 <= incident.observation_total <= 900, "shown at least every 5 s"
+    assert len(incident.observation_ids) <= 16
+    assert incident.version < 400
+    assert ticket.version < 10
