@@ -57,9 +57,10 @@ class ApiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     live_batch_max: int = 500
     """Most changes in one message."""
     live_backlog_max: int = 8_000
-    """Changes that a wall may lag behind; beyond it is dropped with close code 4008 and a reason."""
+    """Newest changes kept in memory for the walls; what a wall missed beyond them is read from the database."""
     live_send_timeout_s: float = 10.0
-    """Seconds that one message may wait for a slow wall before it is dropped with close code 4008."""
+    """Seconds that one message may wait for a slow wall, or that a wall may stay behind the changes kept in
+    memory, before it is dropped with close code 4008 and a reason."""
     readers: int = 3
     """Threads that read the database."""
 

@@ -2,8 +2,8 @@
 
 One feed reads the `changes` table for all walls; what alerts publishes only wakes it, so a lost publication
 costs a second, never a change. The feed keeps the newest changes, already encoded, in one ring. A wall holds
-nothing but a cursor into that ring: the ring is its bounded queue, and a wall that falls out of it is dropped
-with a reason while the others do not notice.
+nothing but a cursor into that ring: the ring is its bounded queue. A wall that falls out of it is filled from
+the table, and dropped with a reason if it still does not keep up; the others do not notice.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ class ChangeFeed:
         self._messages: dict[int, Batch] = {}
         self._wake = asyncio.Event()
         self._listeners: set[asyncio.Event] = set()
-        self._known = False
+        self.known = False
+        """False until the database was read for the first time: `head` and `floor` mean nothing before."""
         self.head = 0
         """Sequence of the newest change in the ring."""
         self.floor = 0
@@ -126,6 +127,7 @@ class ChangeFeed:
 
     async def run(self, subscriber: ChangeSubscriber, stop: asyncio.Event) -> None:
         """Keep the ring up to date until `stop`."""
+        self._wake.set()
         listening = asyncio.create_task(self._listen(subscriber))
         stopping = asyncio.create_task(self._until(stop))
         try:
@@ -157,7 +159,7 @@ class ChangeFeed:
 
     async def advance(self) -> int:
         """Read what is new; returns how many changes. Raises GridwhistleError when the database is away."""
-        directory, after, now = self._directory(), self.head if self._known else None, self._clock.now()
+        directory, after, now = self._directory(), self.head if self.known else None, self._clock.now()
         newest, changes = await self._reader.read(lambda c: read_changes(c, after, READ_MAX, directory, now))
         if after is None or newest < after:
             self._start_over(newest)
@@ -174,8 +176,8 @@ class ChangeFeed:
         return len(changes)
 
     def _start_over(self, newest: int) -> None:
-        self.generation += self._known
-        self._known = True
+        self.generation += self.known
+        self.known = True
         self._ring.clear()
         self._messages.clear()
         self.head = self.floor = newest

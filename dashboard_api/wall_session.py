@@ -12,7 +12,7 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from contracts.errors import GridwhistleError
-from contracts.instant import to_rfc3339
+from contracts.instant import SECOND, to_rfc3339
 from dashboard_api.config import ApiConfig
 from dashboard_api.live import Batch, ChangeFeed, changes_message
 from runtime.clock import Clock
@@ -20,6 +20,8 @@ from runtime.metrics import StageCounters
 
 HEARTBEAT_S: Final = 5.0
 WAITING_S: Final = 1.0
+CLOSING_S: Final = 20.0
+"""How long a dropped wall may take to read why; then its connection ends without a word."""
 
 _Attempt = Callable[[], Awaitable[bool]]
 
@@ -61,7 +63,7 @@ class WallSession:
         self._after = after
         self._event = feed.listen()
         self._cursor = 0
-        self._caught_up = False
+        self._current_ns: int | None = None
         self._generation = 0
 
     async def run(self) -> None:
@@ -89,12 +91,10 @@ class WallSession:
         except Dropped as dropped:
             self._counters.count("live_walls_dropped", dropped.code.name.lower())
             with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
-                await asyncio.wait_for(
-                    self._socket.close(dropped.code, str(dropped)), self._config.live_send_timeout_s
-                )
+                await asyncio.wait_for(self._socket.close(dropped.code, str(dropped)), CLOSING_S)
 
     async def _start(self) -> None:
-        self._caught_up = False
+        self._current_ns = None
         self._generation = self._feed.generation
         if self._after is not None:
             cursor, self._after = self._after, None
@@ -134,18 +134,22 @@ class WallSession:
         if self._cursor < self._feed.floor:
             await self._refill()
             return
-        self._caught_up = True
         batch = self._feed.message_after(self._cursor, self._config.live_batch_max)
         if batch is not None:
             await self._send_batch(batch)
             return
+        if self._feed.known:
+            self._current_ns = self._clock.monotonic_ns()
         try:
             await asyncio.wait_for(self._event.wait(), HEARTBEAT_S)
         except TimeoutError:
             await self._send(f'{{"type":"heartbeat","seq":{self._cursor},"at":"{self._now()}"}}')
 
     async def _refill(self) -> None:
-        if self._caught_up:
+        """A burst outran the ring, or the wall resumed from long ago: read on from the table. A wall that was
+        up to date, fell out of the ring and still is not after the time-out is slow."""
+        late_ns = self._clock.monotonic_ns() - self._current_ns if self._current_ns is not None else 0
+        if late_ns > self._config.live_send_timeout_s * SECOND:
             raise Dropped(
                 Close.TOO_SLOW,
                 f"接收过慢: 落后超过 {self._config.live_backlog_max} 条 (too slow: too far behind); reconnect",

@@ -105,6 +105,9 @@ class CountyStore:
         row = self._connection.execute("SELECT body FROM incidents WHERE id = ?", (incident_id,)).fetchone()
         return wire.decode(row[0], Incident) if row else None
 
+    def forget_incident(self, incident_id: str) -> None:
+        self._connection.execute("DELETE FROM incidents WHERE id = ?", (incident_id,))
+
     def close(self) -> None:
         self._connection.close()
 

@@ -125,7 +125,6 @@ export function alertCard(id, act, store) {
       setText(noPicture, word(sensor ? "sensor_alarm" : "no_picture"));
     }
     picture.alt = word("picture_alt", { place: placeText(record.place) });
-    frame.setAttribute("aria-label", word("details"));
   }
 
   function showButtons() {
