@@ -44,10 +44,9 @@ class FootageReader:
         self._advance()
         return data, key
 
-    def skip(self) -> None:
-        """Leave pictures out up to the next key picture: those in between would need the one left out."""
-        self._advance()
-        while not self._next[2]:
+    def catch_up(self, now_s: float) -> None:
+        """Leave pictures out up to the next key picture from `now_s` on; those between would miss the others."""
+        while self.due_s < now_s or not self._next[2]:
             self._advance()
 
     def _advance(self) -> None:

@@ -2,13 +2,14 @@
 
 It reads a RenderPlan (one line of JSON) from standard input and writes access units to standard output, each as
 `>IHBxQ` (length, stream number, 1 = key picture, monotonic ns when it was taken) and the bytes. Scenes are drawn
-in real time by one thread at a low priority: when the machine is too slow pictures are left out, never delayed
-for long. When the reader goes away the next write ends the process.
+in real time by one thread: when the machine is too slow all streams lose pictures alike, and none is delayed for
+long. When the reader goes away the next write ends the process.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 import os
 import struct
 import sys
@@ -26,9 +27,8 @@ from sim.footage import FootageReader
 from sim.scenes import SceneKind, SceneTruth, make_scene
 
 HEADER = struct.Struct(">IHBxQ")
-LATE_MAX_S = 0.5
-"""A picture that is later than this is left out."""
-NICENESS = 5
+LATE_MAX_S = 0.25
+"""A source that is later than this leaves out what is overdue."""
 
 
 class SceneStream(msgspec.Struct, frozen=True, kw_only=True, tag="scene"):
@@ -69,8 +69,8 @@ class PictureSource(Protocol):
     def take(self) -> tuple[bytes, bool] | None:
         """The picture that is due and whether it is a key picture; None when there is none this time."""
 
-    def skip(self) -> None:
-        """Leave the picture out that is due."""
+    def catch_up(self, now_s: float) -> None:
+        """Leave out what is overdue: the next picture is the latest that was due by `now_s`, or a later one."""
 
 
 class SceneSource:
@@ -100,9 +100,9 @@ class SceneSource:
             self._truth.write(_truth_line(self._name, at_s, truth))
         return self._encoder.encode(picture, at_s)
 
-    def skip(self) -> None:
+    def catch_up(self, now_s: float) -> None:
         """See PictureSource."""
-        self.due_s += self._period_s
+        self.due_s += max(math.floor((now_s - self.due_s) / self._period_s), 0) * self._period_s
 
 
 def _truth_line(name: str, at_s: float, truth: SceneTruth) -> bytes:
@@ -120,24 +120,26 @@ def _truth_line(name: str, at_s: float, truth: SceneTruth) -> bytes:
 def pictures(
     sources: list[PictureSource], start_monotonic_ns: int, clock: Clock
 ) -> Iterator[tuple[int, bool, int, bytes]]:
-    """All pictures of all sources in the order in which they are due: (source, key, taken ns, bytes), for ever."""
+    """All pictures of all sources: (source, key, taken ns, bytes), for ever.
+
+    The source that waited longest is served next, so a slow machine takes pictures from all alike.
+    """
     heap = [(source.due_s, number) for number, source in enumerate(sources)]
     heapq.heapify(heap)
     while heap:
         due_s, number = heapq.heappop(heap)
         source = sources[number]
-        wait_s = due_s - (clock.monotonic_ns() - start_monotonic_ns) / SECOND
-        if wait_s > 0:
-            clock.sleep(wait_s)
-        taken_ns = start_monotonic_ns + round(due_s * SECOND)
-        made = None
-        if wait_s < -LATE_MAX_S:
-            source.skip()
-        else:
+        now_s = (clock.monotonic_ns() - start_monotonic_ns) / SECOND
+        if due_s > now_s:
+            clock.sleep(due_s - now_s)
+        elif now_s - due_s > LATE_MAX_S:
+            source.catch_up(now_s)
+        if source.due_s <= max(now_s, due_s):
+            taken_ns = start_monotonic_ns + round(source.due_s * SECOND)
             made = source.take()
+            if made is not None:
+                yield number, made[1], taken_ns, made[0]
         heapq.heappush(heap, (source.due_s, number))
-        if made is not None:
-            yield number, made[1], taken_ns, made[0]
 
 
 def open_sources(plan: RenderPlan, clock: Clock, truth: BinaryIO | None) -> list[PictureSource]:
@@ -156,7 +158,6 @@ def open_sources(plan: RenderPlan, clock: Clock, truth: BinaryIO | None) -> list
 
 def main() -> None:
     """Read the plan, make pictures until the reader goes away."""
-    os.nice(NICENESS)
     cv2.setNumThreads(1)
     plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=RenderPlan)
     clock = SystemClock()

@@ -70,10 +70,10 @@ def test_every_key_picture_carries_its_parameter_sets(tmp_path: Path) -> None:
         assert (b"\x00\x00\x01\x67" in data) == key
 
 
-def test_a_skipped_picture_takes_those_that_need_it_along(tmp_path: Path) -> None:
+def test_a_late_file_goes_on_with_the_next_key_picture(tmp_path: Path) -> None:
     reader = FootageReader(write_video(tmp_path / "a.mp4", "libx264", options=PLAIN))
     reader.take()
-    reader.skip()
+    reader.catch_up(0.25)
     assert reader.due_s == pytest.approx(1.0)
     _, key = reader.take()
     assert key
