@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from contracts.errors import GridwhistleError, SourceMissing, SourceRefused
+from contracts.errors import ConfigError, GridwhistleError, SourceMissing, SourceRefused
 from contracts.ids import derive_id
 from contracts.instant import MS, SECOND, Instant
 from contracts.source import SourceChange, SourceKind, SourceState
@@ -17,7 +17,7 @@ _FAILED: Final = frozenset({SourceState.BACKOFF, SourceState.REFUSED, SourceStat
 
 def state_of_failure(error: GridwhistleError) -> SourceState:
     """The state that a failed attempt or session leaves a source in."""
-    if isinstance(error, SourceRefused | SourceMissing) or error.reason in ("config", "url", "no_credentials"):
+    if isinstance(error, SourceRefused | SourceMissing | ConfigError):
         return SourceState.REFUSED
     if error.reason in ("stall", "no_key_picture"):
         return SourceState.STALLED

@@ -19,6 +19,7 @@ import av.error
 from av.bitstream import BitStreamFilterContext
 
 from contracts.errors import (
+    ConfigError,
     GridwhistleError,
     ProtocolViolation,
     SourceMissing,
@@ -203,9 +204,7 @@ def _address(url: str, credentials: Credentials | None) -> str:
     if scheme == "rtsp":
         parse_url(url)
     elif scheme and scheme not in _SCHEMES:
-        raise ProtocolViolation(
-            f"不支持的地址类型 {scheme}:// (known: {', '.join(sorted(_SCHEMES))})", reason="url"
-        )
+        raise ConfigError(f"不支持的地址类型 {scheme}:// (known: {', '.join(sorted(_SCHEMES))})", reason="url")
     elif not scheme and not Path(url).is_file():
         raise SourceMissing(f"没有此文件 (no such file): {url[:200]}")
     if credentials is None or not scheme:

@@ -47,6 +47,13 @@ class TopicTable:
         filters = [prefix + mapping.topic.replace("{sensor_id}", "+") for _, mapping in self._entries]
         return list(dict.fromkeys(filters))
 
+    def sensor_of(self, topic: str) -> str | None:
+        """The sensor id that a topic names, None when it names none."""
+        for pattern, _ in self._entries:
+            if match := pattern.match(topic):
+                return match.groupdict().get("sensor_id")
+        return None
+
     def read(self, topic: str, payload: bytes, now: Instant, known: Callable[[str], bool]) -> list[RawReading]:
         """The readings of a message. `known` tells sensor ids, to find them in SenML names.
 

@@ -9,6 +9,7 @@ from contracts import wire
 from contracts.errors import RefusedInput, SourceUnreachable, TooLarge
 from contracts.instant import SECOND
 from contracts.observation import Observation
+from contracts.reading import Quality
 from contracts.source import Catalogue, Sensor, SourceKind, SourceState
 from ingest.health import ChangeBoard, SourceHealth
 from ingest.mqtt.reading import to_reading
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from runtime.metrics import StageCounters
 
 _STALE: Final = SourceUnreachable("传感器已漏报三个周期 (missed three periods); 请检查供电与网络", reason="stale")
+_NAME_MAX: Final = 64
 
 
 class SensorReceiver:
@@ -100,14 +102,24 @@ class SensorReceiver:
             if raw.time is not None and raw.time - message.arrival > self._config.future_max_s * SECOND:
                 self._counters.count("clock_ahead")
             self._counters.count("readings", reading.quality.value)
+            if reading.quality is Quality.BAD:
+                self._implausible(reading.value, sensor)
             self._board.post(self._health[sensor.id].live(message.arrival))
             found = self._signals.step(sensor, reading)
             self._counters.count("observations_made", n=len(found))
             claims += found
         return claims
 
+    def _implausible(self, value: float, sensor: Sensor) -> None:
+        text = (
+            f"数值 {value:g} 超出 {sensor.valid_min:g} 至 {sensor.valid_max:g} {sensor.unit} "
+            "(beyond what is physically possible); 未使用"
+        )
+        self._counters.refuse("readings_refused", "out_of_range", sensor.id, text)
+
     def _refused(self, error: RefusedInput, message: MqttMessage) -> None:
-        self._counters.count("messages_refused", error.reason)
+        source = self._table.sensor_of(message.topic) or message.topic
+        self._counters.refuse("messages_refused", error.reason, source[:_NAME_MAX], str(error))
         self._log.warning(
             f"refused {error.reason}", "A sensor message was refused", topic=message.topic[:200], error=str(error)
         )

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.errors import (
+    ConfigError,
+    GridwhistleError,
+    ProtocolViolation,
+    SourceMissing,
+    SourceRefused,
+    SourceUnreachable,
+)
+from contracts.instant import SECOND, Instant
+from contracts.source import SourceChange, SourceKind, SourceState
+from ingest.activity import ActivityMeter
+from ingest.health import ChangeBoard, SourceHealth, state_of_failure
+
+NOW = Instant(1_795_000_000 * SECOND)
+
+
+def health(name: str = "cam-1") -> SourceHealth:
+    return SourceHealth(name, SourceKind.CAMERA, "152921")
+
+
+def test_life_of_a_camera_is_told_in_changes_without_repetition() -> None:
+    camera = health()
+    stall = SourceUnreachable("no data", reason="stall")
+    told = [
+        camera.connecting(NOW),
+        camera.live(NOW),
+        camera.live(NOW),
+        camera.failed(stall, NOW),
+        camera.connecting(NOW),
+        camera.failed(stall, NOW),
+        camera.failed(SourceUnreachable("no answer"), NOW),
+        camera.connecting(NOW),
+        camera.live(NOW),
+    ]
+    assert [(each.state, each.reason) if each else None for each in told] == [
+        (SourceState.CONNECTING, ""),
+        (SourceState.LIVE, ""),
+        None,
+        (SourceState.STALLED, "stall"),
+        None,
+        None,
+        (SourceState.BACKOFF, "unreachable"),
+        None,
+        (SourceState.LIVE, ""),
+    ]
+
+
+def test_failures_lead_to_states_by_kind() -> None:
+    cases: list[tuple[GridwhistleError, SourceState]] = [
+        (SourceRefused("x"), SourceState.REFUSED),
+        (SourceMissing("x"), SourceState.REFUSED),
+        (ConfigError("x", reason="password_in_url"), SourceState.REFUSED),
+        (SourceUnreachable("x", reason="stall"), SourceState.STALLED),
+        (SourceUnreachable("x", reason="no_key_picture"), SourceState.STALLED),
+        (SourceUnreachable("x"), SourceState.BACKOFF),
+        (ProtocolViolation("x", reason="garbage"), SourceState.BACKOFF),
+    ]
+    for error, state in cases:
+        assert state_of_failure(error) is state
+
+
+def test_clock_skew_is_news_beyond_2_s_and_ends_within_1_5_s() -> None:
+    camera = health()
+    assert camera.clock_offset(9 * SECOND, NOW) is None, "only of a live camera"
+    camera.live(NOW)
+    seconds = [1.0, 2.1, 3.0, 1.8, -1.4, -2.5]
+    told = [camera.clock_offset(round(each * SECOND), NOW) for each in seconds]
+    assert [each.reason if each else None for each in told] == [None, "clock_skew", None, None, "", "clock_skew"]
+
+
+ACTIONS = st.lists(
+    st.sampled_from(["connecting", "live", "stall", "missing", "refused", "skew", "calm"]), max_size=40
+)
+
+
+@given(ACTIONS)
+def test_no_change_repeats_the_one_before(actions: list[str]) -> None:
+    camera = health()
+    errors = {
+        "stall": SourceUnreachable("x", reason="stall"),
+        "missing": SourceMissing("x"),
+        "refused": SourceRefused("x"),
+    }
+    told: list[SourceChange] = []
+    for step, action in enumerate(actions):
+        at = Instant(NOW + step)
+        if action in errors:
+            change = camera.failed(errors[action], at)
+        elif action == "connecting":
+            change = camera.connecting(at)
+        elif action == "live":
+            change = camera.live(at)
+        else:
+            change = camera.clock_offset(9 * SECOND if action == "skew" else 0, at)
+        if change is not None:
+            told.append(change)
+    for before, after in pairwise(told):
+        assert (before.state, before.reason) != (after.state, after.reason)
+    assert len({each.id for each in told}) == len(told)
+
+
+def change(source: str, state: SourceState) -> SourceChange:
+    made = health(source).become(state, "", "", NOW)
+    assert made is not None
+    return made
+
+
+def test_storm_is_bounded_by_the_number_of_sources() -> None:
+    board = ChangeBoard()
+    for _ in range(100):
+        for name in ("a", "b", "c"):
+            board.post(change(name, SourceState.LIVE))
+            board.post(change(name, SourceState.STALLED))
+    board.post(None)
+    assert len(board) == 3
+    assert board.overtaken == 597
+    taken = board.take(2)
+    assert [each.source_id for each in taken] == ["a", "b"]
+    board.post(change("a", SourceState.LIVE))
+    board.put_back(taken)
+    rest = {each.source_id: each.state for each in board.take(10)}
+    assert rest == {"a": SourceState.LIVE, "b": SourceState.STALLED, "c": SourceState.STALLED}
+
+
+def test_activity_is_one_when_nothing_changes_and_high_when_much_moves() -> None:
+    meter = ActivityMeter()
+    assert [round(meter.interval(49, 49 * 1000), 3) for _ in range(30)] == [1.0] * 30
+    assert meter.interval(49, 49 * 6000) > 5
+    assert meter.interval(0, 0) == 1.0
+
+
+def test_activity_learns_a_new_normal_slowly() -> None:
+    meter = ActivityMeter()
+    for _ in range(30):
+        meter.interval(49, 49 * 1000)
+    scores = [meter.interval(49, 49 * 2000) for _ in range(300)]
+    assert scores[0] > 1.9
+    assert scores[20] > 1.3, "a crowd stays news for a while"
+    assert scores[-1] < 1.05
+
+
+@given(st.lists(st.tuples(st.integers(-1, 500), st.integers(0, 10**7)), max_size=60))
+def test_activity_is_finite_and_never_negative(intervals: list[tuple[int, int]]) -> None:
+    meter = ActivityMeter()
+    for pictures, size in intervals:
+        assert 0.0 <= meter.interval(pictures, size) <= 100.0
