@@ -12,7 +12,10 @@ import msgspec
 import typer
 from rich.console import Console
 
+from contracts import wire
 from contracts.errors import ConfigError, GridwhistleError
+from contracts.instant import from_rfc3339, to_rfc3339
+from contracts.source import Camera
 from runtime import config as config_file
 from runtime.clock import Clock, SystemClock
 from runtime.log import configure_log
@@ -117,7 +120,7 @@ async def run_county(path: Path, site: Site, loaded: dict[str, Any], log_level: 
         "inference": ["inference"],
     }
     if simulated:
-        roles["simulate"] = ["simulate", *(["--footage", str(footage.resolve())] if footage is not None else [])]
+        roles["simulate"] = ["simulate", *(["--footage", str(footage)] if footage is not None else [])]
     specs = [ProcessSpec(name, [*program, *arguments, *options]) for name, arguments in roles.items()]
     announcement = asyncio.create_task(announce(loaded["api"], clock, console))
     try:
@@ -287,13 +290,50 @@ def reanalyse(
         str | None, typer.Option(help="目录中的摄像机, 取其区域与标定。 Zones of this camera.")
     ] = None,
     start: Annotated[str | None, typer.Option(help="录像起始时刻 RFC 3339。 When the recording began.")] = None,
-    every_s: Annotated[float, typer.Option(help="取样间隔, 0 为关键帧。 Sampling; 0 = key pictures.")] = 0.0,
+    every_s: Annotated[float, typer.Option(help="取样间隔秒, 0 为关键帧。 Sampling; 0 = key pictures.")] = 1.0,
 ) -> None:
     """用同一套代码重新分析录像, 给出观测 (Parquet) 与拟开工单。 The same code over recorded files."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from alerts.given import load_policy, policy_file_of
+    from alerts.replay import would_be_tickets
+    from inference.reanalyse import reanalyse as reanalyse_files
 
     configure_log("reanalyse", "warning")
     site, loaded = load(config_path(config))
-    raise NotImplementedError
+    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*bar, console=Console(stderr=True)) as progress:
+        report = reanalyse_files(
+            paths,
+            site=site,
+            config=loaded["inference"],
+            out=out,
+            camera=find_camera(site, camera) if camera is not None else None,
+            start=from_rfc3339(start) if start is not None else None,
+            every_s=every_s,
+            progress=progress,
+        )
+    policy = load_policy(policy_file_of(site, loaded["alerts"]))
+    tickets = would_be_tickets(report.records(), site.id, site.county, policy)
+    out_file = out / "would_be_tickets.jsonl"
+    out_file.write_bytes(b"".join(wire.to_json(ticket) + b"\n" for ticket in tickets))
+    typer.echo(report.text())
+    typer.echo(f"拟开工单 (would-be tickets) {len(tickets)}: {out_file}")
+    for ticket in tickets:
+        typer.echo(f"  {to_rfc3339(ticket.opened_at)}  {ticket.code} {ticket.title}  {ticket.description}")
+
+
+def find_camera(site: Site, camera_id: str) -> Camera:
+    """A camera of the site's catalogue. Raises ConfigError."""
+    from alerts.grids import load_catalogue, load_grids
+
+    if site.grids_file is None or site.catalogue_file is None:
+        raise ConfigError("--camera 需要目录 (needs a catalogue): 请在 [paths] 写 grids 与 catalogue")
+    catalogue = load_catalogue(site.catalogue_file, load_grids(site.grids_file, site.id, site.county))
+    for camera in catalogue.cameras:
+        if camera.id == camera_id:
+            return camera
+    raise ConfigError(f"目录中没有摄像机 {camera_id} (no such camera in {site.catalogue_file})")
 
 
 @models_app.command("list")

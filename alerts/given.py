@@ -46,13 +46,18 @@ def load_given(site: Site, config: AlertsConfig) -> Given:
     if site.grids_file is None or site.catalogue_file is None:
         raise ConfigError("[paths] grids 或 catalogue 未设置 (alerts needs both); set them")
     tree = load_grids(site.grids_file, site.id, site.county)
-    policy_file = (site.base_dir / config.policy).resolve() if config.policy else _DEFAULT_POLICY
+    policy_file = policy_file_of(site, config)
     return Given(
         grids=tree,
         catalogue=load_catalogue(site.catalogue_file, tree),
         policy=load_policy(policy_file),
         policy_file=policy_file,
     )
+
+
+def policy_file_of(site: Site, config: AlertsConfig) -> Path:
+    """The site's policy file, or the rules that come with the release."""
+    return (site.base_dir / config.policy).resolve() if config.policy else _DEFAULT_POLICY
 
 
 def load_policy(file: Path) -> Policy:

@@ -87,10 +87,14 @@ class Stack:
         """The database that alerts writes."""
         return self.folder / "var" / "gridwhistle.sqlite"
 
-    def start(self) -> None:
-        """Write the configuration and start all processes."""
+    def write_config(self) -> None:
+        """Write the configuration file."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config_file.write_text(toml(self.settings), encoding="utf-8")
+
+    def start(self) -> None:
+        """Write the configuration and start all processes."""
+        self.write_config()
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gridwhistle", "run", "--config", str(self.config_file)],
@@ -100,7 +104,7 @@ class Stack:
             )
 
     def wait_ready(self, seconds: float) -> None:
-        """Until the API reads the database of alerts. Raises LinkClosed with the end of the log after `seconds`."""
+        """Until the API reads the database of alerts. Raises LinkClosed with the log's end after `seconds`."""
         deadline_ns = self.clock.monotonic_ns() + round(seconds * SECOND)
         while self.clock.monotonic_ns() < deadline_ns:
             try:
