@@ -20,6 +20,8 @@ class AlertsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Longest wait between two looks at timers, seconds."""
     snapshot_steps: int = 5_000
     """Steps between snapshots of the engine's state."""
+    snapshot_records: int = 50_000
+    """Records between snapshots: what a restart replays at most, some seconds' worth."""
     snapshot_s: float = 300.0
     """Seconds between snapshots, when steps are few."""
     changes_kept: int = 200_000
@@ -32,7 +34,7 @@ class AlertsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Seconds to wait for another process that has locked the database."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_records", "inbox_records", "snapshot_steps", "changes_kept"):
+        for name in ("batch_records", "inbox_records", "snapshot_steps", "snapshot_records", "changes_kept"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
         for name in ("idle_s", "snapshot_s", "busy_timeout_s"):

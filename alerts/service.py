@@ -7,7 +7,8 @@ never said; what was said is on the disk.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -69,66 +70,86 @@ async def run(
     """
     given = load_given(site, config)
     report_gaps(given.grids)
-    targets = (WEBHOOK,) if webhook.url else ()
-    secret = read_secret(site.state_dir / webhook.secret_file, "[webhook] secret_file") if targets else b""
+    secret = read_secret(site.state_dir / webhook.secret_file, "[webhook] secret_file") if webhook.url else b""
     reserve = Reserve(site.state_dir / "reserve.bin", config.reserve_mib * _MIB)
-    counters = StageCounters("alerts")
     async with Shutdown(10.0) as on_stop:
         lock = HolderLock(site.state_dir / "alerts.lock")
         on_stop("give the lock back", partial(asyncio.to_thread, lock.close))
         database = Database(site.database_file, busy_timeout_s=config.busy_timeout_s)
         on_stop("close the database", partial(asyncio.to_thread, database.close))
         lease = await stand_by(lock, database, reserve, config.lease_s, clock, stop)
-        if lease is None:
-            return
-        _note(database, lease, given, clock.now())
-        recovered = _recovered(database, site, given.policy, counters)
-        journal = Journal(database, lease, targets)
-        writer = Writer(database, lease, journal, reserve, clock, counters, stop)
+        if lease is not None:
+            _note(database, lease, given, clock.now())
+            one = _OneWriter(site, config, webhook, secret, clock, stop, given, database, lease, reserve)
+            await one.work(on_stop)
+
+
+@dataclass(frozen=True, slots=True)
+class _OneWriter:
+    """Everything that writing needs, once the lease is ours."""
+
+    site: Site
+    config: AlertsConfig
+    webhook: WebhookConfig
+    secret: bytes
+    clock: Clock
+    stop: asyncio.Event
+    given: Given
+    database: Database
+    lease: Lease
+    reserve: Reserve
+    counters: StageCounters = field(default_factory=lambda: StageCounters("alerts"))
+
+    async def work(self, on_stop: Shutdown) -> None:
+        """Recover, open the links, and step until `stop`."""
+        site, clock, counters = self.site, self.clock, self.counters
+        recovered = _recovered(self.database, site, self.given.policy, counters)
+        journal = Journal(self.database, self.lease, (WEBHOOK,) if self.webhook.url else ())
+        writer = Writer(self.database, self.lease, journal, self.reserve, clock, counters, self.stop)
         on_stop("finish the commit in work", partial(asyncio.to_thread, writer.close))
-        inbox = Inbox(config.inbox_records)
+        inbox = Inbox(self.config.inbox_records)
         receiver = ZmqLogReceiver(site.endpoint(topics.LOG), clock)
         on_stop("close the log link", receiver.close)
-        with database.read() as connection:
+        with self.database.read() as connection:
             receiver.restore(journals.restore_positions(connection))
         publisher = ZmqChangePublisher(site.endpoint(topics.CHANGES))
         on_stop("close the link of changes", publisher.close)
-        senders: list[Sender] = []
-        if targets:
-            target = Webhook(webhook, secret, clock)
-            on_stop("close the webhook", target.close)
-            senders.append(Sender(target, webhook, database, inbox.record, clock, counters))
+        senders = self._senders(inbox, on_stop)
         stepper = Stepper(
             site.id,
-            config,
+            self.config,
             clock,
             counters,
             inbox,
             recovered.engine,
             recovered.now,
-            lambda: recover(database, site.id, site.county, given.policy).engine,
-            given.places(),
+            lambda: recover(self.database, site.id, site.county, self.given.policy).engine,
+            self.given.places(),
         )
         server = ZmqRequestServer(site.endpoint(topics.COMMAND), clock)
-        stepping = asyncio.create_task(
-            stepper.run(writer, receiver, publisher, lambda: _wake(senders), stop), name="step loop"
+        stepping = stepper.run(writer, receiver, publisher, lambda: _wake(senders), self.stop)
+        get_log().info(
+            "Alerts are watched", step=recovered.step, replayed=recovered.replayed, epoch=self.lease.epoch
         )
-        others = [
-            asyncio.create_task(_intake(receiver, inbox, config.batch_records), name="intake"),
-            asyncio.create_task(server.serve(_handler(given, inbox, database)), name="requests"),
-            *(asyncio.create_task(sender.run(), name="sender") for sender in senders),
-        ]
-        get_log().info("Alerts are watched", step=recovered.step, replayed=recovered.replayed, epoch=lease.epoch)
         try:
-            await _until_one_ends(stepping, others)
+            await _together(
+                stepping,
+                _intake(receiver, inbox, self.config.batch_records),
+                server.serve(_handler(self.given, inbox, self.database)),
+                *(sender.run() for sender in senders),
+            )
+            await writer.release_lease(clock.now())
         except StoreFull as error:
             get_log().warning("Stopped on a full disk; what is not committed comes again", error=str(error))
         finally:
             inbox.close()
-            for task in (stepping, *others):
-                task.cancel()
-            await asyncio.gather(stepping, *others, return_exceptions=True)
-        await writer.release_lease(clock.now())
+
+    def _senders(self, inbox: Inbox, on_stop: Shutdown) -> list[Sender]:
+        if not self.webhook.url:
+            return []
+        target = Webhook(self.webhook, self.secret, self.clock)
+        on_stop("close the webhook", target.close)
+        return [Sender(target, self.webhook, self.database, inbox.record, self.clock, self.counters)]
 
 
 async def stand_by(
@@ -216,11 +237,17 @@ async def _intake(receiver: ZmqLogReceiver, inbox: Inbox, limit: int) -> None:
         await inbox.put_entries(await receiver.receive(limit=limit, wait_s=1.0))
 
 
-async def _until_one_ends(stepping: asyncio.Task[None], others: list[asyncio.Task[None]]) -> None:
-    """Wait for the step loop's orderly end, or for the first failure of anything."""
-    done, _ = await asyncio.wait({stepping, *others}, return_when=asyncio.FIRST_COMPLETED)
-    for task in done:
-        task.result()
+async def _together(*works: Coroutine[object, object, None]) -> None:
+    """Run all until the first of them ends, in order or by failing; then end the others."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _wake(senders: list[Sender]) -> None:

@@ -70,6 +70,7 @@ class Stepper:
         self._reserve_due_ns = clock.monotonic_ns()
         self._snapshot_due_ns = clock.monotonic_ns() + round(config.snapshot_s * SECOND)
         self._snapshot_step = 0
+        self._snapshot_records = 0
         self._careful = 0
 
     async def run(
@@ -152,6 +153,9 @@ class Stepper:
                     source_changes.append(self._placed(record))
                 case HealthReport() if record.site == self._site:
                     reports.append(record)
+                    refusals += (
+                        Refusal(each.reason, each.source_id, each.text, each.n) for each in record.refused
+                    )
                 case HealthReport():
                     refusals.append(
                         Refusal("wrong_site", f"link:{entry.producer}", f"属于站点 {record.site} (another site's)")
@@ -191,6 +195,7 @@ class Stepper:
         )
 
     def _count(self, batch: Batch, effects: Sequence[Effect]) -> None:
+        self._snapshot_records += len(batch.observations) + len(batch.source_changes) + len(batch.commands)
         self._counters.count("steps")
         self._counters.count("observations_received", n=len(batch.observations))
         self._counters.count("source_changes_received", n=len(batch.source_changes))
@@ -218,12 +223,14 @@ class Stepper:
     def _snapshot_is_due(self, writer: Writer) -> bool:
         steps = writer.step - self._snapshot_step
         late = self._clock.monotonic_ns() >= self._snapshot_due_ns
-        return steps >= self._config.snapshot_steps or (steps > 0 and late)
+        many = self._snapshot_records >= self._config.snapshot_records
+        return steps >= self._config.snapshot_steps or (steps > 0 and (late or many))
 
     async def _save_snapshot(self, writer: Writer) -> None:
         if writer.step == self._snapshot_step:
             return
         self._snapshot_due_ns = self._clock.monotonic_ns() + round(self._config.snapshot_s * SECOND)
+        self._snapshot_records = 0
         snapshot = Snapshot(
             step=writer.step,
             now=self._last,

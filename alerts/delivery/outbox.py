@@ -20,8 +20,10 @@ from contracts import wire
 from contracts.command import Command, CommandAnswer
 from contracts.delivery import Delivery, DeliveryState
 from contracts.instant import Instant
+from contracts.principal import Role
 
 WAITING: Final = (DeliveryState.PENDING, DeliveryState.RETRYING)
+_MAY_RESEND: Final = frozenset({Role.OPERATOR, Role.SHIFT_LEAD, Role.ENGINEER, Role.SYSTEM})
 
 
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +116,8 @@ def record(connection: Connection, outcomes: Sequence[Outcome]) -> list[Delivery
 
 def resend(connection: Connection, command: Command, now: Instant) -> tuple[CommandAnswer, Delivery | None]:
     """Put a dead delivery back; refused for one that is unknown, delivered, or still on its way."""
+    if command.principal.role not in _MAY_RESEND:
+        return _refused(command, "role", f"角色 {command.principal.role.value} 无权重发 (role may not)"), None
     delivery = _delivery(connection, command.target_id)
     if delivery is None:
         return _refused(command, "unknown_delivery", "没有这条推送记录 (no such delivery)"), None

@@ -15,7 +15,7 @@ from alerts.delivery.webhook import Webhook
 from alerts.store.journal import Work
 from contracts.command import Command, CommandAnswer, CommandKind
 from contracts.delivery import Delivery, DeliveryState
-from contracts.principal import SYSTEM
+from contracts.principal import SYSTEM, Principal, Role
 from contracts.wire import decode
 from runtime.clock import SystemClock
 from runtime.metrics import StageCounters
@@ -47,12 +47,12 @@ class Office:
             self.books.journal.commit(Work(now=CLOCK.now(), outcomes=[outcome]))
             self.settled.notify_all()
 
-    def resend(self, delivery_id: str) -> CommandAnswer:
+    def resend(self, delivery_id: str, principal: Principal = SYSTEM) -> CommandAnswer:
         command = Command(
             id=f"resend-{delivery_id}",
             site=SITE,
             kind=CommandKind.RESEND_DELIVERY,
-            principal=SYSTEM,
+            principal=principal,
             at=CLOCK.now(),
             target_id=delivery_id,
         )
@@ -143,6 +143,8 @@ async def test_rejected_ticket_is_dead_and_a_person_sends_it_again(tmp_path: Pat
         assert "404" in dead.last_error
         with desk.books.database.read() as connection:
             assert outbox.depth(connection, "webhook") == (0, 1)
+        onlooker = Principal(id="u-9", name="督查", role=Role.SUPERVISOR)
+        assert desk.resend(dead.id, onlooker).reason == "role"
         answer = desk.resend(dead.id)
         assert answer.accepted
         [delivery] = await desk.until(DELIVERED)
