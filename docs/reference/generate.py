@@ -85,12 +85,12 @@ def commands() -> str:
 
 def reasons() -> str:
     """The vocabulary of reasons: journal, metrics, API, `gridwhistle explain`."""
-    from dashboard_api.names import REASON_NAMES
+    from dashboard_api.names import REASONS
 
     out = ["# Reasons\n", _NOTE, "| reason | 中文 | English |\n|---|---|---|"]
     for reason in Reason:
-        names = REASON_NAMES[reason]
-        out.append(f"| `{reason}` | {names.zh} | {names.en} |")
+        chinese, english = REASONS[reason]
+        out.append(f"| `{reason}` | {chinese} | {english} |")
     return "\n".join(out) + "\n"
 
 
