@@ -17,11 +17,12 @@ _OTHERS: Final = "*"
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """One input that was not used: a stable code, who sent it, and a sentence for people."""
+    """Input that was not used, `n` times: a stable code, who sent it, and a sentence for people."""
 
     reason: str
     source_id: str
     text: str
+    n: int = 1
 
 
 class Refusals:
@@ -44,12 +45,12 @@ class Refusals:
         )
 
     def count(self, refusal: Refusal, now: Instant) -> None:
-        """Add one; beyond `rows_max` distinct pairs, further sources are summed under `*`."""
+        """Add it; beyond `rows_max` distinct pairs, further sources are summed under `*`."""
         key = (refusal.reason, refusal.source_id)
         if key not in self._totals and len(self._totals) >= self._rows_max:
             key = (key[0], _OTHERS)
         already = self._changed[key][0] if key in self._changed else self._totals.get(key, 0)
-        self._changed[key] = (already + 1, now, refusal.text[:_TEXT_MAX])
+        self._changed[key] = (already + refusal.n, now, refusal.text[:_TEXT_MAX])
 
     def write(self, connection: Connection) -> None:
         """Write the changed totals; `settle` after the commit."""
