@@ -24,7 +24,7 @@ from contracts.instant import SECOND
 from runtime.clock import Clock, SystemClock
 from sim.encode import Encoder
 from sim.footage import FootageReader
-from sim.scenes import SceneKind, SceneTruth, make_scene
+from sim.scenes import Scene, SceneKind, SceneTruth, make_scene
 
 HEADER = struct.Struct(">IHBxQ")
 LATE_MAX_S = 0.25
@@ -74,17 +74,11 @@ class PictureSource(Protocol):
 
 
 class SceneSource:
-    """Draws and encodes one scene at a steady rate."""
+    """Draws and encodes one scene at a steady rate; the first picture builds it, which takes about a second."""
 
     def __init__(self, stream: SceneStream, key_interval_s: float, first_s: float, truth: BinaryIO | None) -> None:
-        self._scene = make_scene(
-            SceneKind[stream.kind],
-            stream.seed,
-            night=stream.night,
-            width=stream.width,
-            height=stream.height,
-            onset_s=stream.onset_s,
-        )
+        self._stream = stream
+        self._scene: Scene | None = None
         self._name = f"{stream.kind}/{stream.seed}/{'night' if stream.night else 'day'}"
         self._encoder = Encoder(stream.width, stream.height, stream.pictures_per_s, key_interval_s)
         self._period_s = 1.0 / stream.pictures_per_s
@@ -95,6 +89,8 @@ class SceneSource:
         """See PictureSource."""
         at_s = self.due_s
         self.due_s += self._period_s
+        if self._scene is None:
+            self._scene = open_scene(self._stream)
         picture, truth = self._scene.render(at_s)
         if self._truth is not None:
             self._truth.write(_truth_line(self._name, at_s, truth))
@@ -103,6 +99,18 @@ class SceneSource:
     def catch_up(self, now_s: float) -> None:
         """See PictureSource."""
         self.due_s += max(math.floor((now_s - self.due_s) / self._period_s), 0) * self._period_s
+
+
+def open_scene(stream: SceneStream) -> Scene:
+    """The scene of a stream."""
+    return make_scene(
+        SceneKind[stream.kind],
+        stream.seed,
+        night=stream.night,
+        width=stream.width,
+        height=stream.height,
+        onset_s=stream.onset_s,
+    )
 
 
 def _truth_line(name: str, at_s: float, truth: SceneTruth) -> bytes:
