@@ -153,9 +153,7 @@ class Stepper:
                     source_changes.append(self._placed(record))
                 case HealthReport() if record.site == self._site:
                     reports.append(record)
-                    refusals += (
-                        Refusal(each.reason, each.source_id, each.text, each.n) for each in record.refused
-                    )
+                    refusals += [Refusal(n.reason, n.source_id, n.text, n.n) for n in record.refused]
                 case HealthReport():
                     refusals.append(
                         Refusal("wrong_site", f"link:{entry.producer}", f"属于站点 {record.site} (another site's)")

@@ -148,11 +148,21 @@ class SourceChange(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="sou
     place: Place | None = None
 
 
+class RefusedNote(msgspec.Struct, frozen=True, gc=False):
+    """Input that a service refused since its last report: stable code, who sent it, a sentence, how often."""
+
+    reason: str
+    source_id: str
+    text: str
+    n: int = 1
+
+
 class HealthReport(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="health_report", tag_field="record"):
     """What a service says of itself about every 2 s: its counters (received, sent, dropped by reason...).
 
     `counters` maps `name` or `name:reason` to a running total since the process began; `gauges` holds values
-    of the moment (queue depths, ages in seconds).
+    of the moment (queue depths, ages in seconds). `refused` holds what was refused since the report before, at
+    most some hundred kinds; alerts adds it to the totals of the wall.
     """
 
     id: str
@@ -164,3 +174,4 @@ class HealthReport(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="hea
     counters: tuple[tuple[str, int], ...] = ()
     gauges: tuple[tuple[str, float], ...] = ()
     schema: int = 1
+    refused: tuple[RefusedNote, ...] = ()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from contracts import wire
 from contracts.errors import LinkError
 
@@ -20,8 +22,11 @@ async def report_forever(
     started_at = clock.now()
     while True:
         report = counters.report(site, instance, clock.now(), started_at)
+        report = msgspec.structs.replace(report, refused=counters.take_refused())
         try:
             await sender.send([wire.encode(report)], deadline_s=every_s)
         except LinkError as error:
             counters.count("health_reports_dropped", error.reason)
+            for note in report.refused:
+                counters.note(note)
         await clock.asleep(every_s)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from contracts.ids import derive_id
 from contracts.instant import Instant
-from contracts.source import HealthReport
+from contracts.source import HealthReport, RefusedNote
 
 _KEYS_MAX = 2_000
+_NOTES_MAX = 200
 
 
 class StageCounters:
@@ -20,6 +21,7 @@ class StageCounters:
         self.service = service
         self._totals: dict[str, int] = {}
         self._gauges: dict[str, float] = {}
+        self._refused: dict[tuple[str, str], tuple[str, int]] = {}
 
     def count(self, name: str, reason: str = "", n: int = 1) -> None:
         """Add `n` to a total."""
@@ -27,6 +29,27 @@ class StageCounters:
         if key not in self._totals and len(self._totals) >= _KEYS_MAX:
             key = "other"
         self._totals[key] = self._totals.get(key, 0) + n
+
+    def refuse(self, name: str, reason: str, source_id: str, text: str) -> None:
+        """Count refused input under `name:reason`, and note who sent it and why for the next report.
+
+        Beyond some hundred senders at once, further ones are summed under `*`: names come from outside.
+        """
+        self.count(name, reason)
+        self.note(RefusedNote(reason, source_id, text))
+
+    def note(self, refused: RefusedNote) -> None:
+        """Add to what the next report tells."""
+        key = (refused.reason, refused.source_id)
+        if key not in self._refused and len(self._refused) >= _NOTES_MAX:
+            key = (refused.reason, "*")
+        self._refused[key] = (refused.text, self._refused.get(key, ("", 0))[1] + refused.n)
+
+    def take_refused(self) -> tuple[RefusedNote, ...]:
+        """What was refused since it was last asked for."""
+        notes = tuple(RefusedNote(*key, text, n) for key, (text, n) in self._refused.items())
+        self._refused.clear()
+        return notes
 
     def gauge(self, name: str, value: float) -> None:
         """Set a value of the moment."""
