@@ -21,10 +21,10 @@ from contracts.instant import SECOND
 from ingest.rtsp.credentials import Credentials
 from ingest.rtsp.depacketize import H264Depacketizer
 from ingest.rtsp.message import RtspReply, RtspRequest, parse_url
-from ingest.rtsp.receive import Connection, ReceivePool
+from ingest.rtsp.receive import Connection, ReceivePool, connect
 from ingest.rtsp.session import KeyPicture, RtspSession, SessionLimits, StreamInfo
 from runtime.clock import SystemClock
-from tests.ingest.h264_clip import clip, interleaved, rtp, stream
+from tests.ingest.h264_clip import clip, fragments, interleaved, rtp, stream
 from tests.ingest.rtsp_server import MD5, SHA256, Script, ScriptedServer, clip_media, clip_sdp
 
 
@@ -418,3 +418,39 @@ async def test_low_water_mark_follows_the_smallest_key_picture_and_falls_while_o
         assert mark() == 1, "a key picture is incomplete"
     finally:
         walked.close()
+
+
+async def test_no_key_picture_waits_below_the_low_water_mark() -> None:
+    """Each picture is sent only after the one before came out: none may hang on bytes that are still to come."""
+    arrived: asyncio.Queue[int] = asyncio.Queue(100)
+    async with receiving() as pool:
+        theirs: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+        server = await asyncio.start_server(lambda _reader, writer: theirs.set_result(writer), "127.0.0.1", 0)
+        opened = await connect("127.0.0.1", server.sockets[0].getsockname()[1], 5.0)
+        writer = await theirs
+        connection = Connection(pool, opened, lambda _message: None, lambda *_: None)
+        connection.rtp_channel = 0
+
+        def taken(data: bytes, _timestamp: int, _late: bool) -> None:
+            connection.key_picture(len(data))
+            arrived.put_nowait(len(data))
+
+        connection.depacketizer = depacketizer = H264Depacketizer(taken)
+        for nal in clip(10)[0][0]:
+            depacketizer.add_parameter_set(nal)
+        sequence = 0
+        for number, size in enumerate([12_000, 12_000, 40_000, 3_000, 30_000, 400, 12_000, 60, 40_000, 12_000]):
+            quiet = b"\x41\x9a" + bytes(250)
+            parts = [(quiet, number * 9000, True), (quiet, number * 9000 + 3600, True)]
+            pieces = list(fragments(b"\x65\x88" + bytes([7]) * size, 1400))
+            parts += [(each, number * 9000 + 7200, each is pieces[-1]) for each in pieces]
+            for payload, timestamp, marker in parts:
+                writer.write(interleaved(rtp(payload, sequence, timestamp, marker)))
+                sequence += 1
+            await writer.drain()
+            assert await asyncio.wait_for(arrived.get(), 10) > size
+        assert depacketizer.packets_lost == 0
+        connection.close()
+        writer.close()
+        server.close()
+        await server.wait_closed()

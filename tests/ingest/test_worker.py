@@ -14,7 +14,7 @@ from contracts import topics
 from contracts.errors import ConfigError
 from contracts.frame import Codec, Frame, FrameHeader
 from contracts.place import Place
-from contracts.source import Camera, SourceState
+from contracts.source import Camera, SourceState, TransportPolicy
 from ingest.config import IngestConfig
 from ingest.worker import run
 from runtime.clock import SystemClock
@@ -204,3 +204,14 @@ async def test_gstreamer_cameras_deliver_a_key_picture_a_second(short_dir: Path)
             await end.until(lambda: end.counter("ingest", "pictures_received") >= 6)
             gauges = dict(end.reports[-1].gauges)
             assert gauges["key_pictures_lost"] == gauges["packets_lost"] == 0
+
+
+@pytest.mark.external
+async def test_camera_that_wants_udp_is_read_through_ffmpeg(short_dir: Path) -> None:
+    site = site_in(short_dir)
+    async with gstreamer() as url:
+        cameras = (camera("udp", url, transport=TransportPolicy.UDP),)
+        async with alerts_end(site, cameras=cameras) as end, working(site) as puller:
+            frames = await pull(puller, {"udp"})
+            assert decoded_size(frames["udp"]) == (320, 240)
+            await end.until(state(end, "udp", SourceState.LIVE))
