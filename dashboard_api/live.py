@@ -76,7 +76,8 @@ class ChangeMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """All open incidents and tickets by level, also those that the snapshot leaves out."""
+    """Counts by level, also of what the snapshot leaves out: incidents on the wall (A2 and A3, without those of
+    the operations queue), open tickets."""
 
     incidents: dict[str, int]
     tickets: dict[str, int]
@@ -303,20 +304,21 @@ def read_snapshot(
     connection: sqlite3.Connection, directory: Directory, now: Instant, limit: int
 ) -> SnapshotMessage:
     """Open incidents and tickets (most severe, then newest first, at most `limit` each), sources, totals."""
-    incidents = _open_rows(connection, "incidents", queries.OPEN_INCIDENT_STATES, limit)
-    tickets = _open_rows(connection, "tickets", queries.OPEN_TICKET_STATES, limit)
-    totals = Totals(
-        _by_level(connection, "incidents", queries.OPEN_INCIDENT_STATES),
-        _by_level(connection, "tickets", queries.OPEN_TICKET_STATES),
-    )
+    incidents = _open_rows(connection, "incidents", queries.OPEN_INCIDENT_STATES, limit + 1)
+    tickets = _open_rows(connection, "tickets", queries.OPEN_TICKET_STATES, limit + 1)
+    on_wall, open_tickets = queries.Where(), queries.Where()
+    on_wall.any_of("state", queries.WALL_STATES)
+    on_wall.equals("operations", 0)
+    open_tickets.any_of("state", queries.OPEN_TICKET_STATES)
+    totals = Totals(_by_level(connection, "incidents", on_wall), _by_level(connection, "tickets", open_tickets))
     return SnapshotMessage(
         seq=queries.latest_sequence(connection),
         at=to_rfc3339(now),
-        incidents=tuple(incident_view(wire.decode(b, Incident), seq, directory) for b, seq in incidents),
-        tickets=tuple(ticket_view(wire.decode(b, Ticket), seq, directory) for b, seq in tickets),
+        incidents=tuple(incident_view(wire.decode(b, Incident), seq, directory) for b, seq in incidents[:limit]),
+        tickets=tuple(ticket_view(wire.decode(b, Ticket), seq, directory) for b, seq in tickets[:limit]),
         sources=summary(read_rows(connection), directory),
         totals=totals,
-        truncated=sum(totals.incidents.values()) > len(incidents) or sum(totals.tickets.values()) > len(tickets),
+        truncated=len(incidents) > limit or len(tickets) > limit,
     )
 
 
@@ -329,8 +331,6 @@ def _open_rows(
     return [(row[0], row[1]) for row in connection.execute(sql, (*where.values, limit))]
 
 
-def _by_level(connection: sqlite3.Connection, table: str, states: tuple[str, ...]) -> dict[str, int]:
-    where = queries.Where()
-    where.any_of("state", states)
+def _by_level(connection: sqlite3.Connection, table: str, where: queries.Where) -> dict[str, int]:
     sql = f"SELECT level, count(*) FROM {table} {where} GROUP BY level"
     return {str(row[0]): row[1] for row in connection.execute(sql, where.values)}

@@ -12,13 +12,15 @@ import msgspec
 
 from contracts import wire
 from contracts.delivery import Delivery
-from contracts.incident import OPEN_STATES, Incident
+from contracts.incident import OPEN_STATES, Incident, IncidentState
 from contracts.policy import Mute
 from contracts.ticket import Ticket, TicketEvent, TicketState
 from dashboard_api.problem import ApiError
 from dashboard_api.views import ENDED_TICKET_STATES
 
 OPEN_INCIDENT_STATES: Final = tuple(sorted(OPEN_STATES))
+WALL_STATES: Final = (IncidentState.PENDING_REVIEW.value, IncidentState.CONFIRMED.value)
+"""States of incidents that stand on the wall; candidates (A1) do not."""
 OPEN_TICKET_STATES: Final = tuple(sorted(set(TicketState) - ENDED_TICKET_STATES))
 
 Connection = sqlite3.Connection

@@ -102,9 +102,11 @@ export function alertCard(id, act, store) {
   const node = el("article", { class: "card", tabindex: "0", "data-id": id, "aria-labelledby": `type-${id}` },
     frame,
     el("div", { class: "body" },
-      el("div", { class: "line" }, level.node, type, suspicion, drill, unreviewed, blind, mutedBadge, endedBadge, age),
+      el("div", { class: "head" },
+        el("div", { class: "line" }, level.node, type, suspicion, drill, unreviewed, blind, mutedBadge, endedBadge),
+        el("div", { class: "times" }, age, review)),
       place, reason, facts,
-      el("div", { class: "acts" }, ...Object.values(buttons), review)));
+      el("div", { class: "acts" }, ...Object.values(buttons))));
 
   let record = null;
   let url = null;

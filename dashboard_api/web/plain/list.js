@@ -19,6 +19,7 @@ export class SteadyList {
     this.cards = new Map();
     this.limit = PAGE;
     this.waiting = 0;
+    this.known = new Set(); // what could be seen, or scrolled to, when the order was last drawn
     this.pointed = false;
     this.touchedUntil = 0;
     this.blocked = () => false;
@@ -58,8 +59,11 @@ export class SteadyList {
   draw(records, dirty) {
     this.total = records.length;
     const wanted = records.slice(0, this.limit);
-    if (this.held && !this.forced && this.cards.size) this.drawInPlace(records, wanted, dirty);
-    else this.drawInOrder(wanted, dirty);
+    if (this.held && !this.forced && this.cards.size) this.drawInPlace(records, dirty);
+    else {
+      this.known = new Set(records.map((record) => record.id));
+      this.drawInOrder(wanted, dirty);
+    }
     this.forced = false;
     setHidden(this.empty, this.cards.size > 0);
     setText(this.empty, word(this.emptyWord()));
@@ -68,14 +72,14 @@ export class SteadyList {
     setText(this.more, word("more", { n: Math.min(PAGE, Math.max(left, 0)) }));
   }
 
-  drawInPlace(records, wanted, dirty) {
+  drawInPlace(records, dirty) {
     const byId = new Map(records.map((record) => [record.id, record]));
     for (const [id, card] of this.cards) {
       const record = byId.get(id);
       if (!record) card.end();
       else if (!dirty || dirty.has(id)) card.update(record);
     }
-    this.waiting = wanted.reduce((n, record) => n + (this.cards.has(record.id) ? 0 : 1), 0);
+    this.waiting = records.reduce((n, record) => n + (this.known.has(record.id) ? 0 : 1), 0);
   }
 
   drawInOrder(wanted, dirty) {

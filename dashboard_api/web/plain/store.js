@@ -7,8 +7,7 @@ export class Store {
   constructor() {
     this.incidents = new Map();
     this.tickets = new Map();
-    this.totals = { incidents: {}, tickets: {} };
-    this.truncated = false;
+    this.unseen = { 1: 0, 2: 0, 3: 0, 4: 0 }; // open alerts by level that the snapshot left out
     this.clockOffsetMs = 0;
   }
 
@@ -24,7 +23,11 @@ export class Store {
   reset(snapshot) {
     this.incidents = new Map(snapshot.incidents.map((incident) => [incident.id, incident]));
     this.tickets = new Map(snapshot.tickets.map((ticket) => [ticket.id, ticket]));
-    this.truncated = snapshot.truncated;
+    this.unseen = { 1: 0, 2: 0, 3: 0, 4: 0 };
+    const counts = this.countLevels();
+    for (const level of Object.keys(this.unseen)) {
+      this.unseen[level] = Math.max(0, (snapshot.totals.incidents[level] || 0) - counts[level]);
+    }
   }
 
   /** Apply changes in order; returns the ids that changed: {incidents, tickets, ended, opened, sources, deliveries}. */
@@ -74,7 +77,7 @@ export class Store {
   }
 
   countLevels() {
-    const counts = { 1: 0, 2: 0, 3: 0, 4: 0 };
+    const counts = { ...this.unseen };
     for (const incident of this.incidents.values()) {
       if (!incident.operations && incident.state.code !== "A1") counts[incident.level.value] += 1;
     }

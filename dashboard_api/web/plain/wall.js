@@ -376,6 +376,7 @@ $("map-alerts").addEventListener("click", () => map.showAlerts());
 $("dialog").addEventListener("close", plan);
 document.addEventListener("keydown", onKey);
 retranslate();
+tick();
 setInterval(tick, 1_000);
 setInterval(refreshHealth, HEALTH_EVERY_MS);
 start();
