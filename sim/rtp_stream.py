@@ -111,6 +111,8 @@ class LiveStream:
             if found is not None:
                 self.parameter_sets = found
                 self.ready.set()
+            if self._waiting:
+                self._next_report_ns = 0  # who joins learns the sender's clock with the first picture
             self._playing |= self._waiting
             self._waiting.clear()
         self.sent += 1
