@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from alerts.store.schema import upgrade
@@ -28,9 +29,7 @@ class Reader:
 
     def __init__(self, file: Path, *, busy_timeout_s: float = 5.0) -> None:
         if not file.exists():
-            raise StoreError(
-                f"没有数据库 {file} (no such database); start alerts first, or set paths.state"
-            )
+            raise StoreError(f"没有数据库 {file} (no such database); start alerts first, or set paths.state")
         self.file = file
         self._readers = _open(file, busy_timeout_s, pool_size=4, begin="BEGIN", read_only=True)
 
@@ -115,6 +114,10 @@ def _words(file: Path) -> Iterator[None]:
         raise store_error(error.orig or error, file) from error
     except sqlite3.Error as error:
         raise store_error(error, file) from error
+    except PoolTimeout as error:
+        raise StoreBusy(
+            f"数据库 {file} 的连接用尽 (all connections to the database are in use); try again"
+        ) from error
 
 
 def store_error(error: BaseException, file: Path) -> StoreError:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts import topics
 from contracts.place import Place
 from runtime.clock import SystemClock
 from tests.alerts.county import County, external_ids_behind_tickets, open_links, rows
@@ -56,6 +57,7 @@ async def survive(folder: Path, points: list[int], alarms_each: int) -> list[str
                 process.kill()
             assert await dead == -signal.SIGKILL
         process = await start(folder, 0)
+        await here.requests.request(topics.REQUEST_GRIDS, b"", timeout_s=30)
         await asyncio.gather(*sent)
         process.terminate()
         assert await process.wait() == 0
@@ -70,7 +72,7 @@ async def test_service_killed_inside_steps_loses_no_alarm_and_doubles_none(short
     seed = int(os.environ.get("GRIDWHISTLE_KILL_SEED", "20261122"))
     kills = int(os.environ.get("GRIDWHISTLE_KILLS", "5"))
     print(f"seed {seed}")
-    points = [random.Random(f"{seed}:{number}").randint(25, 90) for number in range(kills)]
+    points = [random.Random(f"{seed}:{number}").randint(30, 150) for number in range(kills)]
     wanted = await survive(short_dir, points, alarms_each=12)
     database = short_dir / "var" / "gridwhistle.sqlite"
     assert external_ids_behind_tickets(database) == wanted
