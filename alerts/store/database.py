@@ -116,7 +116,7 @@ def _words(file: Path) -> Iterator[None]:
         raise store_error(error, file) from error
     except PoolTimeout as error:
         raise StoreBusy(
-            f"数据库 {file} 的连接用尽 (all connections to the database are in use); try again"
+            f"数据库 {file} 的连接用尽 (all connections in use); try again"
         ) from error
 
 
