@@ -133,15 +133,15 @@ class Service:
         )
         self._quarantine = Quarantine(config.quarantine_s)
         self._wake = asyncio.Event()
-        self._pictures: Channel[tuple[Decoder, Decoded]] = Channel(2 * config.batch_max, Overflow.BLOCK)
+        self._pictures: Channel[tuple[Decoder, Decoded]] = Channel(config.pull_max, Overflow.BLOCK)
         self._pixels = ThreadPoolExecutor(1, thread_name_prefix="pixels")
         self._decoding = ThreadPoolExecutor(config.decoders, thread_name_prefix="decoding")
         self._analysed: deque[tuple[Instant, int]] = deque()
         self.outgoing = Outgoing(config.outgoing_max, counters)
-        # A batch being filled by the child, one that waits, one that is looked at.
+        # Pictures being decoded, pictures that wait in the channel, pictures that are looked at.
         self.decoders = [
             Decoder(
-                slots=3 * config.batch_max,
+                slots=2 * config.pull_max + config.batch_max,
                 pixels_max=config.picture_pixels_max,
                 access_unit_max=config.access_unit_max_kb * 1024,
                 timeout_s=config.decode_timeout_s,
@@ -211,7 +211,7 @@ class Service:
         await supervise(once, Backoff(0.2, 10.0, "decoder"), self._clock, self._stop, on_failure)
 
     async def _decode_next(self, puller: LatestPuller, decoder: Decoder) -> None:
-        limit = min(self._config.batch_max, decoder.free)
+        limit = min(self._config.pull_max, decoder.free)
         picked = self._scheduler.pick(limit, self._clock.now()) if limit else []
         if not picked:
             # Woken by a header; the time-out lets rested cameras have their turn.
@@ -244,7 +244,8 @@ class Service:
 
     async def _refuse(self, refused: Refused) -> None:
         source_id, now = refused.header.source_id, self._clock.now()
-        self._counters.count("pictures_refused", refused.reason)
+        sentence = f"画面无法使用 (a picture cannot be used: {refused.reason.replace('_', ' ')})"
+        self._counters.refuse("pictures_refused", refused.reason, source_id, sentence)
         self._log.warning(
             f"refused {refused.reason}", "A picture was refused", source_id=source_id, reason=refused.reason
         )

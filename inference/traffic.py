@@ -26,9 +26,12 @@ F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 VEHICLES: Final = tuple(CLASS_NAMES.index(name) for name in ("motorcycle", "car", "bus", "truck"))
 SPOTS_MAX: Final = 200
+UNSEEN_MAX: Final = 10
+"""Pictures in a row without a finding that a spot outlives: something stands in front, or it looks the same."""
 _PATCH = (24, 24)
 _FLAT_DEVIATION = 4.0
 _COVERED_SHARE = 0.6
+_SAME = 0.8
 _BACKGROUND_PATIENCE = 15
 
 
@@ -47,6 +50,9 @@ class _Spot:
     samples: int = 1
     sure: int = 1
     missed: int = 0
+    """Pictures in a row in which it was gone."""
+    unseen: int = 0
+    """Pictures in a row in which it was hidden, or overlooked by the detector while its pixels stayed."""
     background: bool = False
 
     @property
@@ -119,8 +125,10 @@ class StoppedVehicles:
                     kept.append(spot)
                 # Else something else stands here now: this spot is over, the newcomer gets its own.
                 continue
-            # Another vehicle that passes in front hides the spot without emptying it.
-            spot.missed += 0 if _covered(spot.box, shares) else 1
+            if spot.unseen < UNSEEN_MAX and (_covered(spot.box, shares) or _unchanged(spot, picture.bgr)):
+                spot.unseen += 1
+            else:
+                spot.missed += 1
             patience = _BACKGROUND_PATIENCE if spot.background else self._config.gone_samples
             if spot.missed < patience:
                 kept.append(spot)
@@ -128,7 +136,7 @@ class StoppedVehicles:
         return taken
 
     def _see(self, spot: _Spot, patch: U8, confidence: float, at: Instant) -> None:
-        spot.patch, spot.last_seen, spot.missed = patch, at, 0
+        spot.patch, spot.last_seen, spot.missed, spot.unseen = patch, at, 0, 0
         spot.samples += 1
         spot.confidence += (confidence - spot.confidence) / spot.samples
         if spot.from_start and spot.stood_ns >= round(self._config.background_s * SECOND):
@@ -152,8 +160,8 @@ class StoppedVehicles:
         told = []
         for lane in self._lanes:
             standing = [spot for spot in self._spots if spot.shape is lane and self._stands(spot)]
-            if any(spot.missed == 0 for spot in standing):
-                told.append(_standing(lane, [spot for spot in standing if spot.missed == 0], picture))
+            if any(_in_sight(spot) for spot in standing):
+                told.append(_standing(lane, [spot for spot in standing if _in_sight(spot)], picture))
                 self._told.add(lane.zone.id)
             elif not standing and lane.zone.id in self._told:
                 self._told.discard(lane.zone.id)
@@ -191,6 +199,16 @@ def _covered(box: F32, shares: F32) -> bool:
     low, high = np.maximum(box[:2], shares[:, :2]), np.minimum(box[2:], shares[:, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=1)
     return bool((shared >= _COVERED_SHARE * box_areas(box[None])[0]).any())
+
+
+def _in_sight(spot: _Spot) -> bool:
+    """Found in the very last picture."""
+    return spot.missed == 0 and spot.unseen == 0
+
+
+def _unchanged(spot: _Spot, bgr: Bgr) -> bool:
+    """Whether the spot looks as it did when the vehicle was last found: then the detector overlooked it."""
+    return float(spot.patch.std()) >= _FLAT_DEVIATION and likeness(spot.patch, _patch(bgr, spot.box)) >= _SAME
 
 
 def _sides(picture: Picture) -> F32:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -194,6 +196,75 @@ async def test_truncated_and_unknown_pictures_are_counted_and_others_go_on(short
     assert (CAMERA.id, SourceState.BLIND, "undecodable") in blind
     assert (other.id, SourceState.LIVE, "seeing") in blind
     assert {o.source_id for o in made.observations if o.phase is Phase.SAMPLE} == {other.id}
+
+
+def child_of_ours() -> int | None:
+    """The decoding child of this process, if it runs."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            parent = (path.parent / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            if b"inference.decode_child" in path.read_bytes() and int(parent) == os.getpid():
+                return int(path.parent.name)
+    return None
+
+
+def noted(pid: int) -> int:
+    """The number of the picture that the child decodes now, read from the memory that it shares with us."""
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            if "gridwhistle-pictures" in str(link.readlink()):
+                with link.open("rb") as memory:
+                    return int.from_bytes(memory.read(4), "little")
+    return 0
+
+
+async def hit_in_a_long_decode(pid: int) -> bool:
+    """Crash the child if it has been busy with one picture for a while, as only the guilty camera's make it."""
+    with suppress(OSError):
+        before = noted(pid)
+        await CLOCK.asleep(0.02)
+        if before and noted(pid) == before:
+            os.kill(pid, signal.SIGSEGV)
+            return True
+    return False
+
+
+async def test_camera_whose_pictures_end_the_child_twice_is_quarantined_and_others_go_on(short_dir: Path) -> None:
+    """The guilty camera's pictures keep the child busy for long; it is hit while it decodes one of them."""
+    noise = np.random.default_rng(3).integers(0, 255, (1440, 2560, 3), dtype=np.uint8)
+    guilty, good = encode(noise), [encode(noisy(textured(), seed)) for seed in range(4)]
+    other = camera(zone(ZoneKind.STANDING), camera_id="15292100001320000002")
+    turn = iter(range(10_000))
+
+    def offer_both() -> None:
+        made.offer(guilty, CAMERA.id)
+        made.offer(good[next(turn) % 4], other.id)
+
+    def quarantined() -> bool:
+        return SourceState.QUARANTINED in [change.state for change in made.changes]
+
+    config = msgspec.structs.replace(CONFIG, access_unit_max_kb=16_384, pull_max=2)
+    async with county(short_dir, catalogue(CAMERA, other), config) as made:
+        while not quarantined():
+            offer_both()
+            pid = child_of_ours()
+            for _ in range(50):
+                if pid is not None and await hit_in_a_long_decode(pid):
+                    break
+                await CLOCK.asleep(0.005)
+        seen = len(made.observations)
+        await until(
+            made,
+            lambda: (
+                made.counted("pictures_dropped:quarantined") > 0
+                and made.counted("decoder_restarts:crash") >= 2
+                and any(o.source_id == other.id for o in made.observations[seen:])
+            ),
+            offer_both,
+        )
+    change = next(c for c in made.changes if c.state is SourceState.QUARANTINED)
+    assert change.source_id == CAMERA.id
+    assert change.reason == "crash"
 
 
 async def test_starts_from_its_own_copy_when_alerts_is_away(short_dir: Path) -> None:

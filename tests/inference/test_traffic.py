@@ -7,7 +7,7 @@ import pytest
 
 from contracts.place import ZoneKind
 from inference.config import TrafficConfig
-from inference.traffic import StandingVehicles, StoppedVehicles, likeness
+from inference.traffic import UNSEEN_MAX, StandingVehicles, StoppedVehicles, likeness
 from inference.zones import ZoneShape
 from tests.inference.pictures import Bgr, at, found, noisy, picture, textured, zone
 
@@ -97,6 +97,26 @@ def test_vehicle_overlooked_once_goes_on_standing() -> None:
     assert road.sees((HERE, 1), hidden=True) == []
     (standing,) = road.sees((HERE, 1))
     assert standing.seconds == 18.0
+
+
+def test_vehicle_overlooked_for_long_is_not_gone_while_its_pixels_stay() -> None:
+    road = Road()
+    road.sees()
+    for _ in range(8):
+        road.sees((HERE, 1))
+    assert not any(road.sees((HERE, 1), hidden=True) for _ in range(UNSEEN_MAX))
+    (standing,) = road.sees((HERE, 1))
+    assert standing.seconds == 16.0 + 2.0 * UNSEEN_MAX
+
+
+def test_vehicle_never_found_again_is_gone_in_the_end_whatever_its_pixels_say() -> None:
+    road = Road()
+    road.sees()
+    for _ in range(8):
+        road.sees((HERE, 1))
+    told = [road.sees((HERE, 1), hidden=True) for _ in range(UNSEEN_MAX + 2)]
+    assert [bool(each) for each in told] == [False] * (UNSEEN_MAX + 1) + [True]
+    assert told[-1][0].gone
 
 
 def test_vehicle_hidden_by_one_in_front_is_not_gone() -> None:
