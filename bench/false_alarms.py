@@ -59,8 +59,8 @@ def cut(source: Path, target: Path, begin_s: float, pictures: int) -> None:
             if frame.time < begin_s or taken == pictures:
                 continue
             taken += 1
-            frame.pts = None
-            written.mux(stream.encode(frame))
+            picture = av.VideoFrame.from_ndarray(frame.to_ndarray(format="bgr24"), format="bgr24")
+            written.mux(stream.encode(picture))
         written.mux(stream.encode(None))
 
 
