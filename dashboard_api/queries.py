@@ -16,7 +16,7 @@ from contracts.incident import OPEN_STATES, Incident, IncidentState
 from contracts.policy import Mute
 from contracts.ticket import Ticket, TicketEvent, TicketState
 from dashboard_api.problem import ApiError
-from dashboard_api.views import ENDED_TICKET_STATES
+from dashboard_api.ticket_views import ENDED_TICKET_STATES
 
 OPEN_INCIDENT_STATES: Final = tuple(sorted(OPEN_STATES))
 WALL_STATES: Final = (IncidentState.PENDING_REVIEW.value, IncidentState.CONFIRMED.value)

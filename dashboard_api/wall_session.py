@@ -13,8 +13,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from contracts.errors import GridwhistleError
 from contracts.instant import SECOND, to_rfc3339
+from dashboard_api.changes import Batch, changes_message
 from dashboard_api.config import ApiConfig
-from dashboard_api.live import Batch, ChangeFeed, changes_message
+from dashboard_api.live import ChangeFeed
 from runtime.clock import Clock
 from runtime.metrics import StageCounters
 

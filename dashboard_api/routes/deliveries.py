@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from dashboard_api import queries
+from dashboard_api.delivery_views import DeliveryView, MuteView, delivery_view, mute_view
 from dashboard_api.openapi import json_response, returns
 from dashboard_api.queries import Page, Where
 from dashboard_api.routes.parameters import CursorText, Limit
 from dashboard_api.services import Api
-from dashboard_api.views import DeliveryView, MuteView, delivery_view, mute_view
 
 router = APIRouter(prefix="/api/v1", tags=["deliveries and mutes 送达与静音"])
 

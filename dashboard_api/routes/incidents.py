@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from dashboard_api import queries
+from dashboard_api.incident_views import IncidentDetail, IncidentView, incident_detail, incident_view
 from dashboard_api.openapi import json_response, refuses, returns
 from dashboard_api.queries import Page, Where
 from dashboard_api.routes.examples import INCIDENT
@@ -23,7 +24,6 @@ from dashboard_api.routes.parameters import (
 )
 from dashboard_api.routes.pictures import picture_response
 from dashboard_api.services import Api, Asker
-from dashboard_api.views import IncidentDetail, IncidentView, incident_detail, incident_view
 
 router = APIRouter(prefix="/api/v1/incidents", tags=["incidents 告警"])
 

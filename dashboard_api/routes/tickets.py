@@ -24,7 +24,7 @@ from dashboard_api.routes.parameters import (
 )
 from dashboard_api.routes.pictures import picture_response
 from dashboard_api.services import Api, Asker
-from dashboard_api.views import TicketDetail, TicketView, ticket_detail, ticket_view
+from dashboard_api.ticket_views import TicketDetail, TicketView, ticket_detail, ticket_view
 
 router = APIRouter(prefix="/api/v1/tickets", tags=["tickets 工单"])
 

@@ -11,10 +11,12 @@ from contracts.source import SourceState
 from contracts.ticket import TicketState
 from dashboard_api import names
 from dashboard_api.directory import EMPTY, Directory
+from dashboard_api.incident_views import IncidentView, incident_detail, incident_view
 from dashboard_api.routes.commands import CommandRequest
 from dashboard_api.routes.examples import COMMANDS, INCIDENT, TICKET
 from dashboard_api.source_views import SourceRow, summary
-from dashboard_api.views import IncidentView, TicketView, incident_detail, incident_view, level_view, ticket_view
+from dashboard_api.ticket_views import TicketView, ticket_view
+from dashboard_api.views import level_view
 from tests.dashboard_api.county_records import POLICY, catalogue, county, make_pair
 
 NOW = Instant(1_763_800_000_000_000_000)
