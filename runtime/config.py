@@ -22,6 +22,7 @@ _KEY = re.compile(
 )
 _TABLE = re.compile(r"^\s*\[(\[?)\s*([^\]]+?)\s*\]?\]")
 _UNKNOWN = re.compile(r"contains unknown field `([^`]+)`")
+_SYNTAX_LINE = re.compile(r"at line (\d+)")
 _PATH = re.compile(r" - at `\$([^`]*)`")
 
 
@@ -40,7 +41,9 @@ def load(path: Path, sections: Mapping[str, type[msgspec.Struct]]) -> dict[str, 
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: TOML 语法错误 (syntax): {error}") from None
+        at = _SYNTAX_LINE.search(str(error))
+        where = f"{path}:{at[1]}" if at else str(path)
+        raise ConfigError(f"{where}: TOML 语法错误 (syntax): {error}") from None
     lines = _key_lines(text)
     result: dict[str, msgspec.Struct] = {}
     mistakes = [
@@ -90,7 +93,9 @@ def _explain(
         struct = _struct_at(type_, keys[1:])
         names = [field.encode_name for field in msgspec.structs.fields(struct)] if struct else []
         return _unknown(path, lines, (*keys, unknown[1]), unknown[1], names, "键 (key)")
-    line = _line(lines, keys)
+    # A rule of the whole section names the keys that it is about: the first that is written is the place to look.
+    named = ((*keys, word) for word in re.findall(r"[A-Za-z0-9_]+", plain))
+    line = next((lines[key] for key in named if key in lines), _line(lines, keys))
     hint = "; 请改为所要求的类型 (write the expected type)" if plain.startswith("Expected") else ""
     return f"{path}:{line}: {'.'.join(keys)}: {plain}{hint}"
 

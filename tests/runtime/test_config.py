@@ -37,7 +37,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {"api": Section, "site": SiteConfig}
         ('[site]\nid="x"\n[api]\nprot = 1\n', 4, ["api.prot", "未知的键", "'port'"]),
         ('[site]\nid="x"\n[apu]\nport = 1\n', 3, ["未知的节", "'api'"]),
         ('[site]\nid="x"\n[api]\nhost = "b"\nport = "80"\n', 5, ["api.port", "Expected `int`"]),
-        ('[site]\nid="x"\n[api]\nport = 0\n', 3, ["1..65535"]),
+        ('[site]\nid="x"\n[api]\nport = 0\n', 4, ["1..65535"]),
         (
             '[site]\nid="x"\n\n[[api.rules]]\nname="a"\n[[api.rules]]\nname="b"\nlimt=3\n',
             8,

@@ -1,0 +1,147 @@
+"""Wrong files never start anything: they are refused in words, with the file, the place in it and the way out."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gridwhistle
+from contracts.errors import ConfigError
+from sim.alarm_drill import smoke_county
+from sim.export import catalogue_json, grids_geojson
+from sim.stack import toml
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "tests" / "data" / "config"
+BAD = sorted(EXAMPLES.glob("bad.*.toml"))
+GOOD = sorted([*EXAMPLES.glob("good.*.toml"), *(ROOT / "deploy" / "config").glob("*.toml")])
+MODEL = ROOT / "models" / "county-nano"
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The real command line, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "gridwhistle", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+def site(folder: Path, **sections: dict[str, object]) -> Path:
+    """A good site's files in `folder`; the configuration file, with `sections` over it."""
+    grids, catalogue = smoke_county(3)
+    (folder / "grids.geojson").write_bytes(grids_geojson(grids))
+    (folder / "catalogue.json").write_bytes(catalogue_json(catalogue))
+    settings: dict[str, dict[str, object]] = {
+        "site": {"id": "152921"},
+        "paths": {"grids": "grids.geojson", "catalogue": "catalogue.json", "models": str(ROOT / "models")},
+    }
+    for name, values in sections.items():
+        settings.setdefault(name, {}).update(values)
+    file = folder / "gridwhistle.toml"
+    file.write_text(toml(settings), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("file", BAD, ids=[file.stem.removeprefix("bad.") for file in BAD])
+def test_bad_example_is_refused_with_line_and_words(file: Path) -> None:
+    """The first line of an example says what is expected: `# line 6,8: words | words`."""
+    expected = re.match(r"# line ([\d,]+|-): (.+)", file.read_text(encoding="utf-8"))
+    assert expected is not None
+    with pytest.raises(ConfigError) as refused:
+        gridwhistle.load(file)
+    sentence = str(refused.value)
+    for line in expected[1].split(",") if expected[1] != "-" else ():
+        assert f"{file}:{line}:" in sentence
+    for words in expected[2].split(" | "):
+        assert words in sentence
+
+
+@pytest.mark.parametrize("file", GOOD, ids=[file.name for file in GOOD])
+def test_good_example_and_shipped_configuration_load(file: Path) -> None:
+    loaded_site, sections = gridwhistle.load(file)
+    assert loaded_site.county == "152921"
+    assert sections.keys() == gridwhistle.sections().keys()
+
+
+def test_there_are_bad_examples_of_every_kind() -> None:
+    assert len(BAD) >= 15
+    assert len(GOOD) >= 4
+
+
+@pytest.mark.parametrize("arguments", [("run",), ("ingest", "--sensors"), ("check-config",)])
+def test_unknown_key_then_nothing_starts_and_the_way_out_is_named(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    file = site(tmp_path, mqtt={"max_payload_byte": 1000})
+    option = () if arguments == ("check-config",) else ("--config",)
+    done = command(*arguments, *option, file)
+    assert done.returncode == 2
+    line = file.read_text(encoding="utf-8").splitlines().index("max_payload_byte = 1000") + 1
+    assert f"{file}:{line}: mqtt.max_payload_byte: 未知的键" in done.stderr
+    assert "'max_payload_bytes'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "var").exists()
+
+
+def test_model_with_a_wrong_hash_then_check_and_inference_are_refused_in_words(tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "county-nano"
+    shutil.copytree(MODEL, folder)
+    weights = next(folder.glob("*.onnx"))
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+    file = site(tmp_path, paths={"models": "models"})
+    for done in (
+        command("models", "check", folder),
+        command("inference", "--config", file),
+        command("check-config", file),
+    ):
+        assert done.returncode == 1
+        assert str(weights) in done.stderr
+        assert "SHA-256" in done.stderr
+        assert "fetch the model again" in done.stderr
+        assert "Traceback" not in done.stderr
+    listed = command("models", "list", "--config", file)
+    assert listed.returncode == 0
+    assert "SHA-256" in listed.stdout
+
+
+def overlapping(file: Path) -> tuple[str, str]:
+    """Make two neighbouring grids of a grid file overlap; their codes."""
+    document = json.loads(file.read_text(encoding="utf-8"))
+    leaves: list[dict[str, Any]] = [
+        each for each in document["features"] if each["properties"]["level"] == "grid" and each["geometry"]
+    ]
+    first, second = leaves[:2]
+    ring = second["geometry"]["coordinates"][0]
+    first["geometry"] = {"type": "Polygon", "coordinates": [ring]}
+    file.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+    return first["properties"]["code"], second["properties"]["code"]
+
+
+def test_overlapping_grids_then_refused_with_both_codes(tmp_path: Path) -> None:
+    file = site(tmp_path)
+    codes = overlapping(tmp_path / "grids.geojson")
+    for done in (command("check-config", file), command("alerts", "--config", file)):
+        assert done.returncode == 2
+        assert "重叠" in done.stderr
+        assert str(tmp_path / "grids.geojson") in done.stderr
+        for code in codes:
+            assert code in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_files_without_a_mistake_are_called_good(tmp_path: Path) -> None:
+    done = command("check-config", site(tmp_path))
+    assert (done.returncode, "good" in done.stdout) == (0, True)
