@@ -73,6 +73,7 @@ async def measure(folder: Path, messages: int, per_second: float) -> None:
         await asyncio.to_thread(stack.start)
         try:
             await asyncio.to_thread(stack.wait_ready, 90)
+            await asyncio.to_thread(stack.wait_gauge, "ingest-sensors", "broker_connected", 1.0, 60)
             await run_drill(stack.address, site, port, messages, per_second)
         finally:
             await asyncio.to_thread(stack.stop)

@@ -131,6 +131,16 @@ class Stack:
         answer.raise_for_status()
         return answer.json()
 
+    def wait_gauge(self, service: str, name: str, value: float, seconds: float) -> None:
+        """Until a service reports `name` = `value`. Raises LinkClosed after `seconds`."""
+        deadline_ns = self.clock.monotonic_ns() + round(seconds * SECOND)
+        while self.clock.monotonic_ns() < deadline_ns:
+            services = self.get("/api/v1/health")["services"]
+            if any(each["service"] == service and each["gauges"].get(name) == value for each in services):
+                return
+            self.clock.sleep(0.5)
+        raise LinkClosed(f"{service} does not report {name} = {value:g}:\n{self.log_tail()}")
+
     def pids(self) -> dict[str, int]:
         """Process ids by name at this moment."""
         try:

@@ -96,7 +96,8 @@ async def test_processes_killed_at_random_points_then_every_alarm_is_behind_exac
         await asyncio.to_thread(stack.start)
         try:
             await asyncio.to_thread(stack.wait_ready, 120)
-            await clock.asleep(3.0)
+            # The broker keeps messages for a session only once the session exists.
+            await asyncio.to_thread(stack.wait_gauge, "ingest-sensors", "broker_connected", 1.0, 60)
             flow = asyncio.create_task(alarms_flow(port, sent, stop))
             done = await kills(stack)
             stop.set()
