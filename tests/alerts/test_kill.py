@@ -19,6 +19,7 @@ from tests.alerts.site_files import SOUTH, WEST, grid_code, write_site
 
 ROOT = Path(__file__).resolve().parents[2]
 CLOCK = SystemClock()
+KILLS = int(os.environ.get("GRIDWHISTLE_KILLS", "5"))
 
 
 async def start(folder: Path, point: int) -> Process:
@@ -67,12 +68,11 @@ async def survive(folder: Path, points: list[int], alarms_each: int) -> list[str
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(120 + 10 * KILLS)
 async def test_service_killed_inside_steps_loses_no_alarm_and_doubles_none(short_dir: Path) -> None:
     seed = int(os.environ.get("GRIDWHISTLE_KILL_SEED", "20261122"))
-    kills = int(os.environ.get("GRIDWHISTLE_KILLS", "5"))
     print(f"seed {seed}")
-    points = [random.Random(f"{seed}:{number}").randint(30, 150) for number in range(kills)]
+    points = [random.Random(f"{seed}:{number}").randint(30, 150) for number in range(KILLS)]
     wanted = await survive(short_dir, points, alarms_each=12)
     database = short_dir / "var" / "gridwhistle.sqlite"
     assert external_ids_behind_tickets(database) == wanted
