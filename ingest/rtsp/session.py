@@ -9,21 +9,20 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from contracts.errors import (
     ConfigError,
     ProtocolViolation,
     SourceMissing,
-    SourceRefused,
     SourceUnreachable,
 )
 from contracts.ids import derive_id
 from contracts.instant import SECOND, Instant
-from ingest.rtsp.auth import Authenticator
 from ingest.rtsp.credentials import Credentials
 from ingest.rtsp.depacketize import H264Depacketizer, KeyPicturePolicy
-from ingest.rtsp.message import RtspReply, RtspRequest, RtspUrl, format_request, parse_url
+from ingest.rtsp.dialogue import Dialogue, Redirected
+from ingest.rtsp.message import RtspUrl, parse_url
 from ingest.rtsp.receive import Connection, ReceivePool, connect
 from ingest.rtsp.rtcp import SenderReport, find_sender_report, receiver_report
 from ingest.rtsp.sdp import SessionDescription, parse_sdp
@@ -32,10 +31,8 @@ from ingest.rtsp.timing import RtpTimeline
 if TYPE_CHECKING:
     from runtime.clock import Clock
 
-_TRIES_PER_REQUEST: Final = 3
 _SESSION_TIMEOUT_S: Final = 60.0
 _KEEP_ALIVE_MAX_S: Final = 30.0
-_TEARDOWN_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +89,6 @@ class PictureReceiver(Protocol):
         """A key picture is complete."""
 
 
-class _Redirected(Exception):
-    def __init__(self, location: str) -> None:
-        super().__init__(location)
-        self.location = location
-
-
 @dataclass(slots=True)
 class SessionTotals:
     """Running totals of one session object over all its lives."""
@@ -145,7 +136,7 @@ class RtspSession:
             self._totals.sessions += 1
             try:
                 await life.run()
-            except _Redirected as redirect:
+            except Redirected as redirect:
                 url = _redirect_target(redirect.location)
             else:
                 return
@@ -170,7 +161,7 @@ class RtspSession:
 
 
 class _Life:
-    """One connection of a session."""
+    """One connection of a session: what is said is in `Dialogue`, what is seen is here."""
 
     def __init__(self, session: RtspSession, url: RtspUrl) -> None:
         self._session = session
@@ -178,13 +169,9 @@ class _Life:
         self._clock = session._clock
         self._receiver = session._receiver
         self._url = url
-        credentials = session.credentials_for(url)
-        self._authenticator = Authenticator(credentials) if credentials is not None else None
+        self._dialogue = Dialogue(url.host, session.credentials_for(url), self._limits.reply_s)
         self._connection: Connection | None = None
-        self._cseq = 0
-        self._replies: dict[int, asyncio.Future[RtspReply]] = {}
         self._public = ""
-        self._session_id = ""
         self._control = url.text
         self._timeline = RtpTimeline()
         self._depacketizer = H264Depacketizer(
@@ -207,7 +194,8 @@ class _Life:
         """The life of the connection, in order."""
         session = self._session
         opened = await connect(self._url.host, self._url.port, self._limits.connect_s)
-        connection = self._connection = Connection(session._pool, opened, self._on_message, self._on_rtcp)
+        connection = Connection(session._pool, opened, self._dialogue.on_message, self._on_rtcp)
+        self._connection = self._dialogue.connection = connection
         try:
             await self._options()
             description, server = await self._describe()
@@ -218,18 +206,19 @@ class _Life:
                 await asyncio.wait({connection.ended})
                 connection.ended.result()
             finally:
-                await self._teardown()
+                connection.check = _unchecked
+                await self._dialogue.last_words("TEARDOWN", self._control)
         finally:
             connection.close()
 
     async def _options(self) -> None:
         """Ask what the server can; one that does not know OPTIONS is asked for nothing special later."""
         with suppress(ProtocolViolation, SourceMissing):
-            reply = await self._request("OPTIONS", self._url.text)
+            reply = await self._dialogue.request("OPTIONS", self._url.text)
             self._public = (reply.header("public") or "").upper()
 
     async def _describe(self) -> tuple[SessionDescription, str]:
-        reply = await self._request("DESCRIBE", self._url.text, {"Accept": "application/sdp"})
+        reply = await self._dialogue.request("DESCRIBE", self._url.text, {"Accept": "application/sdp"})
         base = reply.header("content-base") or reply.header("content-location") or self._url.text
         description = parse_sdp(reply.body, base)
         if description.video.codec != "H264":
@@ -244,13 +233,13 @@ class _Life:
             self._depacketizer.add_parameter_set(nal)
         self._timeline = RtpTimeline(description.video.clock_rate)
         self._control = description.control
-        reply = await self._request(
+        reply = await self._dialogue.request(
             "SETUP", description.video.control, {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1"}
         )
         transport = reply.header("transport") or ""
         channel = _interleaved_channel(transport)
         name, _, parameters = (reply.header("session") or "").partition(";")
-        self._session_id = name.strip()
+        self._dialogue.session_id = name.strip()
         timeout_s = _session_timeout_s(parameters)
         self._keep_alive_s = min(_KEEP_ALIVE_MAX_S, timeout_s / 2)
         assert self._connection is not None
@@ -258,7 +247,7 @@ class _Life:
         self._connection.depacketizer = self._depacketizer
 
     async def _play(self, description: SessionDescription, server: str) -> None:
-        await self._request("PLAY", self._control, {"Range": "npt=0.000-"})
+        await self._dialogue.request("PLAY", self._control, {"Range": "npt=0.000-"})
         self._key_ns = self._packets_ns = self._clock.monotonic_ns()
         self._keep_alive_due_ns = self._key_ns + round(self._keep_alive_s * SECOND)
         assert self._connection is not None
@@ -285,119 +274,11 @@ class _Life:
                     reason="no_key_picture",
                 )
             )
-        elif now_ns >= self._keep_alive_due_ns:
+        elif now_ns >= self._keep_alive_due_ns or self._dialogue.nonce_renewed:
+            self._dialogue.nonce_renewed = False
             self._keep_alive_due_ns = now_ns + round(self._keep_alive_s * SECOND)
             method = "GET_PARAMETER" if "GET_PARAMETER" in self._public else "OPTIONS"
-            self._send(method, self._control)
-
-    async def _teardown(self) -> None:
-        """Tell the server, and read on until it has heard: closing with unread bytes would reset the connection
-        and could destroy the message on its way."""
-        connection = self._connection
-        if connection is None or connection.closed:
-            return
-        connection.check = _unchecked
-        answer = self._expect(self._send("TEARDOWN", self._control))
-        waiting: set[asyncio.Future[Any]] = {answer, connection.gone}
-        await asyncio.wait(waiting, timeout=_TEARDOWN_S, return_when=asyncio.FIRST_COMPLETED)
-        answer.cancel()
-
-    async def _request(self, method: str, uri: str, headers: dict[str, str] | None = None) -> RtspReply:
-        """Ask and wait; answers 401 with the credentials. Raises a SourceError by status."""
-        for _ in range(_TRIES_PER_REQUEST):
-            reply = await self._exchange(method, uri, headers or {})
-            if reply.status != 401:
-                if self._authenticator is not None:
-                    self._authenticator.accepted()
-                return self._judge(method, reply)
-            if self._authenticator is None:
-                raise SourceRefused(
-                    f"{self._url.host} 要求登录 (401: asks for credentials); "
-                    "请在目录中为该摄像机填写 credentials (name an entry of the secrets file)"
-                )
-            if not self._authenticator.challenge(reply.all_headers("www-authenticate")):
-                raise SourceRefused(
-                    f"{self._url.host} 拒绝了用户名或密码 (401: user or password refused); "
-                    "请检查密钥文件 (check the secrets file)"
-                )
-        raise SourceRefused(f"{self._url.host} 反复要求登录 (401 again and again)")
-
-    def _judge(self, method: str, reply: RtspReply) -> RtspReply:
-        status = reply.status
-        if 200 <= status < 300:
-            return reply
-        said = f"{method}: {status} {reply.phrase[:80]}"
-        if status in (301, 302, 303, 305):
-            location = reply.header("location")
-            if location:
-                raise _Redirected(location)
-        if status in (401, 403):
-            raise SourceRefused(f"{self._url.host} 拒绝访问 ({said}); 请检查权限 (check the account's rights)")
-        if status in (404, 410):
-            raise SourceMissing(f"{self._url.host} 上没有此流 ({said}); 请检查地址的路径 (check the URL's path)")
-        if status == 461:
-            raise ProtocolViolation(
-                f"{self._url.host} 不支持 TCP 传输 ({said}); 请设 transport = udp", reason="transport_refused"
-            )
-        if status in (453, 503) or status >= 500:
-            raise SourceUnreachable(f"{self._url.host} 暂不可用 ({said})", reason=f"status_{status}")
-        raise ProtocolViolation(f"{self._url.host} 的应答无法使用 ({said})", reason=f"status_{status}")
-
-    async def _exchange(self, method: str, uri: str, headers: dict[str, str]) -> RtspReply:
-        connection = self._connection
-        assert connection is not None
-        answer = self._expect(self._send(method, uri, headers))
-        try:
-            waiting: set[asyncio.Future[Any]] = {answer, connection.ended}
-            await asyncio.wait(waiting, timeout=self._limits.reply_s, return_when=asyncio.FIRST_COMPLETED)
-            if answer.done():
-                return answer.result()
-            if connection.ended.done():
-                connection.ended.result()
-            raise SourceUnreachable(
-                f"{self._url.host} 在 {self._limits.reply_s:g} 秒内未应答 {method} (no reply)", reason="stall"
-            )
-        finally:
-            answer.cancel()
-
-    def _expect(self, cseq: int) -> asyncio.Future[RtspReply]:
-        future: asyncio.Future[RtspReply] = asyncio.get_running_loop().create_future()
-        self._replies = {cseq: future}
-        return future
-
-    def _send(self, method: str, uri: str, headers: dict[str, str] | None = None) -> int:
-        assert self._connection is not None
-        self._cseq += 1
-        fields = dict(headers or {})
-        if self._session_id:
-            fields["Session"] = self._session_id
-        signature = self._authenticator.header(method, uri) if self._authenticator is not None else None
-        if signature is not None:
-            fields["Authorization"] = signature
-        self._connection.send(format_request(method, uri, self._cseq, fields), reply_due=True)
-        return self._cseq
-
-    def _on_message(self, message: RtspReply | RtspRequest) -> None:
-        connection = self._connection
-        assert connection is not None
-        if isinstance(message, RtspRequest):
-            known = message.method in ("OPTIONS", "GET_PARAMETER", "SET_PARAMETER")
-            line = "RTSP/1.0 200 OK" if known else "RTSP/1.0 501 Not Implemented"
-            connection.send(f"{line}\r\nCSeq: {message.header('cseq') or '0'}\r\n\r\n".encode())
-            return
-        future = self._replies.pop(message.cseq, None)
-        if future is None and len(self._replies) == 1 and message.header("cseq") is None:
-            # Some cameras forget CSeq; with one question open there is only one it can answer.
-            _, future = self._replies.popitem()
-        if future is not None:
-            if not future.done():
-                future.set_result(message)
-        elif message.status == 401 and self._authenticator is not None:
-            # A keep-alive whose nonce grew old: learn the new one and ask again.
-            if self._authenticator.challenge(message.all_headers("www-authenticate")):
-                self._keep_alive_due_ns = 0
-        elif message.status == 454:
-            connection.fail(SourceUnreachable("会话已失效 (454: the session is gone)", reason="session_gone"))
+            self._dialogue.send(method, self._control)
 
     def _on_rtcp(self, buffer: bytearray, start: int, end: int) -> None:
         report = find_sender_report(buffer, start, end)

@@ -51,6 +51,7 @@ def smoke(alarm_id: str | None, value: int = 1, **more: Any) -> str:
 @asynccontextmanager
 async def working(site: Site, port: int, **config: Any) -> AsyncIterator[asyncio.Task[None]]:
     """The worker as it runs in its process."""
+    config.setdefault("protocol", "3.1.1")
     stop = asyncio.Event()
     task = asyncio.create_task(
         run(
@@ -95,7 +96,7 @@ async def test_alarms_become_observations_and_bad_messages_are_counted(short_dir
     old = to_rfc3339(type(now)(now - 600 * SECOND))
     async with broker(short_dir) as port, Publisher(port) as device:
         await device.publish(topic("S-17"), smoke("kept"), retain=True)
-        async with alerts_end(site, sensors=(SMOKE, HEAT)) as end, working(site, port):
+        async with alerts_end(site, sensors=(SMOKE, HEAT)) as end, working(site, port, protocol="auto"):
             await connected(end)
             await device.publish(topic("S-17"), smoke("a-1"))
             await device.publish(topic("S-17"), smoke("a-2"))

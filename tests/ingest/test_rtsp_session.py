@@ -148,6 +148,22 @@ async def test_right_password_plays_and_wrong_password_is_refused(scheme: str, a
     assert "credentials" in str(none)
 
 
+async def test_nonce_that_grew_old_is_renewed_in_mid_session() -> None:
+    script = Script(media=clip_media(), password="right", scheme="digest", session_header="k;timeout=1")
+    async with receiving() as pool, ScriptedServer(script) as server:
+        watcher = Watcher()
+        task = asyncio.create_task(session(pool, server.url, watcher, password="right").run_once())
+        await watcher.until_pictures(3)
+        script.nonces[0] = "n1"
+        await server.until(
+            lambda: any(m == "GET_PARAMETER" and '"n1"' in h["Authorization"] for m, _, h in server.requests)
+        )
+        assert not task.done()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 @pytest.mark.parametrize(
     ("script", "kind", "reason"),
     [

@@ -1,0 +1,153 @@
+"""What is said in an RTSP session: requests, replies, logins, and requests of the server (RFC 2326, 10)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from contracts.errors import ProtocolViolation, SourceMissing, SourceRefused, SourceUnreachable
+from ingest.rtsp.auth import Authenticator
+from ingest.rtsp.message import RtspReply, RtspRequest, format_request
+
+if TYPE_CHECKING:
+    from ingest.rtsp.credentials import Credentials
+    from ingest.rtsp.receive import Connection
+
+_TRIES_PER_REQUEST: Final = 3
+_LAST_WORDS_S: Final = 1.0
+
+
+class Redirected(Exception):
+    """The server wants us elsewhere; an answer rather than an error."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self.location = location
+
+
+class Dialogue:
+    """One connection's requests and replies; set `connection` before the first request.
+
+    `session_id` goes with every request once it is known. `nonce_renewed`: the server refused a keep-alive for an
+    old nonce and gave a new one, so it should be said again.
+    """
+
+    def __init__(self, host: str, credentials: Credentials | None, reply_s: float) -> None:
+        self.connection: Connection | None = None
+        self.session_id = ""
+        self.nonce_renewed = False
+        self._host = host
+        self._reply_s = reply_s
+        self._authenticator = Authenticator(credentials) if credentials is not None else None
+        self._cseq = 0
+        self._replies: dict[int, asyncio.Future[RtspReply]] = {}
+
+    async def request(self, method: str, uri: str, headers: dict[str, str] | None = None) -> RtspReply:
+        """Ask and wait; answers 401 with the credentials. Raises a SourceError by status."""
+        for _ in range(_TRIES_PER_REQUEST):
+            reply = await self._exchange(method, uri, headers or {})
+            if reply.status != 401:
+                if self._authenticator is not None:
+                    self._authenticator.accepted()
+                return self._judge(method, reply)
+            if self._authenticator is None:
+                raise SourceRefused(
+                    f"{self._host} 要求登录 (401: asks for credentials); "
+                    "请在目录中为该摄像机填写 credentials (name an entry of the secrets file)"
+                )
+            if not self._authenticator.challenge(reply.all_headers("www-authenticate")):
+                raise SourceRefused(
+                    f"{self._host} 拒绝了用户名或密码 (401: user or password refused); "
+                    "请检查密钥文件 (check the secrets file)"
+                )
+        raise SourceRefused(f"{self._host} 反复要求登录 (401 again and again)")
+
+    def _judge(self, method: str, reply: RtspReply) -> RtspReply:
+        status = reply.status
+        if 200 <= status < 300:
+            return reply
+        said = f"{method}: {status} {reply.phrase[:80]}"
+        if status in (301, 302, 303, 305):
+            location = reply.header("location")
+            if location:
+                raise Redirected(location)
+        if status in (401, 403):
+            raise SourceRefused(f"{self._host} 拒绝访问 ({said}); 请检查权限 (check the account's rights)")
+        if status in (404, 410):
+            raise SourceMissing(f"{self._host} 上没有此流 ({said}); 请检查地址的路径 (check the URL's path)")
+        if status == 461:
+            raise ProtocolViolation(
+                f"{self._host} 不支持 TCP 传输 ({said}); 请设 transport = udp", reason="transport_refused"
+            )
+        if status in (453, 503) or status >= 500:
+            raise SourceUnreachable(f"{self._host} 暂不可用 ({said})", reason=f"status_{status}")
+        raise ProtocolViolation(f"{self._host} 的应答无法使用 ({said})", reason=f"status_{status}")
+
+    async def _exchange(self, method: str, uri: str, headers: dict[str, str]) -> RtspReply:
+        connection = self.connection
+        assert connection is not None
+        answer = self._expect(self.send(method, uri, headers))
+        try:
+            waiting: set[asyncio.Future[Any]] = {answer, connection.ended}
+            await asyncio.wait(waiting, timeout=self._reply_s, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            if connection.ended.done():
+                connection.ended.result()
+            raise SourceUnreachable(
+                f"{self._host} 在 {self._reply_s:g} 秒内未应答 {method} (no reply)", reason="stall"
+            )
+        finally:
+            answer.cancel()
+
+    def _expect(self, cseq: int) -> asyncio.Future[RtspReply]:
+        future: asyncio.Future[RtspReply] = asyncio.get_running_loop().create_future()
+        self._replies = {cseq: future}
+        return future
+
+    def send(self, method: str, uri: str, headers: dict[str, str] | None = None) -> int:
+        """Ask without waiting for the reply; returns its number."""
+        assert self.connection is not None
+        self._cseq += 1
+        fields = dict(headers or {})
+        if self.session_id:
+            fields["Session"] = self.session_id
+        signature = self._authenticator.header(method, uri) if self._authenticator is not None else None
+        if signature is not None:
+            fields["Authorization"] = signature
+        self.connection.send(format_request(method, uri, self._cseq, fields), reply_due=True)
+        return self._cseq
+
+    def on_message(self, message: RtspReply | RtspRequest) -> None:
+        """What the server said."""
+        connection = self.connection
+        assert connection is not None
+        if isinstance(message, RtspRequest):
+            known = message.method in ("OPTIONS", "GET_PARAMETER", "SET_PARAMETER")
+            line = "RTSP/1.0 200 OK" if known else "RTSP/1.0 501 Not Implemented"
+            connection.send(f"{line}\r\nCSeq: {message.header('cseq') or '0'}\r\n\r\n".encode())
+            return
+        future = self._replies.pop(message.cseq, None)
+        if future is None and len(self._replies) == 1 and message.header("cseq") is None:
+            # Some cameras forget CSeq; with one question open there is only one it can answer.
+            _, future = self._replies.popitem()
+        if future is not None:
+            if not future.done():
+                future.set_result(message)
+        elif message.status == 401 and self._authenticator is not None:
+            # A keep-alive whose nonce grew old: learn the new one and ask again.
+            if self._authenticator.challenge(message.all_headers("www-authenticate")):
+                self.nonce_renewed = True
+        elif message.status == 454:
+            connection.fail(SourceUnreachable("会话已失效 (454: the session is gone)", reason="session_gone"))
+
+    async def last_words(self, method: str, uri: str) -> None:
+        """Tell the server, and read on until it has heard: closing with unread bytes would reset the connection
+        and could destroy the message on its way."""
+        connection = self.connection
+        if connection is None or connection.closed:
+            return
+        answer = self._expect(self.send(method, uri))
+        waiting: set[asyncio.Future[Any]] = {answer, connection.gone}
+        await asyncio.wait(waiting, timeout=_LAST_WORDS_S, return_when=asyncio.FIRST_COMPLETED)
+        answer.cancel()
