@@ -33,6 +33,8 @@ FAULTS = ("garbage", "silent", "refused", "missing", "stall", "cut", "truncated"
 """Faulty cameras by the last part of their path, see sim.faults; `missing` is a path that nobody serves."""
 _CAMERAS = 200
 _SECRET = "faulty-recorder"
+WRONG_PASSWORD = "not-the-password-of-anybody"
+"""What the installation shows the camera that wants a login."""
 
 
 def fault_county(config: SimConfig, sensors: int) -> tuple[GridTree, Catalogue, dict[str, str]]:
@@ -136,7 +138,7 @@ class FaultDrill:
         write_whole(stack.folder / "var/county/grids.geojson", grids_geojson(self.grids))
         write_whole(stack.folder / "var/county/catalogue.json", catalogue_json(self.catalogue))
         secrets = stack.folder / "var/secrets.toml"
-        write_whole(secrets, f'[{_SECRET}]\nuser = "nobody"\npassword = "wrong"\n'.encode())
+        write_whole(secrets, f'[{_SECRET}]\nuser = "nobody"\npassword = "{WRONG_PASSWORD}"\n'.encode())
         secrets.chmod(0o600)
         stack.write_config()
         with stack.log_file.open("ab") as log:
@@ -148,6 +150,25 @@ class FaultDrill:
             )
         for port in (stack.mqtt_port, int(str(stack.settings["sim"]["rtsp_port"]))):
             self._wait_port(port)
+
+    def start(self, seconds: float = 180.0) -> None:
+        """Start the installation and wait until it hears sensors and looks at pictures.
+
+        Raises LinkClosed with the end of the log after `seconds`.
+        """
+        deadline_ns = self.clock.monotonic_ns() + round(seconds * SECOND)
+        self.stack.start()
+        self.stack.wait_ready(seconds)
+        while not self._watching():
+            if self.clock.monotonic_ns() > deadline_ns:
+                raise LinkClosed(f"the installation does not watch its county:\n{self.stack.log_tail()}")
+            self.clock.sleep(0.5)
+
+    def _watching(self) -> bool:
+        services = {each["service"]: each for each in self.stack.get("/api/v1/health")["services"]}
+        hears = services.get("ingest-sensors", {}).get("gauges", {}).get("broker_connected") == 1.0
+        looks = services.get("inference", {}).get("counters", {}).get("pictures_analysed", 0) > 0
+        return hears and (looks or not self.good_cameras)
 
     def _wait_port(self, port: int) -> None:
         deadline_ns = self.clock.monotonic_ns() + 60 * SECOND
