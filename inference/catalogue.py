@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ class CatalogueCopy:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._answer = b""
         self.catalogue: Catalogue | None = None
 
     def load(self) -> None:
@@ -35,11 +37,11 @@ class CatalogueCopy:
     async def refresh(self, client: RequestClient) -> bool:
         """Ask alerts; True when it is another version than before. Raises GridwhistleError."""
         answer = await client.request(topics.REQUEST_CATALOGUE, b"", timeout_s=REQUEST_TIMEOUT_S)
-        fresh = wire.decode(answer, Catalogue)
-        if self.catalogue is not None and self.catalogue == fresh:
+        if answer == self._answer:
             return False
-        self.catalogue = fresh
-        self._store(answer)
+        self.catalogue = wire.decode(answer, Catalogue)
+        self._answer = answer
+        await asyncio.to_thread(self._store, answer)
         return True
 
     def cameras(self) -> list[Camera]:

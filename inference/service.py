@@ -51,20 +51,9 @@ _BLAMED: Final = frozenset({"crash", "hung"})
 
 async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.Event) -> None:
     """Serve until `stop`. Raises ModelRefused when the model is not what it should be."""
-    cv2.setNumThreads(1)
-    model = load_model(site.models_dir / config.model, config.thresholds)
-    detector = Detector(model, floor=config.evidence.floor, threads=config.threads, batch_max=config.batch_max)
     counters = StageCounters("inference")
-    evidence = EvidenceStore(site.evidence_dir, config.evidence) if config.evidence.budget_mb else None
-    observer = Observer(
-        site=site.id,
-        exercise=site.exercise,
-        config=config,
-        model=model,
-        evidence=evidence,
-        counters=counters,
-    )
-    get_log().info("Inference starts", model=model.tag, decoders=config.decoders, threads=config.threads)
+    detector, observer = await asyncio.to_thread(_prepare, site, config, counters)
+    get_log().info("Inference starts", model=detector.model.tag, decoders=config.decoders, threads=config.threads)
     async with Shutdown(5.0) as on_stop:
         client = ZmqRequestClient(site.endpoint(topics.COMMAND), clock)
         on_stop("close the request link", client.close)
@@ -87,6 +76,24 @@ async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.E
         ]
         await _until_stopped(tasks, stop)
         await service.outgoing.drain(clock, 0.5)
+
+
+def _prepare(site: Site, config: InferenceConfig, counters: StageCounters) -> tuple[Detector, Observer]:
+    """Everything that reads files before the first picture. Raises ModelRefused."""
+    # One picture at a time per thread: OpenCV's own threads would take the cores of ingest and decoding.
+    cv2.setNumThreads(1)
+    model = load_model(site.models_dir / config.model, config.thresholds)
+    detector = Detector(model, floor=config.evidence.floor, threads=config.threads, batch_max=config.batch_max)
+    evidence = EvidenceStore(site.evidence_dir, config.evidence) if config.evidence.budget_mb else None
+    observer = Observer(
+        site=site.id,
+        exercise=site.exercise,
+        config=config,
+        model=model,
+        evidence=evidence,
+        counters=counters,
+    )
+    return detector, observer
 
 
 async def _until_stopped(coroutines: Sequence[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
@@ -133,6 +140,7 @@ class Service:
         )
         self._quarantine = Quarantine(config.quarantine_s)
         self._wake = asyncio.Event()
+        self._catalogue_known = asyncio.Event()
         self._pictures: Channel[tuple[Decoder, Decoded]] = Channel(config.pull_max, Overflow.BLOCK)
         self._pixels = ThreadPoolExecutor(1, thread_name_prefix="pixels")
         self._decoding = ThreadPoolExecutor(config.decoders, thread_name_prefix="decoding")
@@ -180,9 +188,13 @@ class Service:
         self._scheduler.keep_only(self._known)
         self._counters.gauge("cameras_known", len(cameras))
         await self._on_pixels(self._observer.cameras, cameras)
+        if self._copy.catalogue is not None:
+            self._catalogue_known.set()
 
     async def follow_headers(self, puller: LatestPuller) -> None:
         """Announce every waiting picture of a camera that we know and may look at."""
+        # Before the catalogue is known every camera would be a stranger; the pictures wait meanwhile.
+        await self._catalogue_known.wait()
         while True:
             headers = await puller.headers(limit=_HEADERS_LIMIT, wait_s=0.5)
             now = self._clock.now()
@@ -219,9 +231,10 @@ class Service:
             await _wait(self._wake, _HEADERS_WAIT_S if len(self._scheduler) else 1.0)
             return
         frames = await puller.pull([(header.source_id, header.sequence) for header in picked])
-        self._counters.count("pictures_dropped", "overtaken", len(picked) - len(frames))
-        self._counters.count("pictures_pulled", n=len(frames))
+        if len(frames) < len(picked):
+            self._counters.count("pictures_dropped", "overtaken", len(picked) - len(frames))
         if frames:
+            self._counters.count("pictures_pulled", n=len(frames))
             loop = asyncio.get_running_loop()
             try:
                 outcomes = await loop.run_in_executor(self._decoding, decoder.decode, frames)

@@ -153,8 +153,9 @@ class Watch:
         for claim in self._fire.look(picture, sure):
             shown = self._keep(picture, hidden, claim.box[None], claim.shape, claim.type)
             records.append(self.writer.fire(claim, picture, shown))
-        self._counters.count("fire_suppressed", "steady_light", self._fire.steady - self._steady)
-        self._steady = self._fire.steady
+        if self._fire.steady > self._steady:
+            self._counters.count("fire_suppressed", "steady_light", self._fire.steady - self._steady)
+            self._steady = self._fire.steady
         return records
 
     def _hide(self, picture: Picture, found: Detections) -> F32:

@@ -252,7 +252,7 @@ async def test_camera_whose_pictures_end_the_child_twice_is_quarantined_and_othe
                 if pid is not None and await hit_in_a_long_decode(pid):
                     break
                 await CLOCK.asleep(0.005)
-        seen = len(made.observations)
+        seen = made.counted("pictures_analysed")
         await until(
             made,
             lambda: (
