@@ -10,7 +10,8 @@ amqtt 0.12.1 as it comes loses messages of persistent sessions; each of these wa
 * a publication of QoS 0 is raised to the subscription's QoS 1 (MQTT-3.8.4-6 takes the lower one);
 * a client that takes its session over is marked as disconnected when the old connection ends;
 * a connection is ended by cancelling its reader, which Python 3.11 swallows when data has just come (wait_for,
-  bpo-37658), and then waited for without a limit: a take-over or a shutdown under load hangs.
+  bpo-37658), and then waited for without a limit: a take-over or a shutdown under load hangs;
+* the socket of a client that leaves before its CONNECT stays open.
 
 Limits that stay: sessions live in memory and end with the process; MQTT 3.1.1 only, no MQTT 5; QoS 2 is granted as
 QoS 1; no limit on the size of a message; no TLS, no passwords: it serves the loopback address alone. A site runs
@@ -169,6 +170,26 @@ class _KeepingBroker(Broker):  # type: ignore[misc]
     def __init__(self, config: BrokerConfig) -> None:
         super().__init__(config)
         self.dropped = 0
+        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+
+    async def stream_connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
+    ) -> None:
+        """A client came; however its connection ends, its socket is closed."""
+        self._connections[writer] = asyncio.current_task()
+        try:
+            await super().stream_connected(reader, writer, listener_name)
+        finally:
+            del self._connections[writer]
+            writer.close()
+
+    async def end_connections(self) -> None:
+        """After a shutdown: those that never said who they are, too."""
+        tasks = [task for task in self._connections.values() if task is not None]
+        for writer in self._connections:
+            writer.transport.abort()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_S)
 
     async def accept(self, session: Session, message: IncomingApplicationMessage) -> bool:
         """Route a publication; False when its topic is not allowed."""
@@ -287,4 +308,5 @@ class EmbeddedBroker:
         if self._broker is not None:
             with suppress(AMQTTError, MQTTError):
                 await self._broker.shutdown()
+            await self._broker.end_connections()
             self._broker = None

@@ -137,6 +137,21 @@ async def test_a_retained_message_reaches_a_later_subscriber_marked_as_retained(
     await asyncio.to_thread(subscriber.leave)
 
 
+async def test_clients_that_say_nothing_or_garbage_leave_no_socket_behind(broker: EmbeddedBroker) -> None:
+    for said in (b"", b"\x10", b"GET / HTTP/1.1\r\n\r\n", b"\x10\xff\xff\xff\xff\xff"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", broker.port)
+        writer.write(said)
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+    silent = await asyncio.open_connection("127.0.0.1", broker.port)
+    subscriber = await asyncio.to_thread(Subscriber, broker.port, "one")
+    await asyncio.to_thread(subscriber.leave)
+    await broker.close()
+    assert await asyncio.wait_for(silent[0].read(), 10) == b""
+    silent[1].close()
+
+
 async def test_a_taken_port_is_refused_in_words(broker: EmbeddedBroker) -> None:
     with pytest.raises(ConfigError, match=r"sim\.mqtt_port"):
         await EmbeddedBroker(broker.port).start()
