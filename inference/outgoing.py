@@ -26,6 +26,7 @@ class Outgoing:
         self._capacity = capacity
         self._counters = counters
         self._waiting: deque[Record] = deque()
+        self._in_flight = 0
         self._arrived = asyncio.Event()
 
     def __len__(self) -> int:
@@ -48,16 +49,18 @@ class Outgoing:
             if not self._waiting:
                 self._arrived.clear()
             if batch:
+                self._in_flight = len(batch)
                 await sender.send([wire.encode(record) for record in batch])
+                self._in_flight = 0
                 self._counters.count("records_sent", n=len(batch))
 
     async def drain(self, clock: Clock, patience_s: float) -> None:
         """Give what waits a last chance to go, for so many seconds at most."""
-        for _ in range(max(1, round(patience_s / 0.05))):
-            if not self._waiting:
+        for _ in range(max(1, round(patience_s / 0.02))):
+            if not self._waiting and not self._in_flight:
                 return
-            await clock.asleep(0.05)
-        self._counters.count("records_dropped", "shutdown", len(self._waiting))
+            await clock.asleep(0.02)
+        self._counters.count("records_dropped", "shutdown", len(self._waiting) + self._in_flight)
 
     def _shed_for(self, newcomer: Record) -> bool:
         """Make room for a record: the oldest sample goes; among alarms alone, a sample is not let in."""

@@ -1,52 +1,33 @@
-"""The inference process: how the parts are connected.
-
-    headers ─▶ Scheduler ─▶ pull ─▶ decoding child ─▶ detector thread (detect, Watch.look) ─▶ Outgoing ─▶ alerts
-
-The event loop only moves references; decoding happens in child processes, everything that touches pixels in one
-worker thread. Each stage takes what is there and never waits for more, so a slow camera holds nobody up.
-"""
+"""The inference process: model, links and pipeline brought up, run until told to stop, and taken down in order."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import cv2
 
 from contracts import topics
-from contracts.errors import GridwhistleError
-from contracts.instant import MINUTE, SECOND, Instant
 from inference.catalogue import CatalogueCopy
 from inference.config import InferenceConfig
-from inference.decode import Decoded, Decoder, DecoderLost, Quarantine, Refused
 from inference.detector import Detector
 from inference.evidence import EvidenceStore
-from inference.outgoing import Outgoing
+from inference.pipeline import Pipeline
 from inference.registry import load_model
-from inference.schedule import Scheduler
-from inference.watch import Observer, Outcome
-from runtime.channel import Channel, Overflow
+from inference.watch import Observer
 from runtime.clock import Clock
 from runtime.health import report_forever
-from runtime.latest import LatestPuller
-from runtime.log import CountedLog, get_log
+from runtime.log import get_log
 from runtime.metrics import StageCounters
-from runtime.request_link import RequestClient
 from runtime.shutdown import Shutdown
 from runtime.site import Site
-from runtime.supervise import Backoff, supervise, wait_or_stop
 from runtime.zmq_latest import ZmqLatestPuller
 from runtime.zmq_log import ZmqLogSender
 from runtime.zmq_request import ZmqRequestClient
 
 INSTANCE: Final = "inference-0"
-CATALOGUE_EVERY_S: Final = 30.0
-_HEADERS_LIMIT: Final = 1024
-_HEADERS_WAIT_S: Final = 0.05
-_BLAMED: Final = frozenset({"crash", "hung"})
+_DRAIN_S: Final = 1.0
 
 
 async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.Event) -> None:
@@ -63,19 +44,24 @@ async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.E
         puller = ZmqLatestPuller(endpoints, clock)
         on_stop("close the picture link", puller.close)
         copy = CatalogueCopy(site.state_dir / "inference-catalogue.bin")
-        service = Service(config, clock, stop, detector, observer, counters, copy)
-        on_stop("end the decoders", service.close)
+        pipeline = Pipeline(config, clock, stop, detector, observer, counters, copy)
+        on_stop("end the decoders", pipeline.close)
         tasks: list[Coroutine[Any, Any, None]] = [
-            service.follow_catalogue(client),
-            service.follow_headers(puller),
-            *(service.decode_forever(puller, decoder) for decoder in service.decoders),
-            service.detect_forever(),
-            service.watch_lateness(),
-            service.outgoing.send_forever(sender),
+            pipeline.follow_catalogue(client),
+            pipeline.follow_headers(puller),
+            *(pipeline.decode_forever(puller, decoder) for decoder in pipeline.decoders),
+            pipeline.detect_forever(),
+            pipeline.watch_lateness(),
             report_forever(counters, sender, site.id, INSTANCE, clock),
         ]
-        await _until_stopped(tasks, stop)
-        await service.outgoing.drain(clock, 0.5)
+        sending = asyncio.create_task(pipeline.outgoing.send_forever(sender))
+        try:
+            await _until_stopped(tasks, sending, stop)
+            # What was seen before the stop still goes out, if alerts is there to take it.
+            await pipeline.outgoing.drain(clock, _DRAIN_S)
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
 
 
 def _prepare(site: Site, config: InferenceConfig, counters: StageCounters) -> tuple[Detector, Observer]:
@@ -96,258 +82,20 @@ def _prepare(site: Site, config: InferenceConfig, counters: StageCounters) -> tu
     return detector, observer
 
 
-async def _until_stopped(coroutines: Sequence[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
-    """Run all until `stop`; the first that fails stops the others and is raised."""
+async def _until_stopped(
+    coroutines: Sequence[Coroutine[Any, Any, None]], sending: asyncio.Task[None], stop: asyncio.Event
+) -> None:
+    """Run all until `stop`; the first that fails, or `sending`, stops the others and is raised."""
     tasks = [asyncio.create_task(each) for each in coroutines]
     stopper = asyncio.create_task(stop.wait())
-    running: set[asyncio.Task[Any]] = {*tasks, stopper}
-    failed = False
-    while stopper in running and not failed:
+    running: set[asyncio.Task[Any]] = {*tasks, stopper, sending}
+    failures: list[BaseException] = []
+    while stopper in running and not failures:
         done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        failed = any(task.exception() is not None for task in done)
+        failures = [error for task in done if (error := task.exception()) is not None]
     stop.set()
-    for task in running:
+    for task in (*tasks, stopper):
         task.cancel()
-    for result in await asyncio.gather(*tasks, stopper, return_exceptions=True):
-        if isinstance(result, Exception):
-            raise result
-
-
-class Service:
-    """The running parts of one inference process."""
-
-    def __init__(
-        self,
-        config: InferenceConfig,
-        clock: Clock,
-        stop: asyncio.Event,
-        detector: Detector,
-        observer: Observer,
-        counters: StageCounters,
-        copy: CatalogueCopy,
-    ) -> None:
-        self._config = config
-        self._clock = clock
-        self._stop = stop
-        self._detector = detector
-        self._observer = observer
-        self._counters = counters
-        self._copy = copy
-        self._log = CountedLog(clock)
-        self._known: frozenset[str] = frozenset()
-        self._scheduler = Scheduler(
-            bound_s=config.freshness_s, rest_s=config.rest_s, age_max_s=config.picture_age_max_s
-        )
-        self._quarantine = Quarantine(config.quarantine_s)
-        self._wake = asyncio.Event()
-        self._catalogue_known = asyncio.Event()
-        self._pictures: Channel[tuple[Decoder, Decoded]] = Channel(config.pull_max, Overflow.BLOCK)
-        self._pixels = ThreadPoolExecutor(1, thread_name_prefix="pixels")
-        self._decoding = ThreadPoolExecutor(config.decoders, thread_name_prefix="decoding")
-        self._analysed: deque[tuple[Instant, int]] = deque()
-        self.outgoing = Outgoing(config.outgoing_max, counters)
-        # Pictures being decoded, pictures that wait in the channel, pictures that are looked at.
-        self.decoders = [
-            Decoder(
-                slots=2 * config.pull_max + config.batch_max,
-                pixels_max=config.picture_pixels_max,
-                access_unit_max=config.access_unit_max_kb * 1024,
-                timeout_s=config.decode_timeout_s,
-            )
-            for _ in range(config.decoders)
-        ]
-
-    async def close(self) -> None:
-        """End children and threads."""
-        for pool in (self._decoding, self._pixels):
-            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
-        for decoder in self.decoders:
-            await asyncio.to_thread(decoder.close)
-
-    async def follow_catalogue(self, client: RequestClient) -> None:
-        """Start with the copy on disk; ask alerts until it answers, then again now and then."""
-        await asyncio.to_thread(self._copy.load)
-        await self._use_catalogue()
-
-        async def ask() -> None:
-            while True:
-                if await self._copy.refresh(client):
-                    await self._use_catalogue()
-                if await wait_or_stop(self._clock, self._stop, CATALOGUE_EVERY_S):
-                    return
-
-        def on_failure(error: GridwhistleError, delay_s: float) -> None:
-            self._counters.count("catalogue_failures", error.reason)
-            self._log.warning("catalogue", "No catalogue from alerts", error=str(error), delay_s=round(delay_s, 1))
-
-        await supervise(ask, Backoff(0.2, 5.0, INSTANCE), self._clock, self._stop, on_failure)
-
-    async def _use_catalogue(self) -> None:
-        cameras = self._copy.cameras()
-        self._known = frozenset(camera.id for camera in cameras)
-        self._scheduler.keep_only(self._known)
-        self._counters.gauge("cameras_known", len(cameras))
-        await self._on_pixels(self._observer.cameras, cameras)
-        if self._copy.catalogue is not None:
-            self._catalogue_known.set()
-
-    async def follow_headers(self, puller: LatestPuller) -> None:
-        """Announce every waiting picture of a camera that we know and may look at."""
-        # Before the catalogue is known every camera would be a stranger; the pictures wait meanwhile.
-        await self._catalogue_known.wait()
-        while True:
-            headers = await puller.headers(limit=_HEADERS_LIMIT, wait_s=0.5)
-            now = self._clock.now()
-            for header in headers:
-                self._counters.count("headers_received")
-                if header.source_id not in self._known:
-                    self._counters.count("pictures_dropped", "unknown_source")
-                elif self._quarantine.holds(header.source_id, now):
-                    self._counters.count("pictures_dropped", "quarantined")
-                else:
-                    self._scheduler.announce(header, now)
-            if headers:
-                self._wake.set()
-
-    async def decode_forever(self, puller: LatestPuller, decoder: Decoder) -> None:
-        """Supervise one decoder: what it cannot decode is refused, and if it does not start it is tried again."""
-
-        async def once() -> None:
-            while True:
-                await self._decode_next(puller, decoder)
-
-        def on_failure(error: GridwhistleError, delay_s: float) -> None:
-            self._counters.count("decoder_failures", error.reason)
-            self._log.warning("decoder", "The decoder failed", error=str(error), delay_s=round(delay_s, 1))
-
-        await supervise(once, Backoff(0.2, 10.0, "decoder"), self._clock, self._stop, on_failure)
-
-    async def _decode_next(self, puller: LatestPuller, decoder: Decoder) -> None:
-        limit = min(self._config.pull_max, decoder.free)
-        picked = self._scheduler.pick(limit, self._clock.now()) if limit else []
-        if not picked:
-            # Woken by a header; the time-out lets rested cameras have their turn.
-            self._wake.clear()
-            await _wait(self._wake, _HEADERS_WAIT_S if len(self._scheduler) else 1.0)
-            return
-        frames = await puller.pull([(header.source_id, header.sequence) for header in picked])
-        if len(frames) < len(picked):
-            self._counters.count("pictures_dropped", "overtaken", len(picked) - len(frames))
-        if frames:
-            self._counters.count("pictures_pulled", n=len(frames))
-            loop = asyncio.get_running_loop()
-            try:
-                outcomes = await loop.run_in_executor(self._decoding, decoder.decode, frames)
-            except DecoderLost:
-                self._counters.count("pictures_dropped", "decoder_lost", len(frames))
-                raise
-            await self._take_decoded(decoder, outcomes)
-
-    async def _take_decoded(self, decoder: Decoder, outcomes: list[Decoded | Refused]) -> None:
-        for outcome in outcomes:
-            if isinstance(outcome, Decoded):
-                self._quarantine.succeeded(outcome.header.source_id)
-                self._counters.count("pictures_decoded")
-                await self._pictures.put((decoder, outcome))
-            else:
-                await self._refuse(outcome)
-        for reason, count in decoder.restarts.items():
-            self._counters.count("decoder_restarts", reason, count)
-        decoder.restarts.clear()
-
-    async def _refuse(self, refused: Refused) -> None:
-        source_id, now = refused.header.source_id, self._clock.now()
-        sentence = f"画面无法使用 (a picture cannot be used: {refused.reason.replace('_', ' ')})"
-        self._counters.refuse("pictures_refused", refused.reason, source_id, sentence)
-        self._log.warning(
-            f"refused {refused.reason}", "A picture was refused", source_id=source_id, reason=refused.reason
-        )
-        if refused.reason in _BLAMED and self._quarantine.crashed(source_id, now):
-            self._counters.count("cameras_quarantined", refused.reason)
-            self._scheduler.forget(source_id)
-            self.outgoing.add(await self._on_pixels(self._observer.quarantined, source_id, now, refused.reason))
-        elif refused.reason != "killed":
-            outcome = await self._on_pixels(self._observer.refused, refused.header)
-            self._follow_up(source_id, outcome)
-
-    async def detect_forever(self) -> None:
-        """Supervise the detector: a picture that it cannot stand is lost and counted, never the process."""
-
-        async def once() -> None:
-            while True:
-                await self._detect_next()
-
-        def on_failure(error: GridwhistleError, delay_s: float) -> None:
-            self._counters.count("pictures_dropped", f"detect_{error.reason}")
-            self._log.warning("detect", "Looking at pictures failed", error=str(error), delay_s=round(delay_s, 1))
-
-        await supervise(once, Backoff(0.1, 5.0, "detect"), self._clock, self._stop, on_failure)
-
-    async def _detect_next(self) -> None:
-        """A batch is what waits, up to `batch_max`; nothing waits for it to fill."""
-        batch = await self._pictures.take(self._config.batch_max)
-        now = self._clock.now()
-        began_ns = self._clock.monotonic_ns()
-        try:
-            outcomes = await self._on_pixels(self._analyse, [decoded for _, decoded in batch], now)
-        finally:
-            for decoder, decoded in batch:
-                decoder.release(decoded.slot)
-            self._wake.set()
-        for (_, decoded), outcome in zip(batch, outcomes, strict=True):
-            self._follow_up(decoded.header.source_id, outcome)
-        self._note(len(batch), self._clock.monotonic_ns() - began_ns)
-
-    def _analyse(self, batch: list[Decoded], now: Instant) -> list[Outcome]:
-        """In the pixel thread."""
-        found = self._detector.detect([decoded.picture.bgr for decoded in batch])
-        return [
-            self._observer.look(decoded.picture, each, now) for decoded, each in zip(batch, found, strict=True)
-        ]
-
-    def _follow_up(self, source_id: str, outcome: Outcome) -> None:
-        self.outgoing.add(list(outcome.records))
-        if outcome.urgency > 1.0 and source_id in self._known:
-            now = self._clock.now()
-            until = Instant(now + round(self._config.suspect_s * SECOND))
-            self._scheduler.suspect(source_id, until, outcome.urgency, now)
-
-    def _note(self, pictures: int, took_ns: int) -> None:
-        now = self._clock.now()
-        self._counters.count("pictures_analysed", n=pictures)
-        self._counters.gauge("analyse_ms_per_picture", took_ns / 1e6 / pictures)
-        self._analysed.append((now, pictures))
-        while self._analysed and now - self._analysed[0][0] > MINUTE:
-            self._analysed.popleft()
-
-    async def watch_lateness(self) -> None:
-        """Every second: late cameras become unknown, and the gauges of the wall are set."""
-        dropped: dict[str, int] = {}
-        while True:
-            now = self._clock.now()
-            self.outgoing.add(await self._on_pixels(self._observer.late, now))
-            ages = sorted(await self._on_pixels(self._observer.ages_s, now))
-            gauge = self._counters.gauge
-            gauge("analysed_per_minute", sum(n for at, n in self._analysed if now - at <= MINUTE))
-            gauge("cameras_covered_60s", sum(age <= 60 for age in ages))
-            gauge("age_s_p50", ages[len(ages) // 2] if ages else 0.0)
-            gauge("age_s_max", ages[-1] if ages else 0.0)
-            gauge("pictures_waiting", len(self._scheduler))
-            gauge("cameras_overdue", self._scheduler.overdue(now))
-            gauge("cameras_in_quarantine", len(self._quarantine))
-            gauge("records_waiting", len(self.outgoing))
-            for reason, total in self._scheduler.dropped.items():
-                self._counters.count("pictures_dropped", reason, total - dropped.get(reason, 0))
-                dropped[reason] = total
-            await self._clock.asleep(1.0)
-
-    async def _on_pixels(self, function: Any, *arguments: Any) -> Any:
-        """Run in the one thread that owns detector and observer."""
-        return await asyncio.get_running_loop().run_in_executor(self._pixels, function, *arguments)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return
+    await asyncio.gather(*tasks, stopper, return_exceptions=True)
+    if failures:
+        raise failures[0]

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -186,6 +189,29 @@ def test_closed_decoder_leaves_no_child(decoder: Decoder) -> None:
     decoder.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+ORPHANED = """
+import os, signal, sys
+from inference.decode import Decoder
+from tests.inference.pictures import encode, frame, textured
+decoder = Decoder(slots=2, pixels_max=320 * 240, access_unit_max=1_000_000, timeout_s=20.0)
+decoder.decode([frame(encode(textured()))])
+print(decoder.child_pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_child_goes_when_its_parent_is_killed() -> None:
+    root = Path(__file__).resolve().parents[2]
+    parent = subprocess.run(
+        [sys.executable, "-c", ORPHANED], cwd=root, env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    assert parent.returncode == -signal.SIGKILL
+    child = Path(f"/proc/{int(parent.stdout)}/cmdline")
+    while child.exists() and b"decode_child" in child.read_bytes():
+        CLOCK.sleep(0.01)
 
 
 def test_second_crash_quarantines_and_time_gives_one_more_try() -> None:

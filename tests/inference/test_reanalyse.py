@@ -18,7 +18,8 @@ from contracts.observation import IncidentType, Observation, Phase
 from contracts.place import ZoneKind
 from inference.config import EvidenceConfig, InferenceConfig
 from inference.footage import list_files, sample_video
-from inference.reanalyse import ReanalysisReport, read_records, reanalyse
+from inference.reanalyse import reanalyse
+from inference.tables import ReanalysisReport, read_records
 from models.evaluate.counting import THRESHOLDS, best_threshold, countable, counts, truth
 from models.evaluate.detect import Detector
 from models.train.pictures import Picture as LabelledPicture
