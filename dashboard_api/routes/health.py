@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -26,6 +28,8 @@ SILENT_AFTER_NS: Final = 10 * SECOND
 FORGET_AFTER_NS: Final = 10 * MINUTE
 """An instance that another of the same service replaced is no longer shown after this."""
 REFUSALS_MAX: Final = 200
+DISK_FULL_BYTES: Final = 1024 * 1024
+"""With less than this left, nothing can be committed for long."""
 
 
 class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +56,9 @@ class RefusalView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthView(msgspec.Struct, frozen=True, kw_only=True):
-    """`status`: `ok`; `degraded` (a service is silent, or deliveries are dead); `waiting` (no database yet);
-    `down` (alerts is silent or the database cannot be read). `message` says it in words.
+    """`status`: `ok`; `degraded` (a service is silent, deliveries are dead, or tickets live on the reserve of a
+    full disk); `waiting` (no database yet); `down` (alerts is silent, the disk is full to the end, or the database
+    cannot be read). `message` says it in words.
     """
 
     status: str
@@ -74,9 +79,10 @@ class _Stored(msgspec.Struct, frozen=True):
     refused_total: int
     deliveries: dict[str, int]
     seq: int
+    free_bytes: int
 
 
-_NOTHING: Final = _Stored((), (), 0, {}, 0)
+_NOTHING: Final = _Stored((), (), 0, {}, 0, 0)
 
 
 @router.get("", summary="The state of the whole installation", responses=returns(HealthView))
@@ -84,7 +90,7 @@ async def get_health(api: Api) -> Response:
     """Always answered with 200 while the API itself works; read `status`."""
     now = api.clock.now()
     try:
-        stored = await api.reader.read(lambda connection: _read(connection, now))
+        stored = await api.reader.read(lambda connection: _read(connection, now, api.site.state_dir))
         status, message = _judge(stored)
     except DatabaseAbsent as error:
         stored, status, message = _NOTHING, "waiting", str(error)
@@ -131,10 +137,20 @@ def _view(api: Services, now: Instant, stored: _Stored, status: str, message: st
 def _judge(stored: _Stored) -> tuple[str, str]:
     speaking = {view.service for view in stored.services if not view.silent}
     silent = sorted({view.service for view in stored.services} - speaking)
+    if stored.services and stored.free_bytes < DISK_FULL_BYTES:
+        return "down", (
+            "磁盘已满: 新告警等待写入, 不会丢失; 请立即清理 (the disk is full: new alerts wait and none is lost; "
+            "free space now)"
+        )
     if "alerts" not in speaking:
         return "down", "告警服务无响应: 屏上内容可能已过时 (alerts is silent; what is shown may be out of date)"
     if silent:
         return "degraded", f"服务无响应 (silent): {', '.join(silent)}"
+    if any(view.service == "alerts" and _on_reserve(view) for view in stored.services):
+        return "degraded", (
+            "磁盘空间不足: 工单正在使用预留空间, 请清理 (the disk is nearly full: tickets live on the reserve; "
+            "free space)"
+        )
     half = sorted(view.service for view in stored.services if view.silent)
     if half:
         return "degraded", f"部分实例无响应 (some instances are silent): {', '.join(half)}"
@@ -143,7 +159,18 @@ def _judge(stored: _Stored) -> tuple[str, str]:
     return "ok", "运行正常 (all services report)"
 
 
-def _read(connection: sqlite3.Connection, now: Instant) -> _Stored:
+def _on_reserve(alerts: ServiceView) -> bool:
+    """Whether the space held back was given up and could not be taken again."""
+    released = alerts.counters.get("reserve_released", 0) > 0
+    return bool(released and not alerts.gauges.get("store_reserve_bytes"))
+
+
+def _free_bytes(folder: Path) -> int:
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def _read(connection: sqlite3.Connection, now: Instant, state_dir: Path) -> _Stored:
     refusals = connection.execute(
         "SELECT reason, source_id, total, last_at, last_text FROM refusals ORDER BY last_at DESC LIMIT ?",
         (REFUSALS_MAX,),
@@ -163,6 +190,7 @@ def _read(connection: sqlite3.Connection, now: Instant) -> _Stored:
         refused_total=connection.execute("SELECT coalesce(sum(total), 0) FROM refusals").fetchone()[0],
         deliveries=dict(connection.execute("SELECT state, count(*) FROM deliveries GROUP BY state").fetchall()),
         seq=queries.latest_sequence(connection),
+        free_bytes=_free_bytes(state_dir),
     )
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,42 +10,27 @@ import msgspec
 import pytest
 
 from contracts import topics, wire
+from contracts.errors import ConfigError
 from contracts.source import HealthReport
 from runtime.clock import SystemClock
 from runtime.site import PathsConfig, Site, SiteConfig
+from sim.small_disk import fill, free_bytes
+from sim.small_disk import small_disk as mounted
 from tests.alerts.county import CONFIG, County, county
 from tests.alerts.records import COUNTY, SITE, smoke
 from tests.alerts.site_files import write_site
 
 CLOCK = SystemClock()
-MIB = 1024 * 1024
 
 
 @pytest.fixture
 def small_disk(short_dir: Path) -> Iterator[Path]:
     folder = short_dir / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "none", str(folder)]
-    done = subprocess.run(mount, check=False, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"a file system cannot be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path, name: str) -> Path:
-    """Take every byte that is left."""
-    file = folder / name
-    with file.open("wb", buffering=0) as stream:
-        for size in (MIB, 4096, 1):
-            try:
-                while True:
-                    stream.write(b"x" * size)
-            except OSError:
-                continue
-    status = os.statvfs(folder)
-    assert status.f_bavail * status.f_frsize < 4096
-    return file
+    try:
+        with mounted(folder, 12):
+            yield folder
+    except ConfigError as error:
+        pytest.skip(str(error))
 
 
 def health(here: County) -> HealthReport:
@@ -80,6 +63,7 @@ async def test_full_disk_tickets_go_on_from_the_reserve_then_wait_and_nothing_is
                 await CLOCK.asleep(0.05)
 
         filler = fill(small_disk, "filler")
+        assert free_bytes(small_disk) < 4096
         await here.send(*(smoke(number, CLOCK.now()) for number in range(1, 101)))
         assert not (small_disk / "reserve.bin").exists()
         async with asyncio.timeout(20):
