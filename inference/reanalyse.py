@@ -76,22 +76,51 @@ def reanalyse(
         counters=StageCounters("reanalyse"),
     )
     plan = _Plan(files, camera, start, every_s, tuple(kinds), series_s)
-    task = progress.add_task("重新分析 (reanalyse)", total=len(files)) if progress is not None else None
+    bar = _Bar(progress, len(files))
     with Tables(report) as tables:
         for recording in plan.recordings():
             observer.cameras([recording.camera])
             try:
                 for batch in _batched(recording, config):
                     _look(batch, recording, detector, observer, tables)
+                    bar.at(recording, batch[-1])
             except GridwhistleError as error:
                 report.refused[recording.name] = str(error)
                 tables.refuse(recording.name, recording.camera.id, error.reason)
             except OSError as error:
                 report.refused[recording.name] = f"无法读取 (cannot be read: {error.strerror})"
                 tables.refuse(recording.name, recording.camera.id, "unreadable")
-            if progress is not None and task is not None:
-                progress.advance(task, len(recording.files))
+            bar.finished(recording)
     return report
+
+
+class _Bar:
+    """The progress bar, in files; within a video by its time."""
+
+    def __init__(self, progress: Progress | None, files: int) -> None:
+        self._progress = progress
+        self._done = 0
+        self._length_s = 0.0
+        self._task = progress.add_task("重新分析 (reanalyse)", total=files) if progress is not None else None
+
+    def at(self, recording: _Recording, last: tuple[Path, float, Bgr]) -> None:
+        """The recording is analysed up to this picture."""
+        path, offset_s, _ = last
+        if is_still(path):
+            self._show(self._done + recording.files.index(path) + 1)
+        elif self._progress is not None:
+            self._length_s = self._length_s or _length_s(path)
+            self._show(self._done + min(offset_s / self._length_s, 1.0) if self._length_s else self._done)
+
+    def finished(self, recording: _Recording) -> None:
+        """The next recording begins."""
+        self._done += len(recording.files)
+        self._length_s = 0.0
+        self._show(self._done)
+
+    def _show(self, completed: float) -> None:
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=completed)
 
 
 @dataclass(slots=True)

@@ -82,6 +82,7 @@ def test_people_of_a_video_become_samples_at_their_times(tmp_path: Path, site: S
         report = reanalyse(
             [video], site=site, config=CONFIG, out=tmp_path / "out", camera=own, start=at(0), progress=progress
         )
+        assert progress.tasks[0].completed == progress.tasks[0].total == 1
     told = samples(report)
     assert [o.event_time for o in told] == [at(0), at(1), at(2)]
     assert all(o.count is not None and o.count >= 10 for o in told)
