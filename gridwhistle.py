@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from contracts import wire
 from contracts.errors import ConfigError, GridwhistleError
@@ -108,8 +109,19 @@ async def run_county(path: Path, site: Site, loaded: dict[str, Any], log_level: 
     stop_on_signals(stop)
     simulated = loaded["sim"].enabled
     if simulated:
-        console.print("正在生成模拟县… (building the simulated county)")
-        await asyncio.to_thread(prepare, site, loaded["sim"])
+        sim = loaded["sim"]
+        if footage is not None:
+            sim = msgspec.structs.replace(sim, footage=str(footage))
+        if loaded["webhook"].url:
+            share_secret(site.state_dir / loaded["webhook"].secret_file, sim.platform_secret)
+        with Progress(TextColumn("正在生成模拟县 (building the county) {task.description}"), BarColumn()) as bar:
+            task = bar.add_task("", total=None)
+            await asyncio.to_thread(
+                prepare,
+                site,
+                sim,
+                lambda path, share: bar.update(task, description=str(path), total=1, completed=share),
+            )
     program = [sys.executable, "-m", "gridwhistle"]
     options = ["--config", str(path), "--log-level", log_level]
     roles = {
@@ -127,6 +139,14 @@ async def run_county(path: Path, site: Site, loaded: dict[str, Any], log_level: 
         await ProcessGroup(specs, site.run_dir, clock).run(stop)
     finally:
         announcement.cancel()
+
+
+def share_secret(path: Path, secret: str) -> None:
+    """Write the secret that the platform's stand-in and the webhook share, unless there is one."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secret + "\n", encoding="utf-8")
 
 
 async def announce(api_config: Any, clock: Clock, console: Console) -> None:
@@ -293,8 +313,6 @@ def reanalyse(
     every_s: Annotated[float, typer.Option(help="取样间隔秒, 0 为关键帧。 Sampling; 0 = key pictures.")] = 1.0,
 ) -> None:
     """用同一套代码重新分析录像, 给出观测 (Parquet) 与拟开工单。 The same code over recorded files."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from alerts.given import load_policy, policy_file_of
     from alerts.replay import would_be_tickets
     from inference.reanalyse import reanalyse as reanalyse_files

@@ -54,12 +54,15 @@ class Site:
         self.evidence_dir = self.state_dir / "evidence"
         self.archive_dir = self.state_dir / "archive"
         self.database_file = self.state_dir / "gridwhistle.sqlite"
+
+    def endpoint(self, topic: str) -> str:
+        """ZeroMQ address of a link on this machine.
+
+        Raises ConfigError when the folder of sockets has a name too long for Unix sockets.
+        """
         if len(str(self.run_dir).encode()) > 80:
             raise ConfigError(
                 f"套接字目录 {self.run_dir} 过长 (the folder of sockets is over 80 bytes); "
                 "set paths.run to a shorter one, e.g. /run/gridwhistle"
             )
-
-    def endpoint(self, topic: str) -> str:
-        """ZeroMQ address of a link on this machine."""
         return f"ipc://{self.run_dir}/{topic}.sock"

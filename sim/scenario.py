@@ -24,6 +24,14 @@ WIDTH, HEIGHT = 640, 360
 """Size of all live pictures, px."""
 QUIET_PICTURES_PER_S = 2.0
 METRES_PER_DEGREE = 111_320.0
+ZONE_NAMES = {
+    ZoneKind.STANDING: "聚集区",
+    ZoneKind.MOVING: "通行区",
+    ZoneKind.LANE: "车道",
+    ZoneKind.FIRE_LANE: "消防通道",
+    ZoneKind.FIRE: "烟火监测区",
+}
+"""How the survey names zones for people."""
 CREDENTIALS = "sim"
 """Entry of the secrets file that live cameras ask for when they want a login."""
 
@@ -174,12 +182,12 @@ def _surveyed(camera: Camera, view: GroundView, home: Polygon) -> Camera:
     matrix = np.array(view.homography).reshape(3, 3)
     fire_zone = f"fz-{camera.place.grid_code}-{camera.id[-6:]}"
     zones = []
-    for shape in view.zones:
+    for number, shape in enumerate(view.zones, 1):
         lon, lat = _on_ground(camera, matrix, shape.polygon, home)
         zones.append(
             Zone(
                 id=f"{camera.id}-{shape.name}",
-                name=shape.name,
+                name=f"{ZONE_NAMES[ZoneKind(shape.kind)]}{number}",
                 kind=ZoneKind(shape.kind),
                 polygon=tuple((round(float(x) / WIDTH, 6), round(float(y) / HEIGHT, 6)) for x, y in shape.polygon),
                 area_m2=round(float(shape.area_m2), 3),

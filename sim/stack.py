@@ -50,7 +50,7 @@ class Stack:
     ) -> None:
         self.folder = folder
         self.clock = clock or SystemClock()
-        self.api_port, self.mqtt_port = free_port(), free_port()
+        self.api_port, self.mqtt_port, platform_port = free_port(), free_port(), free_port()
         self.address = f"http://127.0.0.1:{self.api_port}"
         defaults: dict[str, dict[str, object]] = {
             "site": {"id": "152921", "name": "阿拉善左旗", "county": "152921"},
@@ -60,16 +60,19 @@ class Stack:
                 "catalogue": str(folder / "var/county/catalogue.json"),
                 "models": str(ROOT / "models"),
             },
-            "mqtt": {"url": f"mqtt://127.0.0.1:{self.mqtt_port}"},
+            "mqtt": {"url": f"mqtt://127.0.0.1:{self.mqtt_port}", "protocol": "3.1.1"},
             "alerts": {"reserve_mib": 8},
+            "webhook": {"url": f"http://127.0.0.1:{platform_port}/events", "secret_file": "platform-secret"},
             "api": {"port": self.api_port},
             "sim": {
                 "enabled": True,
                 "rtsp_port": free_port(),
                 "mqtt_port": self.mqtt_port,
-                "platform_port": free_port(),
+                "platform_port": platform_port,
             },
         }
+        if settings is not None and settings.get("sim", {}).get("enabled") is False:
+            del defaults["webhook"]
         for section, values in (settings or {}).items():
             defaults.setdefault(section, {}).update(values)
         self.settings = defaults

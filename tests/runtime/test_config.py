@@ -95,7 +95,7 @@ def test_any_text_is_loaded_or_refused_in_words(tmp_path_factory: pytest.TempPat
 
 def test_socket_folder_too_long_then_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="过长"):
-        Site(SiteConfig(id="x"), PathsConfig(run="r" * 90), tmp_path)
+        Site(SiteConfig(id="x"), PathsConfig(run="r" * 90), tmp_path).endpoint("log")
 
 
 @pytest.mark.parametrize(("mode", "content", "words"), [(0o644, b"s", "chmod 600"), (0o600, b"\n", "为空")])
