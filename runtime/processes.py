@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from runtime.clock import Clock
 
 _PR_SET_PDEATHSIG = 1
+_HEALTHY_S = 5
+_DELAY_MAX_S = 5.0
+"""A process that lived for `_HEALTHY_S` starts over with the first delay; alarms wait while it is away."""
 _libc = ctypes.CDLL(None)
 
 
@@ -73,7 +76,7 @@ class ProcessGroup:
         self._state_file.unlink(missing_ok=True)
 
     async def _keep(self, spec: ProcessSpec, stop: asyncio.Event) -> None:
-        backoff = Backoff(self._first_s, 10.0, spec.name)
+        backoff = Backoff(self._first_s, _DELAY_MAX_S, spec.name)
         while not stop.is_set():
             began_ns = self._clock.monotonic_ns()
             process = await asyncio.create_subprocess_exec(
@@ -85,7 +88,7 @@ class ProcessGroup:
             del self._pids[spec.name]
             if stop.is_set():
                 return
-            if self._clock.monotonic_ns() - began_ns > 10 * SECOND:
+            if self._clock.monotonic_ns() - began_ns > _HEALTHY_S * SECOND:
                 backoff.succeeded()
             self.restarts[spec.name] += 1
             delay_s = backoff.failed()

@@ -58,9 +58,12 @@ def smoke_county(sensors: int, seed: int = 152921) -> tuple[GridTree, Catalogue]
     return county.grids, catalogue
 
 
-def drill_stack(folder: Path, mqtt_port: int, grids: GridTree, catalogue: Catalogue, clock: Clock) -> Stack:
+def drill_stack(
+    folder: Path, mqtt_port: int, grids: GridTree, catalogue: Catalogue, clock: Clock, *, protocol: str = "3.1.1"
+) -> Stack:
     """An installation without the simulated county, fed by the drill alone; its files are written."""
-    stack = Stack(folder, {"sim": {"enabled": False}, "mqtt": {"url": f"mqtt://127.0.0.1:{mqtt_port}"}}, clock)
+    mqtt = {"url": f"mqtt://127.0.0.1:{mqtt_port}", "protocol": protocol}
+    stack = Stack(folder, {"sim": {"enabled": False}, "mqtt": mqtt}, clock)
     write_whole(folder / "var/county/grids.geojson", grids_geojson(grids))
     write_whole(folder / "var/county/catalogue.json", catalogue_json(catalogue))
     return stack
