@@ -59,7 +59,9 @@ def notice(change: SourceChange, turn: Turn) -> None:
         turn.refuse(change.id, change.source_id, Reason.DUPLICATE, "状态变化重复上报")
         return
     if change.at < memory.changed_at:
-        turn.refuse(change.id, change.source_id, Reason.TOO_LATE, "状态变化早于已知的最新状态")
+        # Ingest and inference both say that a camera is live, inference by the time of its picture: no news.
+        if change.state is not memory.state:
+            turn.refuse(change.id, change.source_id, Reason.TOO_LATE, "状态变化早于已知的最新状态")
         return
     _remember(memory, change)
     turn.effects.append(SourceChanged(change))

@@ -219,6 +219,10 @@ async def test_bad_stream_then_its_camera_says_why_and_the_others_are_watched(
             assert (await drill.get(f"/api/v1/sources/{good}"))["state"]["code"] == "live"
     assert camera["detail"]
     assert camera["reason"]["zh"] != reason
+    if fault == "truncated":
+        line = await shown(drill, "corrupt", camera["id"])
+        assert line is not None
+        assert line["total"] >= 3
     assert await counted(drill, counter) >= 1
 
 
@@ -251,4 +255,9 @@ async def test_after_all_of_it_only_alarms_became_incidents_and_device_faults_be
     ]
     assert Counter(behind) == Counter(drill.sent)
     assert drill.stack.pids() == pids
-    assert (await drill.get("/api/v1/health"))["status"] == "ok"
+    health = await drill.get("/api/v1/health")
+    assert health["status"] == "ok"
+    assert health["refused_total"] == sum(line["total"] for line in health["refusals"])
+    refused = {line["source_id"] for line in health["refusals"]}
+    badly_used = {drill.detectors[message.number].id for message in MESSAGES.values() if message.number >= 0}
+    assert refused <= {*badly_used, *faulty, drill.heat.id, drill.detectors[RETAINED].id, STRANGER}

@@ -105,9 +105,18 @@ def test_change_of_another_site_late_or_repeated_is_refused() -> None:
     county.at(10)
     change = SourceChange(id="a", site=SITE, source_id="C-1", kind=CAMERA, state=SourceState.LIVE, at=county.now)
     elsewhere = msgspec.structs.replace(change, id="b", site="elsewhere")
-    earlier = msgspec.structs.replace(change, id="c", at=T0)
+    earlier = msgspec.structs.replace(change, id="c", at=T0, state=SourceState.STALLED)
     county.take(Batch(source_changes=(change, elsewhere, change, earlier)))
     assert county.reasons() == [Reason.WRONG_SITE, Reason.DUPLICATE, Reason.TOO_LATE]
+    assert county.sources == [change]
+
+
+def test_late_change_that_says_what_is_known_is_neither_news_nor_refused() -> None:
+    county = County()
+    county.at(10)
+    change = SourceChange(id="a", site=SITE, source_id="C-1", kind=CAMERA, state=SourceState.LIVE, at=county.now)
+    county.take(Batch(source_changes=(change, msgspec.structs.replace(change, id="b", at=T0))))
+    assert county.reasons() == []
     assert county.sources == [change]
 
 
