@@ -258,15 +258,17 @@ def simulate(
 @app.command("check-config")
 def check_config(file: Annotated[Path, typer.Argument(help="配置文件 TOML。 Configuration file.")]) -> None:
     """检查配置文件及其指向的网格, 目录, 模型。 Check a configuration and the files that it names."""
+    from alerts.given import load_policy, policy_file_of
     from alerts.grids import load_catalogue, load_grids
-    from inference.registry import load_model
+    from inference.session import check_model
 
     site, loaded = load(file)
     if site.grids_file is not None:
         tree = load_grids(site.grids_file, site.id, site.county)
         if site.catalogue_file is not None:
             load_catalogue(site.catalogue_file, tree)
-    load_model(site.models_dir / loaded["inference"].model)
+    load_policy(policy_file_of(site, loaded["alerts"]))
+    check_model(site.models_dir / loaded["inference"].model)
     typer.echo(f"{file}: 正确 (good)")
 
 
@@ -370,9 +372,9 @@ def models_list(config: ConfigOption = None) -> None:
 @models_app.command("check")
 def models_check(folder: Annotated[Path, typer.Argument(help="模型文件夹。 Folder of a model.")]) -> None:
     """校验一个模型的哈希, 形状, 标签。 Check hash, shapes and labels."""
-    from inference.registry import load_model
+    from inference.session import check_model
 
-    typer.echo(load_model(folder).describe())
+    typer.echo(check_model(folder).describe())
 
 
 @models_app.command("evaluate")
