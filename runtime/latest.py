@@ -85,6 +85,12 @@ class LatestStore:
             headers.append(self._frames[source_id].header)
         return headers
 
+    def put_back(self, headers: Sequence[FrameHeader]) -> None:
+        """These were taken, and nobody heard of them: announce what still waits of their sources."""
+        for header in headers:
+            if header.source_id in self._frames:
+                self._unannounced[header.source_id] = None
+
     def announce_all_again(self) -> None:
         """A new puller came: it must hear of every picture that waits."""
         for source_id in self._frames:

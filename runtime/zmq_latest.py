@@ -97,7 +97,9 @@ class ZmqLatestPublisher:
             headers = self._store.take_headers(self._credit[puller])
             if headers:
                 del self._credit[puller]
-                send_now(self._socket, [puller, b"H", _encoder.encode(headers)])
+                if not send_now(self._socket, [puller, b"H", _encoder.encode(headers)]):
+                    # A puller that was killed leaves its question behind; its successor must hear of these.
+                    self._store.put_back(headers)
 
 
 class _Peer:
@@ -124,12 +126,18 @@ class ZmqLatestPuller:
         self._peers = [_Peer(open_socket(zmq.DEALER, each, bind=False, hwm=1_000)) for each in endpoints]
         self._tasks = [asyncio.create_task(self._listen(peer)) for peer in self._peers]
 
+    @property
+    def open_pulls(self) -> int:
+        """Questions for pictures that wait for their answer."""
+        return sum(len(peer.pulls) for peer in self._peers)
+
     async def headers(self, *, limit: int, wait_s: float) -> list[FrameHeader]:
         """See LatestPuller."""
         if not self._headers:
             self._arrived.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._arrived.wait()
         taken: list[FrameHeader] = []
         while self._headers and len(taken) < limit:
             source_id, (header, peer) = self._headers.popitem(last=False)
@@ -144,7 +152,7 @@ class ZmqLatestPuller:
             peer = self._origin.get(source_id)
             if peer is not None:
                 by_peer.setdefault(id(peer), (peer, []))[1].append((source_id, sequence))
-        waiting = []
+        waiting: list[tuple[_Peer, bytes, asyncio.Future[list[Frame]]]] = []
         for peer, names in by_peer.values():
             self._request += 1
             request = self._request.to_bytes(8, "big")
@@ -152,15 +160,14 @@ class ZmqLatestPuller:
             if send_now(peer.socket, [b"P", request, _encoder.encode(names)]):
                 peer.pulls[request] = future
                 waiting.append((peer, request, future))
-        frames: list[Frame] = []
-        for peer, request, future in waiting:
-            try:
-                frames += await asyncio.wait_for(future, _PULL_TIMEOUT_S)
-            except TimeoutError:
-                pass
-            finally:
+        if not waiting:
+            return []
+        try:
+            done, _ = await asyncio.wait([future for _, _, future in waiting], timeout=_PULL_TIMEOUT_S)
+        finally:
+            for peer, request, _ in waiting:
                 peer.pulls.pop(request, None)
-        return frames
+        return [frame for future in done for frame in future.result()]
 
     async def _listen(self, peer: _Peer) -> None:
         while True:

@@ -3,7 +3,11 @@
 Producer to consumer: [b"R", incarnation, base, first sequence, payload...]; numbers are 8 bytes big-endian.
 `base` is the oldest sequence not yet acknowledged. Consumer to producer: [b"A", incarnation, sequence].
 The consumer takes a record when it is the next one it expects, or when it is the producer's base (a log whose
-beginning it never saw); everything else is a repetition or comes again in order after `resend_s`.
+beginning it never saw); everything else is a repetition or comes again in order.
+
+After `resend_s` without progress the producer sends its window again; from then on, until there is progress, only
+its oldest record, as a probe: a consumer that is away or stuck for hours must not find the whole window once for
+every second. When a probe is acknowledged the consumer may lack what follows: all of it is sent again at once.
 """
 
 from __future__ import annotations
@@ -46,9 +50,11 @@ class ZmqLogSender:
         self._acknowledged = 0
         self._unacknowledged: deque[bytes] = deque()
         self._progress_ns = clock.monotonic_ns()
+        self._stalls = 0
         self._changed = asyncio.Condition()
         self._closed = False
         self.resent = 0
+        """Records sent more than once, counted each time."""
         self._socket = open_socket(zmq.DEALER, endpoint, bind=False, hwm=window, identity=producer.encode())
         self._task = asyncio.create_task(self._listen())
 
@@ -70,7 +76,8 @@ class ZmqLogSender:
 
         async with self._changed:
             try:
-                await asyncio.wait_for(self._changed.wait_for(room), deadline_s)
+                async with asyncio.timeout(deadline_s):
+                    await self._changed.wait_for(room)
             except TimeoutError:
                 raise LinkOverflow(
                     f"the log link holds {len(self._unacknowledged)} records that alerts has not committed; "
@@ -115,9 +122,15 @@ class ZmqLogSender:
                     parts = receive_now(self._socket)
                 overdue = self._clock.monotonic_ns() - self._progress_ns >= self._resend_ns
                 if self._unacknowledged and overdue:
-                    self._progress_ns = self._clock.monotonic_ns()
-                    self.resent += len(self._unacknowledged)
-                    self._transmit(self._acknowledged + 1, list(self._unacknowledged))
+                    self._stalls += 1
+                    self._send_again(
+                        list(self._unacknowledged) if self._stalls == 1 else [self._unacknowledged[0]]
+                    )
+
+    def _send_again(self, payloads: Sequence[bytes]) -> None:
+        self._progress_ns = self._clock.monotonic_ns()
+        self.resent += len(payloads)
+        self._transmit(self._acknowledged + 1, payloads)
 
     def _on_acknowledged(self, parts: list[bytes]) -> None:
         if len(parts) != 3 or parts[0] != b"A" or parts[1] != _number(self._incarnation):
@@ -129,6 +142,9 @@ class ZmqLogSender:
             self._unacknowledged.popleft()
         self._acknowledged = sequence
         self._progress_ns = self._clock.monotonic_ns()
+        stalls, self._stalls = self._stalls, 0
+        if stalls > 1:
+            self._send_again(list(self._unacknowledged))
         self._changed.notify_all()
 
     async def close(self) -> None:

@@ -39,6 +39,7 @@ class ZmqRequestClient:
         self._endpoint = endpoint
         self._next = 0
         self._open: dict[bytes, asyncio.Future[bytes]] = {}
+        self.malformed = 0
         self._socket = open_socket(zmq.DEALER, endpoint, bind=False, hwm=1_000)
         self._task = asyncio.create_task(self._listen())
 
@@ -51,7 +52,8 @@ class ZmqRequestClient:
         try:
             if not send_now(self._socket, [name, kind.encode(), body]):
                 raise LinkClosed(f"the link {self._endpoint} is full; is the process behind it running?")
-            return await asyncio.wait_for(future, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await future
         except TimeoutError:
             raise LinkClosed(
                 f"no answer to '{kind}' from {self._endpoint} within {timeout_s:g} s; is its process running?"
@@ -68,6 +70,7 @@ class ZmqRequestClient:
 
     def _on_answer(self, parts: list[bytes]) -> None:
         if len(parts) != 3:
+            self.malformed += 1
             return
         future = self._open.get(parts[0])
         if future is None or future.done():
@@ -75,7 +78,12 @@ class ZmqRequestClient:
         if parts[1] == b"+":
             future.set_result(parts[2])
             return
-        refusal = _refusal_decoder.decode(parts[2])
+        try:
+            refusal = _refusal_decoder.decode(parts[2])
+        except msgspec.MsgspecError:
+            # Whoever asked runs into its time-out; ending here would leave all later askers without an answer.
+            self.malformed += 1
+            return
         future.set_exception(CommandRefused(refusal.message, reason=refusal.reason, allowed=refusal.allowed))
 
     async def close(self) -> None:

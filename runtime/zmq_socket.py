@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +17,11 @@ MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 def open_socket(kind: int, endpoint: str, *, bind: bool, hwm: int, identity: bytes = b"") -> zmq.asyncio.Socket:
-    """An asyncio socket, bound or connected. `hwm` messages wait at most, each way.
+    """An asyncio socket, bound or connected. `hwm` messages wait at most, each way and per peer.
 
-    Raises LinkError when the endpoint cannot be bound (its folder is made if missing).
+    A message to a peer of a ROUTER that went away is refused (`send_now` says False), not dropped in silence.
+    Raises LinkError when the endpoint cannot be bound (its folder is made if missing), also when another process
+    has bound it: ZeroMQ itself would take a Unix socket away from its owner without a word.
     """
     socket = zmq.asyncio.Context.instance().socket(kind)
     socket.setsockopt(zmq.LINGER, 0)
@@ -29,6 +33,7 @@ def open_socket(kind: int, endpoint: str, *, bind: bool, hwm: int, identity: byt
     if kind == zmq.ROUTER:
         # A producer that was killed comes back under its old name at once.
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
     if kind == zmq.SUB:
         socket.setsockopt(zmq.SUBSCRIBE, b"")
     if identity:
@@ -36,12 +41,12 @@ def open_socket(kind: int, endpoint: str, *, bind: bool, hwm: int, identity: byt
     try:
         if bind:
             if endpoint.startswith("ipc://"):
-                Path(endpoint.removeprefix("ipc://")).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _locks[socket.underlying] = _own(Path(endpoint.removeprefix("ipc://")))
             socket.bind(endpoint)
         else:
             socket.connect(endpoint)
     except (zmq.ZMQError, OSError) as error:
-        socket.close()
+        close_socket(socket)
         raise LinkError(f"the link {endpoint} cannot be opened ({error}); does another process use it?") from None
     return socket
 
@@ -65,7 +70,7 @@ def receive_now(socket: zmq.asyncio.Socket) -> list[bytes] | None:
 
 
 def send_now(socket: zmq.asyncio.Socket, parts: list[bytes]) -> bool:
-    """Hand a message to the socket; False when it is full (the caller's own rule says what then)."""
+    """Hand a message to the socket; False when it is full or the peer is gone: the caller says what then."""
     try:
         zmq.Socket.send_multipart(_plain(socket), parts, zmq.NOBLOCK, copy=False)
     except zmq.Again:
@@ -74,9 +79,10 @@ def send_now(socket: zmq.asyncio.Socket, parts: list[bytes]) -> bool:
         if error.errno == zmq.EHOSTUNREACH:
             return False
         raise
-    # The socket's descriptor is edge-triggered and sending may have eaten the edge of an arrival: asking for
-    # the events makes the loop look again on behalf of whoever waits in `receive`.
-    socket.get(zmq.EVENTS)
+    finally:
+        # The socket's descriptor is edge-triggered and sending, refused or not, may have eaten the edge of an
+        # arrival: asking for the events makes the loop look again on behalf of whoever waits in `receive`.
+        socket.get(zmq.EVENTS)
     return True
 
 
@@ -92,6 +98,30 @@ _shadows: dict[int, zmq.Socket[bytes]] = {}
 
 
 def close_socket(socket: zmq.asyncio.Socket) -> None:
-    """Close; what is not yet sent is dropped."""
-    _shadows.pop(socket.underlying, None)
+    """Close; what is not yet sent is dropped. Closing twice does nothing."""
+    if socket.closed:
+        return
+    key = socket.underlying
+    _shadows.pop(key, None)
     socket.close()
+    lock = _locks.pop(key, None)
+    if lock is not None:
+        os.close(lock)
+
+
+def _own(path: Path) -> int:
+    """A lock on the Unix socket at `path`; the kernel takes it back when this process ends, however it ends.
+
+    Raises OSError when another socket holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+_locks: dict[int, int] = {}

@@ -62,6 +62,40 @@ async def test_publisher_restarts_then_the_puller_hears_of_new_pictures(short_di
     await puller.close()
 
 
+async def test_puller_that_died_with_a_question_open_then_its_successor_hears_of_the_picture(
+    short_dir: Path,
+) -> None:
+    endpoint = f"ipc://{short_dir}/frames.sock"
+    publisher = ZmqLatestPublisher(endpoint, LatestStore(1_000), SystemClock())
+    publisher.offer(header("a", 1), b"a")
+    task = asyncio.create_task(publisher.serve())
+    first = ZmqLatestPuller([endpoint], SystemClock())
+    assert len(await first.headers(limit=10, wait_s=5)) == 1
+    assert await first.headers(limit=10, wait_s=0.2) == [], "its next question is open now"
+    await first.close()
+    second = ZmqLatestPuller([endpoint], SystemClock())
+    assert [each.source_id for each in await second.headers(limit=10, wait_s=5)] == ["a"]
+    await second.headers(limit=10, wait_s=0.2)
+    publisher.offer(header("b", 1), b"b")
+    assert [each.source_id for each in await second.headers(limit=10, wait_s=5)] == ["b"]
+    await second.close()
+    await stop(task)
+
+
+async def test_pull_from_a_publisher_that_is_gone_then_nothing_and_no_question_stays_open(short_dir: Path) -> None:
+    endpoint = f"ipc://{short_dir}/frames.sock"
+    publisher = ZmqLatestPublisher(endpoint, LatestStore(1_000), SystemClock())
+    publisher.offer(header("a", 1), b"a")
+    task = asyncio.create_task(publisher.serve())
+    puller = ZmqLatestPuller([endpoint], SystemClock())
+    assert len(await puller.headers(limit=10, wait_s=5)) == 1
+    await stop(task)
+    pulling = asyncio.create_task(puller.pull([("a", 1)]))
+    assert await asyncio.wait_for(pulling, 10) == []
+    assert puller.open_pulls == 0
+    await puller.close()
+
+
 async def test_two_publishers_then_pictures_come_from_both(short_dir: Path) -> None:
     endpoints = [f"ipc://{short_dir}/frames-{n}.sock" for n in (0, 1)]
     publishers = [ZmqLatestPublisher(each, LatestStore(1_000), SystemClock()) for each in endpoints]

@@ -86,6 +86,44 @@ async def test_window_full_past_the_deadline_then_overflow_and_nothing_is_sent(s
     await receiver.close()
 
 
+async def test_consumer_that_never_commits_then_probes_wait_for_it_and_not_the_window_again(
+    short_dir: Path,
+) -> None:
+    endpoint = f"ipc://{short_dir}/log.sock"
+    receiver = ZmqLogReceiver(endpoint, SystemClock())
+    sender = ZmqLogSender(endpoint, "p", SystemClock(), resend_s=0.02)
+    task = asyncio.create_task(sender.send([b"x"] * 1000))
+    entries = await drain(receiver, 1000)
+    while sender.resent < 1003:
+        assert await receiver.receive(limit=1000, wait_s=0.1) == []
+    assert sender.resent < 2000
+    await receiver.commit(positions(entries))
+    await asyncio.wait_for(task, 5)
+    await sender.close()
+    await receiver.close()
+
+
+async def test_consumer_back_with_an_empty_database_then_the_rest_follows_the_probe_at_once(
+    short_dir: Path,
+) -> None:
+    endpoint = f"ipc://{short_dir}/log.sock"
+    first = ZmqLogReceiver(endpoint, SystemClock())
+    sender = ZmqLogSender(endpoint, "p", SystemClock(), resend_s=0.1)
+    task = asyncio.create_task(sender.send([n.to_bytes(2, "big") for n in range(2000)]))
+    await drain(first, 2000)
+    await first.close()
+    second = ZmqLogReceiver(endpoint, SystemClock())
+    got: list[int] = []
+    while len(got) < 2000:
+        entries = await second.receive(limit=512, wait_s=5)
+        got += [int.from_bytes(entry.payload, "big") for entry in entries]
+        await second.commit(positions(entries))
+    await asyncio.wait_for(task, 5)
+    assert got == list(range(2000))
+    await sender.close()
+    await second.close()
+
+
 async def test_ten_thousand_records_through_a_small_window_arrive_once_and_in_order(short_dir: Path) -> None:
     endpoint = f"ipc://{short_dir}/log.sock"
     receiver = ZmqLogReceiver(endpoint, SystemClock())
