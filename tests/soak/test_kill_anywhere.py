@@ -48,13 +48,32 @@ async def alarms_flow(port: int, sent: list[str], stop: asyncio.Event) -> None:
     await link.close()
 
 
+def tickets_moved(database: Path) -> int:
+    """The sequence number of the newest change of a ticket."""
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    try:
+        row = connection.execute("SELECT max(seq) FROM tickets").fetchone()
+        return int(row[0] or 0)
+    finally:
+        connection.close()
+
+
 async def kills(stack: Stack) -> Counter[str]:
-    """KILLS kills, evenly over the victims, at random times; each victim must come back before it dies again."""
+    """KILLS kills over the victims in turn, each at a random time while alarms become tickets.
+
+    Between two kills tickets must have moved: everything came back by itself, and no alarm waits for longer than
+    the 120 s after which a message opens nothing.
+    """
     clock, random = SystemClock(), Random(SEED + 1)
     done: Counter[str] = Counter()
     last: dict[str, int] = {}
     while sum(done.values()) < KILLS:
-        await clock.asleep(random.uniform(0.1, 1.6))
+        moved = await asyncio.to_thread(tickets_moved, stack.database)
+        deadline_ns = clock.monotonic_ns() + 100 * SECOND
+        while await asyncio.to_thread(tickets_moved, stack.database) <= moved:
+            assert clock.monotonic_ns() < deadline_ns, f"no ticket moves after {done}:\n{stack.log_tail()}"
+            await clock.asleep(0.05)
+        await clock.asleep(random.uniform(0.0, 0.5))
         name = VICTIMS[sum(done.values()) % len(VICTIMS)]
         deadline_ns = clock.monotonic_ns() + 60 * SECOND
         while (pid := await asyncio.to_thread(stack.kill, name)) is None or pid == last.get(name):
