@@ -180,6 +180,7 @@ def run(
     configure_log("run", log_level)
     path = config_path(config).resolve()
     site, loaded = load(path)
+    site.check_run_dir()
     asyncio.run(run_county(path, site, loaded, log_level, footage))
 
 
@@ -263,6 +264,7 @@ def check_config(file: Annotated[Path, typer.Argument(help="配置文件 TOML。
     from inference.session import check_model
 
     site, loaded = load(file)
+    site.check_run_dir()
     if site.grids_file is not None:
         tree = load_grids(site.grids_file, site.id, site.county)
         if site.catalogue_file is not None:

@@ -55,14 +55,15 @@ class Site:
         self.archive_dir = self.state_dir / "archive"
         self.database_file = self.state_dir / "gridwhistle.sqlite"
 
-    def endpoint(self, topic: str) -> str:
-        """ZeroMQ address of a link on this machine.
-
-        Raises ConfigError when the folder of sockets has a name too long for Unix sockets.
-        """
+    def check_run_dir(self) -> None:
+        """Raises ConfigError when the folder of sockets has a name too long for Unix sockets."""
         if len(str(self.run_dir).encode()) > 80:
             raise ConfigError(
                 f"套接字目录 {self.run_dir} 过长 (the folder of sockets is over 80 bytes); "
                 "set paths.run to a shorter one, e.g. /run/gridwhistle"
             )
+
+    def endpoint(self, topic: str) -> str:
+        """ZeroMQ address of a link on this machine. Raises ConfigError, see `check_run_dir`."""
+        self.check_run_dir()
         return f"ipc://{self.run_dir}/{topic}.sock"

@@ -81,9 +81,9 @@ def test_there_are_bad_examples_of_every_kind() -> None:
 
 @pytest.mark.parametrize("arguments", [("run",), ("ingest", "--sensors"), ("check-config",)])
 def test_unknown_key_then_nothing_starts_and_the_way_out_is_named(
-    tmp_path: Path, arguments: tuple[str, ...]
+    short_dir: Path, arguments: tuple[str, ...]
 ) -> None:
-    file = site(tmp_path, mqtt={"max_payload_byte": 1000})
+    file = site(short_dir, mqtt={"max_payload_byte": 1000})
     option = () if arguments == ("check-config",) else ("--config",)
     done = command(*arguments, *option, file)
     assert done.returncode == 2
@@ -91,17 +91,26 @@ def test_unknown_key_then_nothing_starts_and_the_way_out_is_named(
     assert f"{file}:{line}: mqtt.max_payload_byte: 未知的键" in done.stderr
     assert "'max_payload_bytes'" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (tmp_path / "var").exists()
+    assert not (short_dir / "var").exists()
 
 
-def test_model_with_a_wrong_hash_then_check_and_inference_are_refused_in_words(tmp_path: Path) -> None:
-    folder = tmp_path / "models" / "county-nano"
+def test_folder_of_sockets_with_too_long_a_name_then_nothing_starts(short_dir: Path) -> None:
+    file = site(short_dir, paths={"run": "r" * 90})
+    for done in (command("run", "--config", file), command("check-config", file)):
+        assert done.returncode == 2
+        assert "paths.run" in done.stderr
+        assert "80 bytes" in done.stderr
+    assert not (short_dir / "var").exists()
+
+
+def test_model_with_a_wrong_hash_then_check_and_inference_are_refused_in_words(short_dir: Path) -> None:
+    folder = short_dir / "models" / "county-nano"
     shutil.copytree(MODEL, folder)
     weights = next(folder.glob("*.onnx"))
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 1
     weights.write_bytes(data)
-    file = site(tmp_path, paths={"models": "models"})
+    file = site(short_dir, paths={"models": "models"})
     for done in (
         command("models", "check", folder),
         command("inference", "--config", file),
@@ -130,18 +139,18 @@ def overlapping(file: Path) -> tuple[str, str]:
     return first["properties"]["code"], second["properties"]["code"]
 
 
-def test_overlapping_grids_then_refused_with_both_codes(tmp_path: Path) -> None:
-    file = site(tmp_path)
-    codes = overlapping(tmp_path / "grids.geojson")
+def test_overlapping_grids_then_refused_with_both_codes(short_dir: Path) -> None:
+    file = site(short_dir)
+    codes = overlapping(short_dir / "grids.geojson")
     for done in (command("check-config", file), command("alerts", "--config", file)):
         assert done.returncode == 2
         assert "重叠" in done.stderr
-        assert str(tmp_path / "grids.geojson") in done.stderr
+        assert str(short_dir / "grids.geojson") in done.stderr
         for code in codes:
             assert code in done.stderr
         assert "Traceback" not in done.stderr
 
 
-def test_files_without_a_mistake_are_called_good(tmp_path: Path) -> None:
-    done = command("check-config", site(tmp_path))
+def test_files_without_a_mistake_are_called_good(short_dir: Path) -> None:
+    done = command("check-config", site(short_dir))
     assert (done.returncode, "good" in done.stdout) == (0, True)
