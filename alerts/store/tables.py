@@ -43,6 +43,9 @@ incidents: Final = Table(
     _big("seq"),
     _body(),
     Index("incidents_by_seq", "seq"),
+    Index("incidents_by_grid", "grid_code"),
+    Index("incidents_by_opening", "opened_at", "id"),
+    Index("incidents_by_severity", "state", "level", "opened_at"),
     Index("incidents_by_state", "state", "opened_at"),
 )
 
@@ -64,6 +67,8 @@ tickets: Final = Table(
     _big("seq"),
     _body(),
     Index("tickets_by_seq", "seq"),
+    Index("tickets_by_case_number", "case_number"),
+    Index("tickets_by_opening", "opened_at", "id"),
     Index("tickets_by_state", "state", "opened_at"),
     Index("tickets_by_incident", "incident_id"),
     Index("tickets_by_key", "idempotency_key"),
@@ -196,6 +201,7 @@ outbox: Final = Table(
     Column("payload", LargeBinary, nullable=False),
     Index("outbox_by_ticket", "target", "ticket_id", "ordinal"),
     Index("outbox_by_due", "target", "state", "next_attempt_at", "ordinal"),
+    Index("outbox_by_order", "target", "ordinal"),
 )
 """What is still to be handed on (pending, retrying) or was refused for good (dead). Delivered rows leave.
 

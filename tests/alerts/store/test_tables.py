@@ -61,3 +61,15 @@ def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match=r"paths\.state"):
         Database(tmp_path / "file" / "a.sqlite")
+
+
+def test_oldest_of_a_long_outbox_are_found_without_sorting_it(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.sqlite")
+    with database.write() as connection:
+        plan = connection.exec_driver_sql(
+            "EXPLAIN QUERY PLAN SELECT id FROM outbox WHERE target = 'webhook' AND state IN ('pending', 'retrying') "
+            "AND next_attempt_at <= 9 ORDER BY ordinal LIMIT 8"
+        )
+        steps = [str(row[-1]) for row in plan]
+    database.close()
+    assert not [step for step in steps if "ORDER BY" in step], steps

@@ -75,7 +75,10 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("incidents_by_grid", "incidents", ["grid_code"])
+    op.create_index("incidents_by_opening", "incidents", ["opened_at", "id"])
     op.create_index("incidents_by_seq", "incidents", ["seq"])
+    op.create_index("incidents_by_severity", "incidents", ["state", "level", "opened_at"])
     op.create_index("incidents_by_state", "incidents", ["state", "opened_at"])
     op.create_table(
         "journal",
@@ -125,6 +128,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("outbox_by_due", "outbox", ["target", "state", "next_attempt_at", "ordinal"])
+    op.create_index("outbox_by_order", "outbox", ["target", "ordinal"])
     op.create_index("outbox_by_ticket", "outbox", ["target", "ticket_id", "ordinal"])
     op.create_table(
         "policies",
@@ -201,7 +205,9 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("tickets_by_case_number", "tickets", ["case_number"])
     op.create_index("tickets_by_incident", "tickets", ["incident_id"])
     op.create_index("tickets_by_key", "tickets", ["idempotency_key"])
+    op.create_index("tickets_by_opening", "tickets", ["opened_at", "id"])
     op.create_index("tickets_by_seq", "tickets", ["seq"])
     op.create_index("tickets_by_state", "tickets", ["state", "opened_at"])
