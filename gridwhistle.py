@@ -19,6 +19,7 @@ from contracts.instant import from_rfc3339, to_rfc3339
 from contracts.source import Camera
 from runtime import config as config_file
 from runtime.clock import Clock, SystemClock
+from runtime.lock import FileLock
 from runtime.log import configure_log
 from runtime.processes import ProcessGroup, ProcessSpec
 from runtime.shutdown import stop_on_signals
@@ -107,6 +108,7 @@ async def run_county(path: Path, site: Site, loaded: dict[str, Any], log_level: 
     clock = SystemClock()
     stop = asyncio.Event()
     stop_on_signals(stop)
+    alone = sole_run(site)
     simulated = loaded["sim"].enabled
     if simulated:
         sim = loaded["sim"]
@@ -139,6 +141,31 @@ async def run_county(path: Path, site: Site, loaded: dict[str, Any], log_level: 
         await ProcessGroup(specs, site.run_dir, clock).run(stop)
     finally:
         announcement.cancel()
+        alone.close()
+
+
+def sole_run(site: Site) -> FileLock:
+    """The right to run this site's processes. Raises GridwhistleError while another `run` has it."""
+    try:
+        return FileLock(site.run_dir / "run.lock")
+    except BlockingIOError:
+        raise GridwhistleError(
+            f"{site.run_dir} 中已有一个 gridwhistle run 在运行 (another one works there); "
+            "stop it first, or give this one other folders and ports in its configuration",
+            reason="already_running",
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"套接字目录 {site.run_dir} 无法使用 (the folder of sockets: {error}); 请检查 [paths] run 与 state"
+        ) from None
+
+
+def wall_address(host: str, port: int) -> str:
+    """Where a browser on this machine finds the API that listens on `host`."""
+    host = host.strip("[]")
+    if host in ("0.0.0.0", "::", ""):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def share_secret(path: Path, secret: str) -> None:
@@ -153,7 +180,7 @@ async def announce(api_config: Any, clock: Clock, console: Console) -> None:
     """Wait for the API and print where the wall is."""
     import httpx
 
-    address = f"http://{api_config.host}:{api_config.port}/"
+    address = wall_address(api_config.host, api_config.port)
     async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
         while True:
             try:

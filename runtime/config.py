@@ -30,7 +30,7 @@ def load(path: Path, sections: Mapping[str, type[msgspec.Struct]]) -> dict[str, 
     """Read `path` and convert each section; a section that is absent gets its defaults.
 
     Raises ConfigError for a missing or unreadable file, TOML errors, unknown sections and keys, wrong types and
-    values that the section's own rules refuse. All mistakes of the file are told at once, one per line.
+    values that the section's own rules refuse. The first mistake of every section is told, one per line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -138,7 +138,7 @@ def _struct_at(type_: Any, keys: tuple[str, ...]) -> type[msgspec.Struct] | None
 
 
 def read_secret(path: Path, what: str) -> bytes:
-    """The content of a secret file without its line end.
+    """The content of a secret file without the white space around it.
 
     Raises ConfigError when it is missing, empty, or readable by others than its owner.
     """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from contracts.errors import ConfigError
 from contracts.instant import SECOND
 
 if TYPE_CHECKING:
@@ -20,7 +21,12 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 
 
 def configure_log(service: str, level: str = "info") -> None:
-    """Set up logging of this process; every line carries the service's name. Call once at start."""
+    """Set up logging of this process; every line carries the service's name. Call once at start.
+
+    Raises ConfigError for an unknown level.
+    """
+    if level not in _LEVELS:
+        raise ConfigError(f"--log-level {level!r}: 未知 (unknown); 可用 (known): {', '.join(_LEVELS)}")
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer()
         if sys.stderr.isatty()
@@ -57,14 +63,23 @@ class CountedLog:
         self._next_ns: dict[str, int] = {}
         self._held: dict[str, int] = {}
 
+    @property
+    def remembered(self) -> int:
+        """Keys in memory, those with lines held back included."""
+        return len(self._next_ns.keys() | self._held.keys())
+
     def warning(self, key: str, sentence: str, **fields: object) -> None:
         """Log `sentence` unless `key` was logged within the interval."""
         now = self._clock.monotonic_ns()
         if now < self._next_ns.get(key, 0):
             self._held[key] = self._held.get(key, 0) + 1
             return
+        self._next_ns.pop(key, None)
         if len(self._next_ns) >= self._keys_max:
-            self._next_ns.clear()
+            # Keys come from outside; the one that has been quiet for longest goes, with what was held back of it.
+            oldest = next(iter(self._next_ns))
+            del self._next_ns[oldest]
+            self._held.pop(oldest, None)
         self._next_ns[key] = now + self._interval_ns
         held = self._held.pop(key, 0)
         get_log().warning(sentence, held_back=held, **fields) if held else get_log().warning(sentence, **fields)

@@ -1,7 +1,7 @@
 """A group of child processes kept alive: one that ends is started again with jittered back-off, until stopped.
 
-Children die with their parent even when it is killed (Linux PR_SET_PDEATHSIG); `processes.json` in the run
-folder says who they are at this moment.
+Children are told to end (SIGTERM) by the kernel when their parent was killed (Linux PR_SET_PDEATHSIG, prctl(2));
+`processes.json` in the run folder says who they are at this moment.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import ctypes
 import json
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import TYPE_CHECKING
 
 from contracts.instant import SECOND
@@ -28,11 +29,18 @@ _PR_SET_PDEATHSIG = 1
 _HEALTHY_S = 5
 _DELAY_MAX_S = 5.0
 """A process that lived for `_HEALTHY_S` starts over with the first delay; alarms wait while it is away."""
-_libc = ctypes.CDLL(None)
+# Looked up here: a child between fork and exec must not wait for the dynamic linker's lock.
+_prctl = ctypes.CDLL(None).prctl
 
 
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _dying_with(parent: int) -> Callable[[], None]:
+    def in_child() -> None:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            # The parent died before the kernel knew what to do then.
+            os._exit(1)
+
+    return in_child
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +77,20 @@ class ProcessGroup:
         return dict(self._pids)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`: every child runs. Afterwards every child has ended (SIGTERM, then SIGKILL)."""
-        async with asyncio.TaskGroup() as group:
-            for spec in self._specs:
-                group.create_task(self._keep(spec, stop))
-        self._state_file.unlink(missing_ok=True)
+        """Until `stop` or cancelled every child runs; then every child has ended (SIGTERM, then SIGKILL)."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for spec in self._specs:
+                    group.create_task(self._keep(spec, stop))
+        finally:
+            with suppress(OSError):
+                self._state_file.unlink()
 
     async def _keep(self, spec: ProcessSpec, stop: asyncio.Event) -> None:
         backoff = Backoff(self._first_s, _DELAY_MAX_S, spec.name)
         while not stop.is_set():
             began_ns = self._clock.monotonic_ns()
-            process = await asyncio.create_subprocess_exec(
-                *spec.command, stdin=asyncio.subprocess.DEVNULL, preexec_fn=_die_with_parent
-            )
-            self._pids[spec.name] = process.pid
-            self._write_state()
-            code = await self._wait(process, stop)
-            del self._pids[spec.name]
+            code = await self._live(spec, stop)
             if stop.is_set():
                 return
             if self._clock.monotonic_ns() - began_ns > _HEALTHY_S * SECOND:
@@ -97,24 +102,46 @@ class ProcessGroup:
             )
             await wait_or_stop(self._clock, stop, delay_s)
 
-    async def _wait(self, process: asyncio.subprocess.Process, stop: asyncio.Event) -> int:
+    async def _live(self, spec: ProcessSpec, stop: asyncio.Event) -> int | str:
+        """One life of a child; its exit code, or why it could not begin."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *spec.command, stdin=asyncio.subprocess.DEVNULL, preexec_fn=_dying_with(os.getpid())
+            )
+        except (OSError, SubprocessError) as error:
+            # No memory or no process ids left, for a moment: the other children go on, this one is tried again.
+            return str(error)
+        self._pids[spec.name] = process.pid
+        self._write_state()
         ended = asyncio.create_task(process.wait())
         stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
+        try:
+            await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            await self._end(process, ended)
+            del self._pids[spec.name]
+            self._write_state()
+        return ended.result()
+
+    async def _end(self, process: asyncio.subprocess.Process, ended: asyncio.Task[int]) -> None:
+        if ended.done():
+            return
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await asyncio.wait({ended}, timeout=self._end_s)
         if not ended.done():
+            get_log().warning("A process did not end in time and is killed", pid=process.pid)
             with suppress(ProcessLookupError):
-                process.terminate()
-            try:
-                return await asyncio.wait_for(asyncio.shield(ended), self._end_s)
-            except TimeoutError:
-                get_log().warning("A process did not end in time and is killed", pid=process.pid)
-                with suppress(ProcessLookupError):
-                    process.kill()
-        return await ended
+                process.kill()
+            await asyncio.wait({ended})
 
     def _write_state(self) -> None:
-        self._state_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = self._state_file.with_suffix(".partial")
-        partial.write_text(json.dumps({"parent": os.getpid(), "children": self._pids}), encoding="utf-8")
-        partial.replace(self._state_file)
+        try:
+            self._state_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            partial.write_text(json.dumps({"parent": os.getpid(), "children": self._pids}), encoding="utf-8")
+            partial.replace(self._state_file)
+        except OSError as error:
+            # A full disk takes the list, never the processes.
+            get_log().warning("The list of processes cannot be written", file=str(partial), error=str(error))

@@ -32,7 +32,8 @@ class Shutdown:
         while self._steps:
             name, clean_up = self._steps.pop()
             try:
-                await asyncio.wait_for(clean_up(), self._deadline_s)
+                async with asyncio.timeout(self._deadline_s):
+                    await clean_up()
             except Exception as failure:  # noqa: BLE001 - every resource must get its turn
                 get_log().warning("A clean-up step failed", step=name, error=repr(failure))
 

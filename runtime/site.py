@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
 
 from contracts.errors import ConfigError
+
+_SITE_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_COUNTY = re.compile(r"[0-9]{6}")
 
 
 class SiteConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -20,6 +24,13 @@ class SiteConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """County code (GB/T 2260, 6 digits)."""
     exercise: bool = False
     """True: everything of this site is a drill (演练) and marked so."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError with a sentence."""
+        if not _SITE_ID.fullmatch(self.id):
+            raise ValueError(f"id {self.id!r} 应为 1 至 64 个字母、数字或短横 (letters, digits and dashes)")
+        if not _COUNTY.fullmatch(self.county):
+            raise ValueError(f"county {self.county!r} 应为 6 位县级代码 (6 digits, GB/T 2260), e.g. 152921")
 
 
 class PathsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

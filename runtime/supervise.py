@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -63,8 +62,6 @@ async def supervise(
             error = GridwhistleError("the source ended by itself", reason="ended")
         except GridwhistleError as caught:
             error = caught
-        except asyncio.CancelledError:
-            raise
         except Exception as bug:  # noqa: BLE001 - the one place per process that may: see the docstring
             error = GridwhistleError(f"unexpected {type(bug).__name__}: {bug}", reason="bug")
         if clock.monotonic_ns() - began_ns >= healthy_s * SECOND:
@@ -85,8 +82,8 @@ async def wait_or_stop(clock: Clock, stop: asyncio.Event, delay_s: float) -> boo
     try:
         await asyncio.wait({sleeper, stopper}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (sleeper, stopper):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        sleeper.cancel()
+        stopper.cancel()
+        # Gathered, not awaited one by one: a cancellation of ours that comes just now is not one of theirs.
+        await asyncio.gather(sleeper, stopper, return_exceptions=True)
     return stop.is_set()

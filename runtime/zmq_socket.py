@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +9,7 @@ import zmq
 import zmq.asyncio
 
 from contracts.errors import LinkError
+from runtime.lock import FileLock
 
 MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 """Larger messages on a link between our own processes are refused by the socket."""
@@ -41,7 +40,7 @@ def open_socket(kind: int, endpoint: str, *, bind: bool, hwm: int, identity: byt
     try:
         if bind:
             if endpoint.startswith("ipc://"):
-                _locks[socket.underlying] = _own(Path(endpoint.removeprefix("ipc://")))
+                _locks[socket.underlying] = FileLock(Path(endpoint.removeprefix("ipc://")).with_suffix(".lock"))
             socket.bind(endpoint)
         else:
             socket.connect(endpoint)
@@ -106,22 +105,7 @@ def close_socket(socket: zmq.asyncio.Socket) -> None:
     socket.close()
     lock = _locks.pop(key, None)
     if lock is not None:
-        os.close(lock)
+        lock.close()
 
 
-def _own(path: Path) -> int:
-    """A lock on the Unix socket at `path`; the kernel takes it back when this process ends, however it ends.
-
-    Raises OSError when another socket holds it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-_locks: dict[int, int] = {}
+_locks: dict[int, FileLock] = {}

@@ -4,12 +4,14 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 from runtime.clock import SystemClock
 from runtime.processes import ProcessGroup, ProcessSpec
 
+ROOT = Path(__file__).resolve().parents[2]
 SLEEPER = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); signal.pause()"
 STUBBORN = (
     "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()"
@@ -46,3 +48,59 @@ async def test_child_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
     stop.set()
     await asyncio.wait_for(task, 20)
     assert not group.pids
+
+
+async def test_cancelled_then_children_are_ended_first(tmp_path: Path) -> None:
+    group = ProcessGroup([ProcessSpec("a", [sys.executable, "-c", SLEEPER])], tmp_path, SystemClock())
+    task = asyncio.create_task(group.run(asyncio.Event()))
+    pid = await until(group, "a")
+    task.cancel()
+    await asyncio.wait({task}, timeout=20)
+    assert task.cancelled()
+    assert not Path(f"/proc/{pid}").exists()
+    assert not (tmp_path / "processes.json").exists()
+
+
+async def test_child_that_cannot_be_started_is_tried_again_and_disturbs_no_other(tmp_path: Path) -> None:
+    late = tmp_path / "late"
+    specs = [ProcessSpec("good", [sys.executable, "-c", SLEEPER]), ProcessSpec("late", [str(late)])]
+    group, stop = ProcessGroup(specs, tmp_path, SystemClock(), first_s=0.01), asyncio.Event()
+    task = asyncio.create_task(group.run(stop))
+    good = await until(group, "good")
+    while group.restarts["late"] < 2:
+        await asyncio.sleep(0.01)  # noqa: TID251
+    late.with_suffix(".new").write_text(f"#!{sys.executable}\n{SLEEPER}\n")
+    late.with_suffix(".new").chmod(0o700)
+    late.with_suffix(".new").replace(late)
+    await asyncio.wait_for(until(group, "late"), 10)
+    assert group.pids["good"] == good
+    stop.set()
+    await asyncio.wait_for(task, 20)
+
+
+async def test_list_cannot_be_written_then_the_processes_live_on(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file where the folder should be")
+    group = ProcessGroup([ProcessSpec("a", [sys.executable, "-c", SLEEPER])], tmp_path / "run/x", SystemClock())
+    stop = asyncio.Event()
+    task = asyncio.create_task(group.run(stop))
+    await until(group, "a")
+    assert not task.done()
+    stop.set()
+    await asyncio.wait_for(task, 20)
+    assert not group.pids
+
+
+def test_parent_is_killed_then_its_children_end(tmp_path: Path) -> None:
+    parent = (
+        "import asyncio, sys; from pathlib import Path\n"
+        "from runtime.clock import SystemClock; from runtime.processes import ProcessGroup, ProcessSpec\n"
+        "spec = ProcessSpec('a', [sys.executable, '-c', 'import signal; print(1, flush=True); signal.pause()'])\n"
+        "asyncio.run(ProcessGroup([spec], Path(sys.argv[1]), SystemClock()).run(asyncio.Event()))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", parent, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"1\n"
+        process.kill()
+        assert process.stdout.read() == b"", "the end of the pipe comes when the child that holds it has ended"

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import GridwhistleError, SourceUnreachable
+from contracts.errors import ConfigError, GridwhistleError, SourceUnreachable
 from contracts.instant import SECOND, Instant
 from runtime.channel import Channel, Overflow
 from runtime.clock import SimClock, SystemClock
-from runtime.log import CountedLog
+from runtime.log import CountedLog, configure_log
 from runtime.metrics import StageCounters, prometheus_text
 from runtime.supervise import Backoff, supervise, wait_or_stop
 
@@ -98,6 +98,29 @@ def test_storm_of_one_key_then_one_line_a_second_with_a_count(capsys: pytest.Cap
     lines = [line for line in (capsys.readouterr().out + capsys.readouterr().err).splitlines() if "failed" in line]
     assert len(lines) == 2
     assert "999" in lines[1]
+
+
+def test_more_keys_than_are_remembered_then_memory_stays_bounded_and_a_known_key_keeps_its_count(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = SimClock()
+    log = CountedLog(clock, keys_max=10)
+    for key in [f"camera-{number}" for number in range(100)]:
+        for _ in range(3):
+            log.warning(key, "A camera failed")
+    assert log.remembered <= 10
+    clock.advance(1.5)
+    log.warning("camera-99", "The last camera failed")
+    lines = [
+        line for line in (capsys.readouterr().out + capsys.readouterr().err).splitlines() if "The last" in line
+    ]
+    assert len(lines) == 1
+    assert "2" in lines[0].partition("held_back")[2][:8]
+
+
+def test_unknown_log_level_is_refused_in_words() -> None:
+    with pytest.raises(ConfigError, match="debug, info, warning, error"):
+        configure_log("alerts", "verbose")
 
 
 def test_counters_are_reported_and_bounded() -> None:
