@@ -13,6 +13,7 @@ from alerts.store.journal import Step, Work
 from alerts.store.refusals import Refusal
 from alerts.store.snapshot import Snapshot
 from alerts.store.writer import observe
+from alerts.timeline import Timeline
 from contracts import wire
 from contracts.command import CommandAnswer, CommandKind
 from contracts.errors import MalformedMessage
@@ -42,7 +43,7 @@ _RESERVE_NS: Final = 60 * SECOND
 
 
 class Stepper:
-    """Owns the engine. Time given to it never goes back, whatever the machine's clock does."""
+    """Owns the engine, and the time that it is given."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class Stepper:
         self._counters = counters
         self._inbox = inbox
         self._engine = engine
-        self._last = last
+        self._time = Timeline(clock, last)
         self._recover = recover
         self._places = places
         self._started_at = clock.now()
@@ -102,11 +103,11 @@ class Stepper:
         due = self._engine.next_due()
         if due is None:
             return self._config.idle_s
-        return min(self._config.idle_s, max(0.0, (due - self._clock.now()) / SECOND))
+        return min(self._config.idle_s, max(0.0, (due - self._time.now()) / SECOND))
 
     def _work(self, taken: Taken) -> Work | None:
         """Let the engine judge what was taken; None when there is nothing to commit."""
-        self._last = now = max(self._clock.now(), self._last)
+        now = self._time.now()
         reports: list[HealthReport] = []
         refusals: list[Refusal] = []
         batch = self._batch(taken, reports, refusals)
@@ -124,7 +125,7 @@ class Stepper:
         self._careful = max(0, self._careful - 1)
         resends = [each for each in taken.commands if each.kind is CommandKind.RESEND_DELIVERY]
         if self._clock.monotonic_ns() >= self._report_due_ns:
-            reports.append(self._report(now))
+            reports.append(self._report())
         work = Work(
             now=now,
             step=step,
@@ -201,13 +202,14 @@ class Stepper:
         for effect in effects:
             self._counters.count("effects", type(effect).__name__)
 
-    def _report(self, now: Instant) -> HealthReport:
+    def _report(self) -> HealthReport:
         self._report_due_ns = self._clock.monotonic_ns() + _REPORT_NS
         self._counters.gauge("inbox_depth", float(self._inbox.depth))
-        self._counters.gauge("clock_behind_s", max(0.0, (self._last - self._clock.now()) / SECOND))
+        self._counters.gauge("clock_behind_s", self._time.ahead_ns / SECOND)
         for name, total in self._engine.counters().items():
             self._counters.gauge(f"engine_{name}", float(total))
-        return self._counters.report(self._site, "0", now, self._started_at)
+        # By the machine's clock, as those who judge its age go by: a dead engine must not look alive.
+        return self._counters.report(self._site, "0", self._clock.now(), self._started_at)
 
     async def _tell(
         self, taken: Taken, committed: Committed, receiver: LogReceiver, publisher: ChangePublisher
@@ -231,7 +233,7 @@ class Stepper:
         self._snapshot_records = 0
         snapshot = Snapshot(
             step=writer.step,
-            now=self._last,
+            now=self._time.last,
             policy_version=self._engine.policy.version,
             state=self._engine.snapshot(),
         )

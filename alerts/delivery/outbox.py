@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
 
 from alerts.core.effects import TicketChanged
 from alerts.delivery import cloudevent
@@ -142,8 +142,12 @@ def resend(connection: Connection, command: Command, now: Instant) -> tuple[Comm
     return answer, again
 
 
-def due(connection: Connection, target: str, now: Instant, limit: int) -> list[OutboxRow]:
-    """The rows that may be sent now, oldest first: due, and first of their ticket."""
+def due(connection: Connection, target: str, now: Instant, limit: int, *, horizon: Instant) -> list[OutboxRow]:
+    """The rows that may be sent now, oldest first: due, and first of their ticket.
+
+    What was never tried is due at once, whatever its time says: the writer's time may be ahead of the clock. What
+    waits beyond `horizon` was put there by a clock that has been set back since, and is due too.
+    """
     row, earlier = tables.outbox, tables.outbox.alias("earlier")
     blocked = exists().where(
         and_(
@@ -155,7 +159,16 @@ def due(connection: Connection, target: str, now: Instant, limit: int) -> list[O
     )
     found = connection.execute(
         select(row.c.id, row.c.ordinal, row.c.target, row.c.ticket_id, row.c.payload)
-        .where(row.c.target == target, row.c.state.in_(WAITING), row.c.next_attempt_at <= now, ~blocked)
+        .where(
+            row.c.target == target,
+            row.c.state.in_(WAITING),
+            or_(
+                row.c.state == DeliveryState.PENDING,
+                row.c.next_attempt_at <= now,
+                row.c.next_attempt_at > horizon,
+            ),
+            ~blocked,
+        )
         .order_by(row.c.ordinal)
         .limit(limit)
     )

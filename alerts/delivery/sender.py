@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from alerts.delivery import outbox
 from alerts.delivery.outbox import OutboxRow, Outcome
+from alerts.delivery.target import RETRY_AFTER_MAX_S
 from contracts.delivery import DeliveryState
 from contracts.errors import DeliveryRejected, DeliveryUnavailable, LinkClosed, StoreBusy, StoreFull
 from contracts.instant import SECOND, Instant, after, seconds
@@ -58,6 +59,7 @@ class Sender:
         self._failures = 0
         self._pause = Backoff(config.retry_first_s, config.retry_max_s, target.name)
         self._not_before_ns = 0
+        self._longest_ns = seconds(max(config.retry_max_s, RETRY_AFTER_MAX_S))
 
     def wake(self) -> None:
         """The outbox changed: look at once."""
@@ -108,7 +110,7 @@ class Sender:
         self, now: Instant, limit: int
     ) -> tuple[list[tuple[OutboxRow, int, Instant]], Instant | None, tuple[int, int]]:
         with self._database.read() as connection:
-            rows = outbox.due(connection, self._target.name, now, limit)
+            rows = outbox.due(connection, self._target.name, now, limit, horizon=after(now, self._longest_ns))
             found = [(row, *outbox.history(connection, row.id)) for row in rows]
             return (
                 found,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from alerts.delivery.outbox import OutboxRow
+
+RETRY_AFTER_MAX_S: Final = 3600.0
+"""The longest wait that a target may ask for, seconds."""
 
 
 class Target(Protocol):

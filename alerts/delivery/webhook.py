@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from alerts.delivery import cloudevent
+from alerts.delivery.target import RETRY_AFTER_MAX_S
 from contracts.errors import DeliveryRejected, DeliveryUnavailable
 from contracts.instant import SECOND
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 NAME: Final = "webhook"
 _AGAIN: Final = frozenset({408, 425, 429})
 """4xx answers that speak of the moment, not of the message."""
-_RETRY_AFTER_MAX_S: Final = 3600.0
 _EXCERPT: Final = 200
 
 
@@ -46,6 +46,8 @@ class Webhook:
 
     def __init__(self, config: WebhookConfig, secret: bytes, clock: Clock) -> None:
         self._url = config.url
+        # A platform may hold its key in the query: it stays out of sentences, which go to the log and the wall.
+        self._shown = config.url.partition("?")[0]
         self._timeout_s = config.timeout_s
         self._response_bytes_max = config.response_bytes_max
         self._secret = secret
@@ -76,9 +78,9 @@ class Webhook:
                 text = await self._excerpt(response)
         except httpx.TransportError as error:
             cause = str(error) or type(error).__name__
-            raise DeliveryUnavailable(f"{self._url} 无法送达 (not reached: {cause}); is it running?") from None
+            raise DeliveryUnavailable(f"{self._shown} 无法送达 (not reached: {cause}); is it running?") from None
         except TimeoutError:
-            raise DeliveryUnavailable(f"{self._url} 超过 {self._timeout_s:g} 秒未回应 (timed out)") from None
+            raise DeliveryUnavailable(f"{self._shown} 超过 {self._timeout_s:g} 秒未回应 (timed out)") from None
         self._judge(response, text, now)
 
     async def close(self) -> None:
@@ -98,7 +100,7 @@ class Webhook:
         status = response.status_code
         if 200 <= status < 300:
             return
-        answered = f"{self._url} 回应 {status} (answered {status}: {text!r})"
+        answered = f"{self._shown} 回应 {status} (answered {status}: {text!r})"
         if status >= 500 or status in _AGAIN:
             raise DeliveryUnavailable(answered, retry_after_s=_retry_after_s(response, now))
         if 300 <= status < 400:
@@ -110,7 +112,7 @@ def _retry_after_s(response: httpx.Response, now: Instant) -> float | None:
     """Retry-After in seconds (RFC 9110, 10.2.3: seconds or a date); None when absent or unreadable."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
-        return min(float(text), _RETRY_AFTER_MAX_S)
+        return min(float(text), RETRY_AFTER_MAX_S)
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
@@ -118,4 +120,4 @@ def _retry_after_s(response: httpx.Response, now: Instant) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     wait_s = (moment - datetime.fromtimestamp(now / SECOND, UTC)).total_seconds()
-    return min(max(wait_s, 0.0), _RETRY_AFTER_MAX_S)
+    return min(max(wait_s, 0.0), RETRY_AFTER_MAX_S)

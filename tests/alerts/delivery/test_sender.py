@@ -15,12 +15,13 @@ from alerts.delivery.webhook import Webhook
 from alerts.store.journal import Work
 from contracts.command import Command, CommandAnswer, CommandKind
 from contracts.delivery import Delivery, DeliveryState
+from contracts.instant import DAY, HOUR, after
 from contracts.principal import SYSTEM, Principal, Role
 from contracts.wire import decode
 from runtime.clock import SystemClock
 from runtime.metrics import StageCounters
 from tests.alerts.delivery.receiver import Receiver, receiver
-from tests.alerts.records import SITE, ticket
+from tests.alerts.records import SITE, T0, ticket
 from tests.alerts.store.books import Books, work
 
 CLOCK = SystemClock()
@@ -211,3 +212,25 @@ async def test_change_older_than_the_limit_is_given_up_as_dead(tmp_path: Path) -
         await desk.open((1, 1))
         [delivery] = await desk.until(DEAD)
         assert "given up" in delivery.last_error
+
+
+async def test_clock_set_back_after_the_writer_went_by_it_delays_no_ticket(tmp_path: Path) -> None:
+    async with receiver() as platform, office(tmp_path, platform) as here:
+        ahead = after(CLOCK.now(), HOUR)
+        here.books.journal.commit(work(TicketChanged(ticket(), (), "opened"), now=ahead))
+        here.sender.wake()
+        [delivery] = await here.until(DELIVERED)
+        assert delivery.attempts == 1
+
+
+def test_retry_put_off_by_a_clock_that_was_a_year_ahead_is_due(tmp_path: Path) -> None:
+    books = Books.open(tmp_path / "a.sqlite", now=T0)
+    books.journal.commit(work(TicketChanged(ticket(), (), "opened")))
+    [delivery] = [decode(row["body"], Delivery) for row in books.rows("deliveries")]  # type: ignore[arg-type]
+    put_off = after(T0, 365 * DAY)
+    outcome = Outcome(id=delivery.id, state=DeliveryState.RETRYING, at=T0, next_attempt_at=put_off, error="?")
+    books.journal.commit(Work(now=T0, outcomes=[outcome]))
+    with books.database.read() as connection:
+        assert len(outbox.due(connection, "webhook", T0, 9, horizon=after(T0, HOUR))) == 1
+        assert outbox.due(connection, "webhook", T0, 9, horizon=put_off) == []
+    books.close()

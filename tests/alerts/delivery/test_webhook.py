@@ -149,3 +149,12 @@ def test_id_differs_by_version_and_target_only() -> None:
     ids = {cloudevent.event_id(ticket(version=v), target) for v in (1, 2) for target in ("webhook", "kafka")}
     assert len(ids) == 4
     assert cloudevent.event_id(ticket(when=at(5)), "webhook") in ids
+
+
+async def test_key_in_the_query_of_the_url_stays_out_of_what_people_read() -> None:
+    config = WebhookConfig(url="http://127.0.0.1:9/hook?key=geheim", secret_file="s", timeout_s=1.0)
+    target = Webhook(config, SECRET, SimClock(T0))
+    with pytest.raises(DeliveryUnavailable, match="hook") as caught:
+        await target.send(row())
+    await target.close()
+    assert "geheim" not in str(caught.value)

@@ -67,8 +67,8 @@ def test_oldest_of_a_long_outbox_are_found_without_sorting_it(tmp_path: Path) ->
     database = Database(tmp_path / "a.sqlite")
     with database.write() as connection:
         plan = connection.exec_driver_sql(
-            "EXPLAIN QUERY PLAN SELECT id FROM outbox WHERE target = 'webhook' AND state IN ('pending', 'retrying') "
-            "AND next_attempt_at <= 9 ORDER BY ordinal LIMIT 8"
+            "EXPLAIN QUERY PLAN SELECT id FROM outbox WHERE target = 'webhook' "
+            "AND state IN ('pending', 'retrying') AND next_attempt_at <= 9 ORDER BY ordinal LIMIT 8"
         )
         steps = [str(row[-1]) for row in plan]
     database.close()
