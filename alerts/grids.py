@@ -15,6 +15,7 @@ from contracts.grid import Grid, GridLevel, GridTree
 from contracts.ids import COUNTIES, parse_grid_code
 from contracts.place import Place
 from contracts.source import Camera, Catalogue, Sensor
+from contracts.wire import DOES_NOT_PARSE
 
 OVERLAP_MAX_M2: Final = 25.0
 """Less than this is how neighbours were surveyed; more is a quarrel over ground."""
@@ -66,7 +67,7 @@ def load_grids(file: Path, site: str, county: str) -> GridTree:
     """
     try:
         collection = msgspec.json.decode(_read(file), type=_Collection)
-    except msgspec.MsgspecError as error:
+    except DOES_NOT_PARSE as error:
         _refuse(file, f"网格文件不合格式 (not the GeoJSON that is expected): {error}")
     if collection.county not in (None, county):
         _refuse(file, f"县代码 {collection.county} 与本站 {county} 不符 (county); 请改 [site] county 或换文件")
@@ -104,7 +105,7 @@ def load_catalogue(file: Path, tree: GridTree) -> Catalogue:
         catalogue = msgspec.json.decode(data, type=Catalogue)
         catalogue_rules.check_keys(data)
         catalogue_rules.check(catalogue, tree)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (*DOES_NOT_PARSE, ValueError) as error:
         _refuse(file, f"目录不合要求 (catalogue): {error}")
     index = GridIndex(tree)
     return msgspec.structs.replace(

@@ -19,6 +19,10 @@ SCHEMA_VERSION: Final = 1
 LogRecord = Observation | SourceChange | HealthReport
 """What travels on the Log link: to alerts, ordered per producer, acknowledged after commit."""
 
+DOES_NOT_PARSE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""All that msgspec raises for bytes that are not what they should be: text that is not UTF-8 and nesting without
+end do not come as its own errors."""
+
 _PREFIX: Final = bytes([SCHEMA_VERSION])
 _encoder: Final = msgspec.msgpack.Encoder()
 _json_encoder: Final = msgspec.json.Encoder()
@@ -49,7 +53,7 @@ def decode(data: bytes | memoryview, type_: type[T]) -> T:
     """The record of `type_` in `data`. Raises MalformedMessage."""
     try:
         return msgspec.msgpack.decode(_body(data), type=type_)
-    except msgspec.MsgspecError as error:
+    except DOES_NOT_PARSE as error:
         raise MalformedMessage(f"a {type_.__name__} on a link does not parse: {error}") from None
 
 
@@ -57,7 +61,7 @@ def decode_log_record(data: bytes | memoryview) -> LogRecord:
     """An Observation, SourceChange or HealthReport. Raises MalformedMessage."""
     try:
         return _log_decoder.decode(_body(data))
-    except msgspec.MsgspecError as error:
+    except DOES_NOT_PARSE as error:
         raise MalformedMessage(f"a log record does not parse: {error}") from None
 
 

@@ -19,6 +19,7 @@ import zmq.asyncio
 
 from contracts.frame import Frame, FrameHeader
 from contracts.instant import SECOND
+from contracts.wire import DOES_NOT_PARSE
 from runtime.latest import LatestStore
 from runtime.zmq_socket import close_socket, open_socket, receive, receive_now, send_now
 
@@ -82,7 +83,7 @@ class ZmqLatestPublisher:
     def _hand_over(self, puller: bytes, request: bytes, wants: bytes) -> None:
         try:
             names = _wants_decoder.decode(wants)
-        except msgspec.MsgspecError:
+        except DOES_NOT_PARSE:
             self.malformed += 1
             return
         message = [puller, b"P", request]
@@ -197,7 +198,7 @@ class ZmqLatestPuller:
                         future.set_result([Frame(header=_header_decoder.decode(h), data=d) for h, d in pairs])
                 case _:
                     self.malformed += 1
-        except msgspec.MsgspecError:
+        except DOES_NOT_PARSE:
             self.malformed += 1
 
     async def close(self) -> None:

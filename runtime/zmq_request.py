@@ -14,6 +14,7 @@ import msgspec
 import zmq
 
 from contracts.errors import CommandRefused, GridwhistleError, LinkClosed
+from contracts.wire import DOES_NOT_PARSE
 from runtime.log import get_log
 from runtime.request_link import RequestHandler
 from runtime.zmq_socket import close_socket, open_socket, receive, receive_now, send_now
@@ -80,7 +81,7 @@ class ZmqRequestClient:
             return
         try:
             refusal = _refusal_decoder.decode(parts[2])
-        except msgspec.MsgspecError:
+        except DOES_NOT_PARSE:
             # Whoever asked runs into its time-out; ending here would leave all later askers without an answer.
             self.malformed += 1
             return

@@ -130,6 +130,13 @@ def test_slivers_between_neighbours_are_allowed(tmp_path: Path) -> None:
     assert len(tree.grids) == 7
 
 
+def test_file_that_is_not_utf8_is_refused_in_words(tmp_path: Path) -> None:
+    file = tmp_path / "grids.geojson"
+    file.write_bytes(json.dumps({"type": "FeatureCollection", "name": "阿拉善"}, ensure_ascii=False).encode("gbk"))
+    with pytest.raises(ConfigError, match="not the GeoJSON"):
+        load_grids(file, SITE, COUNTY)
+
+
 def test_missing_and_broken_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_grids(tmp_path / "none.geojson", SITE, COUNTY)

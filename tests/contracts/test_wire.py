@@ -128,3 +128,21 @@ def test_detections_refuse_wrong_shapes_and_index_by_mask() -> None:
         Detections(boxes.xyxy, boxes.confidence[:1], boxes.class_id)
     with pytest.raises(ValueError, match="xyxy"):
         Detections(boxes.xyxy.astype(np.float64), boxes.confidence, boxes.class_id)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_in_any_record_are_a_record_or_refused(noise: bytes) -> None:
+    good = wire.encode(OBSERVATION)
+    for data in (bytes([wire.SCHEMA_VERSION]) + noise, good[:20] + noise + good[20:], good[:-1] + noise):
+        try:
+            wire.decode_log_record(data)
+        except MalformedMessage:
+            continue
+
+
+def test_text_that_is_not_utf8_is_refused() -> None:
+    data = wire.encode(OBSERVATION).replace(b"obs-1", b"obs-\xff")
+    with pytest.raises(MalformedMessage, match="does not parse"):
+        wire.decode_log_record(data)
+    with pytest.raises(MalformedMessage, match="does not parse"):
+        wire.decode(data, Observation)
