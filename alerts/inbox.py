@@ -77,16 +77,21 @@ class Inbox:
         self._work.set()
         await future
 
-    async def take(self, limit: int, wait_s: float) -> Taken:
-        """What waits now, at most `limit` entries and `limit` commands; waits up to `wait_s` for something."""
+    async def take(self, limit: int, wait_s: float, *, alone: bool = False) -> Taken:
+        """What waits now, at most `limit` entries and `limit` commands; waits up to `wait_s` for something.
+
+        `alone`: one command or one entry, so that a defect found with it is its own.
+        """
         if not self._work.is_set() and wait_s > 0:
             # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the event.
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._work.wait()
+        commands_max = 1 if alone else limit
+        entries_max = int(not self._commands) if alone else limit
         taken = Taken(
-            entries=[self._entries.popleft() for _ in range(min(limit, len(self._entries)))],
-            commands=[self._commands.popleft() for _ in range(min(limit, len(self._commands)))],
+            entries=[self._entries.popleft() for _ in range(min(entries_max, len(self._entries)))],
+            commands=[self._commands.popleft() for _ in range(min(commands_max, len(self._commands)))],
             outcomes=[self._outcomes.popleft() for _ in range(len(self._outcomes))],
         )
         if len(self._entries) < self._capacity:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from alerts.core.batch import Batch
+from alerts.core.batch import EMPTY, Batch
 from alerts.inbox import Taken
 from alerts.store.journal import Step, Work
 from alerts.store.refusals import Refusal
@@ -86,8 +86,8 @@ class Stepper:
         self._snapshot_step = writer.step
         while not stop.is_set():
             await self._hold_reserve(writer)
-            limit = 1 if self._careful else self._config.batch_records
-            taken = await self._inbox.take(limit, self._wait_s())
+            alone = self._careful > 0
+            taken = await self._inbox.take(self._config.batch_records, self._wait_s(), alone=alone)
             work = self._work(taken)
             if work is None:
                 continue
@@ -169,7 +169,10 @@ class Stepper:
         return msgspec.structs.replace(change, place=place)
 
     def _after_defect(self, taken: Taken, batch: Batch, now: Instant, defect: Exception) -> Work | None:
-        """The rules failed on something. Go back to the committed state and find out on what, one by one."""
+        """The rules failed on something. Go back to the committed state and find out on what, one by one.
+
+        Raises the defect when it is not in what was taken but in what was due: nothing may be refused for it.
+        """
         single = len(taken.entries) + len(taken.commands)
         get_log().error("The engine failed; its state is restored", error=repr(defect), records=single)
         self._counters.count("engine_defects")
@@ -180,6 +183,8 @@ class Stepper:
             return None
         if single == 0:
             raise defect
+        self._engine.step(EMPTY, now)
+        self._engine = self._recover()
         text = f"处理时程序出错 (a defect of the rules): {type(defect).__name__}: {defect}"
         records: tuple[Observation | SourceChange, ...] = (*batch.observations, *batch.source_changes)
         source = records[0].source_id if records else "command"

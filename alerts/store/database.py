@@ -115,9 +115,7 @@ def _words(file: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise store_error(error, file) from error
     except PoolTimeout as error:
-        raise StoreBusy(
-            f"数据库 {file} 的连接用尽 (all connections in use); try again"
-        ) from error
+        raise StoreBusy(f"数据库 {file} 的连接用尽 (all connections in use); try again") from error
 
 
 def store_error(error: BaseException, file: Path) -> StoreError:

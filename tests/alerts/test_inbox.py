@@ -119,6 +119,15 @@ async def test_everybody_who_waits_hears_of_the_end(inbox: Inbox) -> None:
             await task
 
 
+async def test_what_is_taken_alone_is_one_command_or_one_entry(inbox: Inbox) -> None:
+    await inbox.put_entries(entries(1, 2))
+    asked = asyncio.create_task(inbox.ask(command(CommandKind.CONFIRM, T0, id="c-1")))
+    await settle_down()
+    taken = [await inbox.take(10, 0.0, alone=True) for _ in range(3)]
+    assert [(len(each.entries), len(each.commands)) for each in taken] == [(0, 1), (1, 0), (1, 0)]
+    asked.cancel()
+
+
 def test_taken_counts_all_kinds() -> None:
     outcome = Outcome(id="d", state=DeliveryState.DEAD, at=T0)
     asked = command(CommandKind.MUTE, T0, id="c")

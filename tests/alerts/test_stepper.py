@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,11 @@ import pytest
 from alerts.core.batch import Batch
 from alerts.core.effects import Effect
 from alerts.core.engine import Engine
+from alerts.service import run
 from contracts.command import CommandKind
 from contracts.instant import Instant
 from runtime.clock import SystemClock
-from tests.alerts.county import command, county, external_ids_behind_tickets
+from tests.alerts.county import CONFIG, command, county, external_ids_behind_tickets, open_links
 from tests.alerts.records import smoke
 from tests.alerts.site_files import write_site
 
@@ -54,3 +56,42 @@ async def test_command_on_which_the_rules_fail_is_answered_so(short_dir: Path) -
         answer, _ = await asyncio.gather(here.ask(bad), here.send(smoke(1, CLOCK.now())))
         assert (answer.accepted, answer.reason) == (False, "bug")
         assert external_ids_behind_tickets(here.site.database_file) == ["alarm-1"]
+
+
+@pytest.mark.usefixtures("defect")
+async def test_command_and_message_that_wait_together_are_told_apart(short_dir: Path) -> None:
+    async with county(write_site(short_dir)) as here:
+        for number in range(1, 6):
+            bad = command(CommandKind.CONFIRM, CLOCK.now(), id=f"c-{number}", target_id=POISON)
+            asked = asyncio.gather(
+                here.ask(bad), *(here.send(smoke(number * 10 + n, CLOCK.now())) for n in range(9))
+            )
+            answer = (await asked)[0]
+            assert (answer.accepted, answer.reason) == (False, "bug")
+        assert len(external_ids_behind_tickets(here.site.database_file)) == 45
+
+
+async def test_defect_in_what_is_due_refuses_no_alarm(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site, stop = write_site(short_dir), asyncio.Event()
+    step = Engine.step
+
+    def faulty(self: Engine, batch: Batch, now: Instant) -> list[Effect]:
+        step(self, batch, now)
+        raise ZeroDivisionError("a timer")
+
+    monkeypatch.setattr(Engine, "step", faulty)
+    here = open_links(site, CLOCK)
+    async with AsyncExitStack() as at_end:
+        at_end.push_async_callback(here.close)
+        failing = asyncio.create_task(run(site, CONFIG, CLOCK, stop))
+        sent = asyncio.create_task(here.send(smoke(1, CLOCK.now()), timeout_s=50))
+        with pytest.raises(ZeroDivisionError):
+            await failing
+        assert not sent.done()
+        monkeypatch.setattr(Engine, "step", step)
+        running = asyncio.create_task(run(site, CONFIG, CLOCK, stop))
+        await sent
+        assert external_ids_behind_tickets(site.database_file) == ["alarm-1"]
+        assert here.rows("SELECT * FROM refusals") == []
+        stop.set()
+        await running
