@@ -20,7 +20,18 @@ from dashboard_api.config import ApiConfig, read_token
 from dashboard_api.database import DatabaseReader
 from dashboard_api.live import ChangeFeed
 from dashboard_api.page import Page
-from dashboard_api.routes import commands, deliveries, grids, health, incidents, live, session, sources, tickets
+from dashboard_api.routes import (
+    commands,
+    deliveries,
+    grids,
+    health,
+    incidents,
+    live,
+    metrics,
+    session,
+    sources,
+    tickets,
+)
 from dashboard_api.security import Guard
 from dashboard_api.services import Services
 from dashboard_api.snapshots import Snapshots
@@ -79,7 +90,7 @@ def create_app(services: Services) -> FastAPI:
         ),
     )
     app.state.services = services
-    for module in (incidents, tickets, sources, grids, deliveries, commands, health, session, live):
+    for module in (incidents, tickets, sources, grids, deliveries, commands, health, metrics, session, live):
         app.include_router(module.router)
 
     app.include_router(Page().router())

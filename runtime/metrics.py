@@ -1,13 +1,15 @@
 """Counters and gauges of one service, with one shape for all: received = sent + dropped + in flight.
 
 Names are plain (`pictures_received`), a drop or refusal carries its reason. They leave the process two ways: as
-a HealthReport to alerts (so that the wall shows them) and as Prometheus text.
+a HealthReport to alerts (so that the wall shows them) and, from there, as Prometheus text at the API.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from contracts.ids import derive_id
-from contracts.instant import Instant
+from contracts.instant import SECOND, Instant
 from contracts.source import HealthReport, RefusedNote
 
 _KEYS_MAX = 2_000
@@ -78,18 +80,24 @@ class StageCounters:
         )
 
 
-def prometheus_text(report: HealthReport) -> str:
-    """A report in the Prometheus text format (version 0.0.4)."""
-    labels = f'service="{report.service}",instance="{report.instance}"'
-    lines = ["# TYPE gridwhistle_events_total counter"]
-    for key, total in report.counters:
-        name, _, reason = key.partition(":")
-        lines.append(
-            f'gridwhistle_events_total{{{labels},name="{_label(name)}",reason="{_label(reason)}"}} {total}'
-        )
-    lines.append("# TYPE gridwhistle_gauge gauge")
-    lines.extend(f'gridwhistle_gauge{{{labels},name="{_label(key)}"}} {value}' for key, value in report.gauges)
-    return "\n".join(lines) + "\n"
+def prometheus_text(reports: Sequence[HealthReport], now: Instant) -> str:
+    """Reports in the Prometheus text format (version 0.0.4): each metric told once, all services under it.
+
+    Totals and gauges keep their plain names as labels, since services of different versions report side by side.
+    """
+    totals = ["# TYPE gridwhistle_events_total counter"]
+    gauges = ["# TYPE gridwhistle_gauge gauge"]
+    ages = ["# TYPE gridwhistle_report_age_seconds gauge"]
+    for report in reports:
+        labels = f'service="{_label(report.service)}",instance="{_label(report.instance)}"'
+        for key, total in report.counters:
+            name, _, reason = key.partition(":")
+            totals.append(
+                f'gridwhistle_events_total{{{labels},name="{_label(name)}",reason="{_label(reason)}"}} {total}'
+            )
+        gauges += [f'gridwhistle_gauge{{{labels},name="{_label(key)}"}} {value}' for key, value in report.gauges]
+        ages.append(f"gridwhistle_report_age_seconds{{{labels}}} {max(0, now - report.at) / SECOND:.3f}")
+    return "\n".join([*totals, *gauges, *ages]) + "\n"
 
 
 def _label(text: str) -> str:

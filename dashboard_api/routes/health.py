@@ -176,7 +176,7 @@ def _read(connection: sqlite3.Connection, now: Instant, state_dir: Path) -> _Sto
         (REFUSALS_MAX,),
     )
     return _Stored(
-        services=_services(connection, now),
+        services=tuple(_service(report, now) for report in latest_reports(connection, now)),
         refusals=tuple(
             RefusalView(
                 reason=coded(name_of(REASONS, row[0]), row[0]),
@@ -194,7 +194,8 @@ def _read(connection: sqlite3.Connection, now: Instant, state_dir: Path) -> _Sto
     )
 
 
-def _services(connection: sqlite3.Connection, now: Instant) -> tuple[ServiceView, ...]:
+def latest_reports(connection: sqlite3.Connection, now: Instant) -> tuple[HealthReport, ...]:
+    """The newest report of every instance, without those that another instance replaced long ago."""
     reports: list[HealthReport] = []
     for row in connection.execute("SELECT body FROM health ORDER BY service, instance"):
         try:
@@ -203,9 +204,7 @@ def _services(connection: sqlite3.Connection, now: Instant) -> tuple[ServiceView
             continue
     newest = {report.service: report.at for report in sorted(reports, key=lambda report: report.at)}
     return tuple(
-        _service(report, now)
-        for report in reports
-        if report.at == newest[report.service] or now - report.at <= FORGET_AFTER_NS
+        report for report in reports if report.at == newest[report.service] or now - report.at <= FORGET_AFTER_NS
     )
 
 
