@@ -25,7 +25,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
     responses={200: {"content": {"text/plain": {}}}, **refuses(s503="The database cannot be read")},
 )
 async def get_metrics(api: Api) -> Response:
-    """The services' last reports, and this process's numbers of this moment: these alone while alerts is absent."""
+    """The services' last reports, and this process's numbers of now: these alone while alerts is absent."""
     now = api.clock.now()
     own = api.counters.report(api.site.id, "api", now, api.started_at)
     try:
