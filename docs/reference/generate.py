@@ -6,10 +6,12 @@ python docs/reference/generate.py [--check]
 from __future__ import annotations
 
 import ast
+import enum
 import inspect
+import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 import typer
@@ -41,24 +43,65 @@ def field_docs(struct: type[msgspec.Struct]) -> dict[str, str]:
     return docs
 
 
+def nested(kind: Any) -> type[msgspec.Struct] | None:
+    """The struct behind a field that is a table of its own, or a list of them."""
+    for each in (kind, *getattr(kind, "__args__", ())):
+        if isinstance(each, type) and issubclass(each, msgspec.Struct):
+            return each
+    return None
+
+
+def default_of(field: Any) -> str:
+    """A default as one writes it in TOML."""
+    if field.default is not msgspec.NODEFAULT:
+        default = field.default
+    elif field.default_factory is not msgspec.NODEFAULT:
+        default = field.default_factory()
+    else:
+        return "required"
+    if default is None:
+        return "none"
+    return f"`{json.dumps(msgspec.to_builtins(default), ensure_ascii=False)}`"
+
+
+def kind_of(kind: Any) -> str:
+    """A type in a reader's words: `int`, or the texts to choose from."""
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return " or ".join(f"`{each.value}`" for each in kind)
+    if get_origin(kind) is Literal:
+        return " or ".join(f"`{each}`" for each in get_args(kind))
+    return str(getattr(kind, "__name__", kind)) if get_origin(kind) is None else str(kind)
+
+
+def section_table(name: str, struct: type[msgspec.Struct], out: list[str]) -> None:
+    """The table of one section, then those of its nested tables."""
+    doc = " ".join((inspect.getdoc(struct) or "").split("\n\n")[0].split())
+    out.append(f"## {name}\n\n{doc}\n")
+    out.append("| key | type | default | meaning |\n|---|---|---|---|")
+    docs = field_docs(struct)
+    inner: list[tuple[str, type[msgspec.Struct]]] = []
+    path = name.strip("[]")
+    for field in msgspec.structs.fields(struct):
+        meaning = docs.get(field.name, "").replace("|", "\\|")
+        table = nested(field.type)
+        if table is None:
+            kind = kind_of(field.type).replace("|", "\\|")
+            out.append(f"| `{field.encode_name}` | {kind} | {default_of(field)} | {meaning} |")
+            continue
+        many = get_origin(field.type) is tuple
+        below = f"[[{path}.{field.encode_name}]]" if many else f"[{path}.{field.encode_name}]"
+        inner.append((below, table))
+        out.append(f"| `{field.encode_name}` | {'tables' if many else 'table'} | see `{below}` | {meaning} |")
+    out.append("")
+    for below, table in inner:
+        section_table(below, table, out)
+
+
 def configuration() -> str:
     """One table per section: key, type, default, meaning."""
     out = ["# Configuration\n", _NOTE, "A TOML file; an unknown key or section is refused.\n"]
     for section, struct in gridwhistle.sections().items():
-        out.append(f"## [{section}]\n\n{(inspect.getdoc(struct) or '').split(chr(10))[0]}\n")
-        out.append("| key | type | default | meaning |\n|---|---|---|---|")
-        docs = field_docs(struct)
-        for field in msgspec.structs.fields(struct):
-            if field.default is not msgspec.NODEFAULT:
-                default = repr(field.default)
-            elif field.default_factory is not msgspec.NODEFAULT:
-                default = repr(field.default_factory())
-            else:
-                default = "required"
-            kind = getattr(field.type, "__name__", str(field.type)).replace("|", "\\|")
-            meaning = docs.get(field.name, "").replace("|", "\\|")
-            out.append(f"| `{field.encode_name}` | {kind} | `{default}` | {meaning} |")
-        out.append("")
+        section_table(f"[{section}]", struct, out)
     return "\n".join(out)
 
 
