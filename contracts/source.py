@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 import msgspec
 
@@ -54,6 +55,10 @@ class TransportPolicy(enum.StrEnum):
     """RTP interleaved in the RTSP connection (RFC 2326, 10.12)."""
     UDP = "udp"
     """For servers that refuse TCP; read through FFmpeg."""
+
+
+SEEING: Final = "seeing"
+"""Reason of the LIVE that tells of the pictures (something can be seen again), not of their arrival."""
 
 
 class Camera(msgspec.Struct, frozen=True, kw_only=True):

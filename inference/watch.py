@@ -17,7 +17,7 @@ from contracts.frame import FrameHeader
 from contracts.instant import SECOND, Instant
 from contracts.observation import EvidenceRef, IncidentType, Observation
 from contracts.place import ZoneKind
-from contracts.source import Camera, SourceChange, SourceState
+from contracts.source import SEEING, Camera, SourceChange, SourceState
 from inference.blind import BlindWatch, Sight
 from inference.config import InferenceConfig
 from inference.crowd import CROWD_KINDS, CrowdTalk, count_people
@@ -172,7 +172,7 @@ class Watch:
             records.append(self.writer.change(SourceState.BLIND, at, sight.reason, sentence))
             self._counters.count("cameras_blind", sight.reason)
         elif sight.changed:
-            records.append(self.writer.change(SourceState.LIVE, at, "seeing", "画面可见 (the camera sees)"))
+            records.append(self.writer.change(SourceState.LIVE, at, SEEING, "画面可见 (the camera sees)"))
         if sight.say_unknown:
             records += self._say_unknown(at, arrival, sight.reason)
         return records

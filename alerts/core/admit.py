@@ -9,7 +9,9 @@
 | uncalibrated, outdated_zone | a sample that cannot be compared |
 
 Lateness is measured from event to arrival: what waited for alerts to come back is not late. Samples are released
-in order of event time when `now` is `lateness_s` past them, so a source that falls silent holds nothing back.
+in order of event time when `now` is `lateness_s` past them, so a source that falls silent holds nothing back. A
+sample that lies more than `late_max_s` behind those judged was not late on arrival all the same: the clocks were
+set back, and it is taken.
 """
 
 from __future__ import annotations
@@ -109,7 +111,7 @@ def _buffer(observation: Observation, rule: Rule, turn: Turn) -> None:
         _refuse(observation, Reason.DUPLICATE, "重复上报", turn)
         return
     if series is not None:
-        if observation.event_time < series.last_time:
+        if 0 < series.last_time - observation.event_time <= turn.rules.late_max_ns:
             behind = words.span(series.last_time - observation.event_time)
             _refuse(observation, Reason.TOO_LATE, f"比已判定的样本早 {behind}, 超出重排窗口", turn)
             return

@@ -66,7 +66,7 @@ def _open(observation: Observation, rule: Rule, turn: Turn) -> None:
 
 def _join(live: LiveIncident, observation: Observation, rule: Rule, turn: Turn) -> None:
     other = correlate.confirms(observation, live, turn.rules.confirm_window_ns) if rule.family == FIRE else None
-    taken_back = live.resets.get(_key(observation), -1) >= observation.event_time
+    taken_back = _is_taken_back(live, observation, turn)
     repeats = observation.external_id is None and _key(observation) in live.alarms
     _take(live, observation, turn)
     text = words.claim(observation)
@@ -107,7 +107,7 @@ def _take(live: LiveIncident, observation: Observation, turn: Turn) -> None:
     if live.is_full:
         turn.index.close(live)
     key, at = _key(observation), observation.event_time
-    if live.resets.get(key, -1) < at:
+    if not _is_taken_back(live, observation, turn):
         live.alarms[key] = max(live.alarms.get(key, at), at)
     times = live.triggers.setdefault(observation.source_id, [])
     times.append(at)
@@ -115,6 +115,13 @@ def _take(live: LiveIncident, observation: Observation, turn: Turn) -> None:
         times.remove(min(times))
     if live.unknown and not _any_blind(live, turn):
         lifecycle.trust(live, turn)
+
+
+def _is_taken_back(live: LiveIncident, observation: Observation, turn: Turn) -> bool:
+    """Whether the alarm is one that a later reset overtook. One that seems older than anything that is let in was
+    told after the clocks had been set back: it is believed."""
+    reset = live.resets.get(_key(observation))
+    return reset is not None and 0 <= reset - observation.event_time <= turn.rules.late_max_ns
 
 
 def _reset(observation: Observation, turn: Turn) -> None:
@@ -128,7 +135,7 @@ def _reset(observation: Observation, turn: Turn) -> None:
             turn.decide(
                 live, Action.NONE, Reason.RESET_BY_SOURCE, text, observation_id=observation.id, material=False
             )
-        elif at <= live.alarms[key]:
+        elif 0 <= live.alarms[key] - at <= turn.rules.late_max_ns:
             text = f"复位 ({observation.source_id}) 不晚于其最新报警, 不予采用"
             turn.refuse(observation.id, observation.source_id, Reason.TOO_LATE, text)
         else:

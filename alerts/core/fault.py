@@ -19,7 +19,7 @@ from contracts.incident import Action, IncidentState, Reason
 from contracts.instant import Instant
 from contracts.observation import IncidentType, Observation, Phase
 from contracts.place import Place
-from contracts.source import SourceChange, SourceKind, SourceState
+from contracts.source import SEEING, SourceChange, SourceKind, SourceState
 
 _CAMERA_FAULTS: Final = {
     SourceState.BLIND: IncidentType.VIDEO_QUALITY,
@@ -30,8 +30,11 @@ _CAMERA_FAULTS: Final = {
 }
 """Pictures arrive but nothing can be seen in them, or none arrive."""
 
-_BLIND: Final = frozenset({*_CAMERA_FAULTS, SourceState.STALE, SourceState.IDLE})
-"""States in which a source's silence means nothing. Connecting leaves it as it was."""
+_UNSEEN: Final = frozenset({SourceState.BLIND, SourceState.QUARANTINED})
+"""What only those can say who look at the pictures."""
+
+_FAILED: Final = frozenset({*_CAMERA_FAULTS, SourceState.STALE})
+"""States of a sensor that are a fault; one that is switched off has none."""
 
 _STATE_ZH: Final = {
     SourceState.IDLE: "停用",
@@ -55,34 +58,39 @@ def notice(change: SourceChange, turn: Turn) -> None:
     if memory is None:
         turn.refuse(change.id, change.source_id, Reason.LIMIT_REACHED, "来源数量已达上限")
         return
-    if change.id == memory.last_change_id:
+    of_sight = _is_of_sight(change)
+    before = memory.sight if of_sight else memory.link
+    if before is not None and change.id == before.id:
         turn.refuse(change.id, change.source_id, Reason.DUPLICATE, "状态变化重复上报")
         return
-    if change.at < memory.changed_at:
-        # Ingest and inference both say that a camera is live, inference by the time of its picture: no news.
-        if change.state is not memory.state:
-            turn.refuse(change.id, change.source_id, Reason.TOO_LATE, "状态变化早于已知的最新状态")
+    if before is not None and 0 < before.at - change.at <= turn.rules.late_max_ns:
+        # Overtaken by a later word of the same witness: nothing is wrong, and nothing is new. What is older still
+        # comes from a clock that was set back, and holds.
+        turn.count("source_changes_overtaken")
         return
-    _remember(memory, change)
-    turn.effects.append(SourceChanged(change))
-    at = min(change.at, turn.now)
+    shown = memory.shown
+    _remember(memory, change, of_sight)
+    told = memory.shown
+    if told is not None and told is not shown:
+        turn.effects.append(SourceChanged(told))
     if memory.blind:
-        _hold_open(memory, change, at, turn)
+        _hold_open(memory, told or change, min(change.at, turn.now), turn)
     elif change.state is SourceState.LIVE:
         _see_again(memory, turn)
-    _queue(memory, change, at, turn)
+    _queue(memory, change, of_sight, turn)
 
 
 def observe(observation: Observation, rule: Rule, turn: Turn) -> None:
     """A device fault that the source itself, or inference, claims."""
-    key = f"claim|{observation.source_id}|{observation.type.value}"
+    mark = "!" if observation.exercise else ""
+    key = f"claim|{observation.source_id}|{observation.type.value}{mark}"
     if observation.phase is Phase.ACTIVE:
         text = f"{rule.of.name_zh}: {words.claim(observation)}"
         fault = Fault(
             key,
             observation.source_id,
             observation.type,
-            min(observation.event_time, turn.now),
+            _moment(observation.event_time, turn),
             True,
             text,
             observation.place,
@@ -91,7 +99,7 @@ def observe(observation: Observation, rule: Rule, turn: Turn) -> None:
         )
         _begin(fault, rule, turn)
     elif observation.phase is Phase.CLEAR:
-        _cease(key, observation.event_time, turn)
+        _cease(key, _moment(observation.event_time, turn), turn)
 
 
 def serve(kind: str, key: str, turn: Turn) -> None:
@@ -148,15 +156,19 @@ def _end_due(fault: Fault, rule: Rule, turn: Turn) -> None:
         lifecycle.end(live, about_end(live, Reason.RESET_BY_SOURCE, "设备已恢复"), turn)
 
 
-def _remember(memory: SourceMemory, change: SourceChange) -> None:
-    memory.state, memory.reason = change.state, change.reason
-    memory.changed_at, memory.last_change_id = change.at, change.id
-    memory.exercise = change.exercise
+def _is_of_sight(change: SourceChange) -> bool:
+    """Whether it tells what the pictures show, not whether they arrive."""
+    return change.state in _UNSEEN or (change.state is SourceState.LIVE and change.reason == SEEING)
+
+
+def _remember(memory: SourceMemory, change: SourceChange, of_sight: bool) -> None:
     memory.place = change.place or memory.place
-    if change.state in _BLIND:
-        memory.blind = True
-    elif change.state is SourceState.LIVE:
-        memory.blind = False
+    if of_sight:
+        memory.sight = change
+        return
+    memory.link = change
+    if change.state is not SourceState.CONNECTING:
+        memory.cut = change.state is not SourceState.LIVE
 
 
 def _hold_open(memory: SourceMemory, change: SourceChange, at: int, turn: Turn) -> None:
@@ -182,10 +194,13 @@ def _dependent(memory: SourceMemory, turn: Turn) -> list[str]:
     return [id_ for id_ in memory.incidents if not turn.state.incidents[id_].operations]
 
 
-def _queue(memory: SourceMemory, change: SourceChange, at: int, turn: Turn) -> None:
-    """Begin the fault that the state stands for, and let the others of this source end."""
+def _queue(memory: SourceMemory, change: SourceChange, of_sight: bool, turn: Turn) -> None:
+    """Begin the fault that the state stands for, and let the other faults that this witness told of end."""
     type_ = _type_of(change.kind, change.state)
+    at = _moment(change.at, turn)
     for rule in turn.rules.fault_rules:
+        if (rule.of.type is IncidentType.VIDEO_QUALITY) is not of_sight:
+            continue
         key = f"state|{change.source_id}|{rule.of.type.value}"
         if rule.of.type is type_:
             place = memory.place or Place(0.0, 0.0, name=change.source_id)
@@ -196,10 +211,15 @@ def _queue(memory: SourceMemory, change: SourceChange, at: int, turn: Turn) -> N
             _cease(key, at, turn)
 
 
+def _moment(at: int, turn: Turn) -> int:
+    """When a cause began or went; one that is told long after, or before, is taken to begin now."""
+    return at if 0 <= turn.now - at <= turn.rules.late_max_ns else turn.now
+
+
 def _type_of(kind: SourceKind, state: SourceState) -> IncidentType | None:
     if kind is SourceKind.CAMERA:
         return _CAMERA_FAULTS.get(state)
-    return IncidentType.SENSOR_FAULT if state in _BLIND and state is not SourceState.IDLE else None
+    return IncidentType.SENSOR_FAULT if state in _FAILED else None
 
 
 def _begin(fault: Fault, rule: Rule, turn: Turn) -> None:

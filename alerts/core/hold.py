@@ -21,7 +21,12 @@ def is_cold(series: Series) -> bool:
 
 def weigh(series: Series, rule: Rule, at: int, measured: float, observation_id: str) -> None:
     """Take one sample in, in order of event time, and work out the series' level."""
-    broken = series.last_time < series.broken_at <= at or at - series.last_time > rule.gap_max_ns
+    broken = (
+        series.last_time < series.broken_at <= at
+        or at - series.last_time > rule.gap_max_ns
+        # The clocks were set back.
+        or at < series.last_time
+    )
     series.last_time = at
     series.last_ids.append(observation_id)
     if len(series.last_ids) > limits.SEEN_PER_SERIES_MAX:

@@ -12,7 +12,7 @@ from contracts.instant import Instant
 from contracts.observation import EvidenceRef, IncidentType, Observation
 from contracts.place import Place
 from contracts.policy import Mute
-from contracts.source import SourceKind, SourceState
+from contracts.source import SourceChange, SourceKind, SourceState
 from contracts.ticket import SlaClass
 
 
@@ -146,9 +146,10 @@ class Series(msgspec.Struct):
     Per level of its rule: since when (`above_since`) and over how many samples (`above_n`) it has been at or over
     the raise threshold, since when below the clear threshold (`below_since`), and whether it counts (`on`).
     `first_id` and `first_time` name the sample that began what is held; empty when nothing is. `regular`: it
-    sends samples again and again, so silence means that it cannot see. `broken_at`: nothing may be held across
-    this moment (blind, unknown). `ended_said_at`: the source said that it ended. `quiet_level`: a person judged
-    this level away; only a worse one, or a new rise, speaks again.
+    sends samples again and again, so silence means that it cannot see; `heard_at`: when the latest was judged.
+    `broken_at`: nothing may be held across this moment (blind, unknown). `ended_said_at`: when the source's word
+    that it ended was taken in. `quiet_level`: a person judged this level away; only a worse one, or a new rise,
+    speaks again.
     """
 
     key: str
@@ -169,6 +170,7 @@ class Series(msgspec.Struct):
     first_time: int = 0
     unknown: bool = False
     regular: bool = False
+    heard_at: int = 0
     broken_at: int = 0
     ended_said_at: int = 0
     quiet_level: Level = Level.NONE
@@ -176,21 +178,36 @@ class Series(msgspec.Struct):
 
 
 class SourceMemory(msgspec.Struct):
-    """What the engine knows of a source: its state, where it is, and what depends on it.
+    """What the engine knows of a source: what its two witnesses say, where it is, and what depends on it.
 
-    `blind`: it cannot see (covered, stalled, failing, stale, switched off) until it is live again.
+    `link`: whether anything arrives, as ingest says; `sight`: what the pictures show, as inference says. Neither
+    speaks for the other: a covered camera whose stream comes back is still covered. `cut`: nothing that means
+    anything has arrived since the link failed; connecting leaves it as it was.
     """
 
     kind: SourceKind
-    state: SourceState | None = None
-    blind: bool = False
-    changed_at: int = 0
-    last_change_id: str = ""
-    reason: str = ""
+    link: SourceChange | None = None
+    sight: SourceChange | None = None
+    cut: bool = False
     place: Place | None = None
-    exercise: bool = False
     series: list[str] = []
     incidents: list[str] = []
+
+    @property
+    def blind(self) -> bool:
+        """It cannot see: covered, stalled, failing, stale, switched off."""
+        return self.cut or (self.sight is not None and self.sight.state is not SourceState.LIVE)
+
+    @property
+    def shown(self) -> SourceChange | None:
+        """What people are told: what hinders it, else that it is live."""
+        if self.link is None or (
+            self.link.state is SourceState.LIVE
+            and self.sight is not None
+            and self.sight.state is not SourceState.LIVE
+        ):
+            return self.sight
+        return self.link
 
 
 class Fault(msgspec.Struct):

@@ -46,7 +46,9 @@ def weigh(observation: Observation, rule: Rule, turn: Turn) -> None:
         return
     series.regular = observation.phase is Phase.SAMPLE
     series.ended_said_at = 0
-    if observation.event_time > series.broken_at:
+    series.heard_at = turn.now
+    # A blindness that far ahead was told before the clocks were set back.
+    if not 0 <= series.broken_at - observation.event_time <= turn.rules.late_max_ns:
         series.unknown = False
     if was_cold:
         turn.count("candidates")
@@ -66,7 +68,7 @@ def serve_ended(key: str, turn: Turn) -> None:
     rule = _rule_of(series, turn) if series is not None else None
     if series is None or rule is None or not series.ended_said_at:
         return
-    if turn.now < series.ended_said_at + rule.clear_hold_ns + turn.rules.lateness_ns:
+    if turn.now < series.ended_said_at + rule.clear_hold_ns:
         return
     series.ended_said_at = 0
     series.quiet_level = Level.NONE
@@ -84,7 +86,7 @@ def watch(live: LiveIncident, turn: Turn) -> None:
         return
     for key in live.series:
         series = turn.state.series[key]
-        silent_ns = turn.now - turn.rules.lateness_ns - series.last_time
+        silent_ns = turn.now - series.heard_at
         if series.regular and not series.unknown and silent_ns > rule.gap_max_ns:
             series.unknown = True
             lifecycle.doubt(live, f"来源 {series.source_id} 已 {words.span(silent_ns)}没有新样本", turn)
@@ -158,8 +160,8 @@ def _ended_said(series: Series, observation: Observation, rule: Rule, turn: Turn
         series.first_id, series.first_time = "", 0
         turn.count("candidates_dropped")
         return
-    series.ended_said_at = at
-    turn.wake_at(at + rule.clear_hold_ns + turn.rules.lateness_ns, "ended", series.key)
+    series.ended_said_at = turn.now
+    turn.wake_at(turn.now + rule.clear_hold_ns, "ended", series.key)
 
 
 def _speak(series: Series, observation: Observation, rule: Rule, turn: Turn) -> None:

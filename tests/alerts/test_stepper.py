@@ -63,10 +63,9 @@ async def test_command_and_message_that_wait_together_are_told_apart(short_dir: 
     async with county(write_site(short_dir)) as here:
         for number in range(1, 6):
             bad = command(CommandKind.CONFIRM, CLOCK.now(), id=f"c-{number}", target_id=POISON)
-            asked = asyncio.gather(
-                here.ask(bad), *(here.send(smoke(number * 10 + n, CLOCK.now())) for n in range(9))
-            )
-            answer = (await asked)[0]
+            asked = asyncio.create_task(here.ask(bad))
+            await asyncio.gather(*(here.send(smoke(number * 10 + each, CLOCK.now())) for each in range(9)))
+            answer = await asked
             assert (answer.accepted, answer.reason) == (False, "bug")
         assert len(external_ids_behind_tickets(here.site.database_file)) == 45
 

@@ -38,7 +38,7 @@ from contracts.observation import IncidentType, Observation, Phase, observation_
 from contracts.place import Place
 from contracts.policy import Mute, Policy
 from contracts.principal import Principal, Role
-from contracts.source import SourceChange, SourceKind, SourceState
+from contracts.source import SEEING, SourceChange, SourceKind, SourceState
 from contracts.ticket import Ticket, TicketEvent
 
 SITE = "bayan"
@@ -163,15 +163,23 @@ class Voice:
     def resets(self, type_: IncidentType = IncidentType.SMOKE_SENSOR) -> None:
         self.says(type_, Phase.CLEAR, kind=SourceKind.SENSOR)
 
-    def goes(self, state: SourceState, kind: SourceKind = SourceKind.CAMERA) -> None:
+    def sees_again(self) -> None:
+        self.goes(SourceState.LIVE, reason=SEEING)
+
+    def goes(
+        self, state: SourceState, kind: SourceKind = SourceKind.CAMERA, *, reason: str = "", at_s: float = 0.0
+    ) -> None:
+        """The source's state changed `at_s` seconds from now, as whoever tells it believes."""
         county = self._county
+        at = Instant(county.now + round(at_s * SECOND))
         change = SourceChange(
-            id=derive_id("chg", str(self._who), state, county.now),
+            id=derive_id("chg", str(self._who), state, reason, at),
             site=SITE,
             source_id=str(self._who),
             kind=kind,
             state=state,
-            at=county.now,
+            at=at,
+            reason=reason,
             place=self._place,
         )
         county.take(Batch(source_changes=(change,)))

@@ -6,7 +6,7 @@ import pytest
 
 from alerts.core.batch import Batch
 from alerts.core.effects import IncidentChanged, TicketChanged
-from alerts.core.engine import Engine
+from alerts.core.engine import SNAPSHOT_VERSION, Engine
 from contracts.command import CommandKind
 from contracts.errors import StoreCorrupt
 from contracts.incident import Action, IncidentState, Level, Reason
@@ -133,7 +133,7 @@ def test_snapshot_of_a_lived_day_restores_to_the_same_bytes() -> None:
     [
         (b"", "snapshot_version"),  # Nothing was written.
         (b"\x63rest", "snapshot_version"),  # A later release wrote it.
-        (b"\x01\xc1", "store_corrupt"),  # Bytes that are no MessagePack.
+        (bytes([SNAPSHOT_VERSION]) + b"\xc1", "store_corrupt"),  # Bytes that are no MessagePack.
     ],
 )
 def test_unreadable_snapshot_is_refused_with_a_way_out(data: bytes, reason: str) -> None:

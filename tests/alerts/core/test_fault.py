@@ -9,7 +9,7 @@ from alerts.core.batch import Batch
 from contracts.command import CommandKind
 from contracts.incident import IncidentState, Reason
 from contracts.observation import IncidentType, Phase
-from contracts.source import SourceChange, SourceKind, SourceState
+from contracts.source import SEEING, SourceChange, SourceKind, SourceState
 from tests.alerts.core.county import SITE, SQUARE, T0, County
 
 CAMERA, SENSOR = SourceKind.CAMERA, SourceKind.SENSOR
@@ -46,7 +46,7 @@ def test_state_that_lasts_is_a_fault_of_its_type_and_ends_when_live(
     county.camera().goes(state, kind)
     county.at(31)
     assert county.incident().type is type_
-    county.camera().goes(SourceState.LIVE, kind)
+    county.camera().goes(SourceState.LIVE, kind, reason=SEEING if type_ is IncidentType.VIDEO_QUALITY else "")
     county.at(40)
     assert county.incident().state is IncidentState.CONFIRMED
     county.at(42)
@@ -100,15 +100,65 @@ def test_sensor_that_falls_silent_leaves_its_alarm_standing_and_unknown() -> Non
     assert (alarm.state, alarm.unknown) == (IncidentState.CONFIRMED, False)
 
 
-def test_change_of_another_site_late_or_repeated_is_refused() -> None:
+def test_change_of_another_site_or_repeated_is_refused_and_an_overtaken_one_is_counted() -> None:
     county = County()
     county.at(10)
     change = SourceChange(id="a", site=SITE, source_id="C-1", kind=CAMERA, state=SourceState.LIVE, at=county.now)
     elsewhere = msgspec.structs.replace(change, id="b", site="elsewhere")
     earlier = msgspec.structs.replace(change, id="c", at=T0, state=SourceState.STALLED)
     county.take(Batch(source_changes=(change, elsewhere, change, earlier)))
-    assert county.reasons() == [Reason.WRONG_SITE, Reason.DUPLICATE, Reason.TOO_LATE]
+    assert county.reasons() == [Reason.WRONG_SITE, Reason.DUPLICATE]
+    assert county.engine.counters()["source_changes_overtaken"] == 1
     assert county.sources == [change]
+
+
+def test_ingest_and_inference_tell_of_one_camera_by_two_clocks_and_neither_is_refused() -> None:
+    county = County()
+    county.at(10).camera().goes(SourceState.LIVE)
+    county.camera().goes(SourceState.LIVE, reason=SEEING, at_s=-1.5)
+    county.at(20).camera().goes(SourceState.STALLED)
+    county.at(21).camera().goes(SourceState.BLIND, at_s=-3)
+    county.at(30).camera().goes(SourceState.LIVE)
+    county.at(31).camera().goes(SourceState.LIVE, reason=SEEING, at_s=-2)
+    assert county.refused == []
+    states = [change.state for change in county.sources]
+    assert states == [SourceState.LIVE, SourceState.STALLED, SourceState.BLIND, SourceState.LIVE]
+
+
+def test_covered_camera_whose_stream_comes_back_is_still_covered() -> None:
+    county = County()
+    for second in range(0, 66, 2):
+        county.at(second).camera().sees_crowd(3.2)
+    county.camera().goes(SourceState.BLIND)
+    county.at(80).camera().goes(SourceState.BACKOFF)
+    county.at(82).camera().goes(SourceState.LIVE)
+    county.at(120)
+    crowd, fault = sorted(county.incidents.values(), key=lambda incident: incident.operations)
+    assert crowd.unknown
+    assert (fault.type, fault.state) == (IncidentType.VIDEO_QUALITY, IncidentState.CONFIRMED)
+    assert county.sources[-1].state is SourceState.BLIND
+    county.camera().sees_again()
+    county.at(131)
+    assert county.incidents[fault.id].state is IncidentState.CLEARED
+    assert county.sources[-1].state is SourceState.LIVE
+
+
+def test_camera_that_stalls_after_its_worker_s_clock_was_set_back_is_noticed() -> None:
+    county = County()
+    county.at(3600).camera().goes(SourceState.LIVE)
+    county.at(3601).camera().goes(SourceState.STALLED, at_s=-3600)
+    assert county.sources[-1].state is SourceState.STALLED
+    assert county.incidents == {}
+    county.at(3632)
+    assert county.incident().type is IncidentType.VIDEO_LOSS
+
+
+def test_claim_of_a_drill_hides_no_real_fault_of_the_same_camera() -> None:
+    county = County()
+    county.camera().says(IncidentType.VIDEO_QUALITY, exercise=True)
+    county.at(1).camera().says(IncidentType.VIDEO_QUALITY)
+    county.at(31)
+    assert sorted(incident.exercise for incident in county.incidents.values()) == [False, True]
 
 
 def test_late_change_that_says_what_is_known_is_neither_news_nor_refused() -> None:
@@ -136,7 +186,7 @@ def test_two_causes_of_one_fault_must_both_end() -> None:
     county = County()
     county.camera().goes(SourceState.BLIND)
     county.camera().says(IncidentType.VIDEO_QUALITY)
-    county.at(15).camera().goes(SourceState.LIVE)
+    county.at(15).camera().sees_again()
     county.at(40)
     assert county.incident().state is IncidentState.CONFIRMED
     county.camera().says(IncidentType.VIDEO_QUALITY, Phase.CLEAR)

@@ -18,7 +18,7 @@ from contracts.instant import MS, SECOND, Instant
 from contracts.observation import IncidentType, Observation, Phase
 from contracts.place import Place
 from contracts.principal import Principal
-from contracts.source import SourceChange, SourceKind, SourceState
+from contracts.source import SEEING, SourceChange, SourceKind, SourceState
 from contracts.ticket import Ticket
 from tests.alerts.core.county import (
     COUNTY,
@@ -82,13 +82,15 @@ def samples(draw: st.DrawFn) -> Observation:
 def changes(draw: st.DrawFn) -> SourceChange:
     source, second = draw(st.sampled_from(["S-1", "C-1", "C-2"])), draw(st.integers(0, 400))
     state = draw(st.sampled_from(SourceState))
+    reason = draw(st.sampled_from(["", SEEING]))
     return SourceChange(
-        id=f"{source}-{state.value}-{second}",
+        id=f"{source}-{state.value}-{reason}-{second}",
         site=SITE,
         source_id=source,
         kind=kind_of(source),
         state=state,
         at=instant(second),
+        reason=reason,
         place=draw(st.sampled_from([None, SQUARE])),
     )
 

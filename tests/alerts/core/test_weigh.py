@@ -156,7 +156,7 @@ def test_blindness_breaks_the_clear_hold_too() -> None:
     held_open(county)
     crowd_over(county, 65, 150, lambda _: 0.2)
     county.camera().goes(SourceState.BLIND)
-    county.camera().goes(SourceState.LIVE)
+    county.camera().sees_again()
     crowd_over(county, 153, 200, lambda _: 0.2)
     assert county.incident().state is IncidentState.PENDING_REVIEW
     crowd_over(county, 203, 275, lambda _: 0.2)
