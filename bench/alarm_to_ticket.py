@@ -42,6 +42,9 @@ _WATCH = """
 
 def show(name: str, values_ms: list[float]) -> None:
     """One line of figures."""
+    if not values_ms:
+        print(f"{name:<22} n=0")
+        return
     p50, p95, p99 = np.percentile(values_ms, [50, 95, 99])
     print(
         f"{name:<22} n={len(values_ms)}  p50 {p50:.0f}  p95 {p95:.0f}  p99 {p99:.0f}  max {max(values_ms):.0f} ms"
@@ -61,8 +64,8 @@ async def watch_commits(site: Site, commits: dict[str, Instant], ready: asyncio.
                 commits.setdefault(alarm, now)
 
 
-async def measure(folder: Path, messages: int, per_second: float) -> None:
-    """Run the whole path once."""
+async def measure(folder: Path, messages: int, per_second: float) -> bool:
+    """Run the whole path once; whether every message was committed and seen."""
     clock = SystemClock()
     port = free_port()
     grids, catalogue = smoke_county(messages)
@@ -74,13 +77,13 @@ async def measure(folder: Path, messages: int, per_second: float) -> None:
         try:
             await asyncio.to_thread(stack.wait_ready, 90)
             await asyncio.to_thread(stack.wait_gauge, "ingest-sensors", "broker_connected", 1.0, 60)
-            await run_drill(stack.address, site, port, messages, per_second)
+            return await run_drill(stack.address, site, port, messages, per_second)
         finally:
             await asyncio.to_thread(stack.stop)
 
 
-async def run_drill(address: str, site: Site, port: int, messages: int, per_second: float) -> None:
-    """Publish and watch both ends."""
+async def run_drill(address: str, site: Site, port: int, messages: int, per_second: float) -> bool:
+    """Publish and watch both ends; whether every message arrived at both."""
     from playwright.async_api import async_playwright
 
     clock = SystemClock()
@@ -119,6 +122,7 @@ async def run_drill(address: str, site: Site, port: int, messages: int, per_seco
     print(f"sent {len(sent)}, committed {len(commits)}, seen in the browser {len(seen)}; {per_second:g} a second")
     show("publish to commit", [(commits[each] - sent[each]) / MS for each in commits])
     show("publish to browser", [seen[each] - sent[each] / MS for each in seen if each in sent])
+    return sent.keys() <= commits.keys() and sent.keys() <= seen.keys()
 
 
 def main() -> int:
@@ -130,10 +134,12 @@ def main() -> int:
         return 0
     folder = Path(tempfile.mkdtemp(prefix="gw-"))
     try:
-        asyncio.run(measure(folder, messages, per_second))
+        arrived = asyncio.run(measure(folder, messages, per_second))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return 0
+    if not arrived:
+        print("A message got lost or came over 30 s late", file=sys.stderr)
+    return 0 if arrived else 1
 
 
 if __name__ == "__main__":
