@@ -28,14 +28,14 @@ def believe(observation: Observation, rule: Rule, turn: Turn) -> None:
     elif observation.phase is Phase.CLEAR:
         _reset(observation, turn)
     else:
-        for live in _incidents_of(observation.source_id, turn):
+        for live in _incidents_of(observation, turn):
             if _key(observation) in live.alarms:
                 lifecycle.doubt(live, f"来源 {observation.source_id} 暂时无法判断", turn)
 
 
 def holds(observation: Observation, turn: Turn) -> bool:
     """Whether a live incident has this very alarm, even if the memory of seen ids has forgotten it."""
-    return any(observation.id in live.alarm_ids for live in _incidents_of(observation.source_id, turn))
+    return any(observation.id in live.alarm_ids for live in _incidents_of(observation, turn))
 
 
 def level_of(rule: Rule, value: float | None) -> Level:
@@ -65,7 +65,7 @@ def _open(observation: Observation, rule: Rule, turn: Turn) -> None:
 
 
 def _join(live: LiveIncident, observation: Observation, rule: Rule, turn: Turn) -> None:
-    other = correlate.confirms(observation, live, turn.rules.confirm_window_ns) if rule.family == FIRE else None
+    other = correlate.confirms(observation, live, turn) if rule.family == FIRE else None
     taken_back = _is_taken_back(live, observation, turn)
     repeats = observation.external_id is None and _key(observation) in live.alarms
     _take(live, observation, turn)
@@ -126,7 +126,7 @@ def _is_taken_back(live: LiveIncident, observation: Observation, turn: Turn) -> 
 
 def _reset(observation: Observation, turn: Turn) -> None:
     key, at = _key(observation), observation.event_time
-    meant = [live for live in _incidents_of(observation.source_id, turn) if live.is_open and key in live.alarms]
+    meant = [live for live in _incidents_of(observation, turn) if live.is_open and key in live.alarms]
     if not meant:
         turn.count("resets_without_incident")
     for live in meant:
@@ -156,9 +156,11 @@ def _take_back(live: LiveIncident, observation: Observation, turn: Turn) -> None
     lifecycle.end(live, verdict, turn, observation_id=observation.id)
 
 
-def _incidents_of(source_id: str, turn: Turn) -> list[LiveIncident]:
-    memory = turn.state.sources.get(source_id)
-    return [turn.state.incidents[id_] for id_ in memory.incidents] if memory is not None else []
+def _incidents_of(observation: Observation, turn: Turn) -> list[LiveIncident]:
+    """The incidents that its source stands behind; a drill touches nothing real, nor the reverse."""
+    memory = turn.state.sources.get(observation.source_id)
+    known = [turn.state.incidents[id_] for id_ in memory.incidents] if memory is not None else []
+    return [live for live in known if live.exercise is observation.exercise]
 
 
 def _any_blind(live: LiveIncident, turn: Turn) -> bool:

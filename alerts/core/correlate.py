@@ -35,18 +35,24 @@ def find(observation: Observation, rule: Rule, turn: Turn) -> LiveIncident | Non
     return best
 
 
-def confirms(observation: Observation, live: LiveIncident, window_ns: int) -> str | None:
+def confirms(observation: Observation, live: LiveIncident, turn: Turn) -> str | None:
     """The source of `live` that an independent trigger confirms within the window; None when there is none.
 
-    Two triggers are independent when they come from two sources (GB 50116-2013 4.1.6: two independent devices):
-    flame and smoke of one camera, or one detector twice, are one trigger.
+    Two triggers are independent when they come from two sources, at least one of them a device (after GB
+    50116-2013 4.1.6). Flame and smoke of one camera, or one detector twice, are one trigger; two cameras may see
+    the same sunset, so a person or a detector must agree.
     """
     for source_id, times in live.triggers.items():
-        if source_id != observation.source_id and any(
-            abs(observation.event_time - time) <= window_ns for time in times
-        ):
+        if source_id == observation.source_id or _are_cameras(observation, source_id, turn):
+            continue
+        if any(abs(observation.event_time - time) <= turn.rules.confirm_window_ns for time in times):
             return source_id
     return None
+
+
+def _are_cameras(observation: Observation, source_id: str, turn: Turn) -> bool:
+    other = turn.state.sources.get(source_id)
+    return observation.source_kind is SourceKind.CAMERA and other is not None and other.kind is SourceKind.CAMERA
 
 
 def _candidates(observation: Observation, rule: Rule, turn: Turn) -> Iterator[LiveIncident]:
@@ -89,7 +95,7 @@ def _rank(
     if same_zone and apart_m <= limits.ZONE_REACH_M:
         return _SAME_ZONE, 0.0, -live.opened_at, live.id
     reach_m = rule.of.join_radius_m
-    if rule.family == FIRE and confirms(observation, live, turn.rules.confirm_window_ns) is not None:
+    if rule.family == FIRE and confirms(observation, live, turn) is not None:
         reach_m = max(reach_m, turn.rules.policy.fire_zone_radius_m)
     if apart_m <= reach_m:
         return _NEAR, apart_m, -live.opened_at, live.id

@@ -6,16 +6,18 @@ from alerts.core.policy import Rule
 from alerts.core.state import LiveIncident
 from alerts.core.turn import Turn
 from contracts.command import MuteMatcher
+from contracts.incident import IncidentState
 from contracts.policy import Belief, Mute
 
 
 def hidden_by(live: LiveIncident, rule: Rule, turn: Turn) -> Mute | None:
     """The mute that holds for an incident, the first one given; None when it may speak.
 
-    A confirmed fire is never muted. Fire, gas and sensor alarms are muted only by a mute that names their type
-    and one source or zone, so that work on a crowd camera never silences a flame.
+    A confirmed fire is never muted, nor what a person has confirmed: a mute silences sources, not people. Fire,
+    gas and sensor alarms are muted only by a mute that names their type and one source or zone, so that work on a
+    crowd camera never silences a flame.
     """
-    if live.confirmed_fire:
+    if live.confirmed_fire or (live.state is IncidentState.CONFIRMED and not live.unreviewed):
         return None
     for mute in turn.state.mutes.values():
         if mute.expires_at > turn.now and _matches(mute.matcher, live, rule):

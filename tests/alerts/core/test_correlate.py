@@ -7,6 +7,7 @@ import pytest
 from contracts.incident import IncidentState, Level, Reason
 from contracts.instant import MINUTE
 from contracts.observation import IncidentType, Phase
+from contracts.source import SourceKind
 from contracts.ticket import SlaClass, TicketState
 from tests.alerts.core.county import HALL, County, instant, moved, observe
 
@@ -52,9 +53,12 @@ PAIRS = {
     "detector and flame in a picture": [("S-1", IncidentType.SMOKE_SENSOR), ("C-1", FLAME)],
     "detector and smoke in a picture": [("S-1", IncidentType.SMOKE_SENSOR), ("C-1", SMOKE)],
     "smoke and heat detector": [("S-1", IncidentType.SMOKE_SENSOR), ("H-1", IncidentType.HEAT)],
-    "flames in two cameras": [("C-1", FLAME), ("C-2", FLAME)],
-    "flame and smoke in two cameras": [("C-1", FLAME), ("C-2", SMOKE)],
+    "heat detector and flame in a picture": [("H-1", IncidentType.HEAT), ("C-1", FLAME)],
 }
+
+
+def kind_of(source: str) -> SourceKind:
+    return SourceKind.CAMERA if source.startswith("C") else SourceKind.SENSOR
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS.keys())
@@ -64,9 +68,32 @@ def test_two_independent_triggers_in_a_fire_zone_confirm(
 ) -> None:
     county = County()
     for offset, (source, type_) in enumerate(reversed(pair) if swapped else pair):
-        county.at(offset * 20).camera(source, HALL).says(type_)
+        county.at(offset * 20).camera(source, HALL).says(type_, kind=kind_of(source))
     assert county.incident().code == "23003"
     assert county.ticket().sla is SlaClass.P1
+
+
+@pytest.mark.parametrize("second", [FLAME, SMOKE])
+def test_two_cameras_join_without_confirming_until_a_detector_agrees(second: IncidentType) -> None:
+    county = County()
+    county.camera("C-1", HALL).says(FLAME)
+    county.at(20).camera("C-2", HALL).says(second)
+    assert (county.incident().suspected, county.incident().code) == (True, "23001")
+    county.at(40).detector("S-1").alarms("a")
+    assert (county.incident().suspected, county.incident().code) == (False, "23003")
+
+
+def test_reset_of_a_drill_takes_no_real_alarm_back_nor_the_reverse() -> None:
+    county = County()
+    county.detector("S-1").alarms("a")
+    county.detector("S-1").says(
+        IncidentType.SMOKE_SENSOR, kind=SourceKind.SENSOR, external_id="yl-a", exercise=True
+    )
+    county.at(5).detector("S-1").says(
+        IncidentType.SMOKE_SENSOR, Phase.CLEAR, kind=SourceKind.SENSOR, exercise=True
+    )
+    states = {incident.exercise: incident.state for incident in county.incidents.values()}
+    assert states == {False: IncidentState.PENDING_REVIEW, True: IncidentState.EXPIRED}
 
 
 def test_flame_and_smoke_of_one_camera_are_one_fire_and_do_not_confirm_each_other() -> None:

@@ -136,7 +136,7 @@ def test_covered_camera_whose_stream_comes_back_is_still_covered() -> None:
     crowd, fault = sorted(county.incidents.values(), key=lambda incident: incident.operations)
     assert crowd.unknown
     assert (fault.type, fault.state) == (IncidentType.VIDEO_QUALITY, IncidentState.CONFIRMED)
-    assert county.sources[-1].state is SourceState.BLIND
+    assert [change.state for change in county.sources[-2:]] == [SourceState.BACKOFF, SourceState.BLIND]
     county.camera().sees_again()
     county.at(131)
     assert county.incidents[fault.id].state is IncidentState.CLEARED

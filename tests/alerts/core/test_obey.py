@@ -237,6 +237,25 @@ def test_second_source_speaks_through_a_mute_of_the_first() -> None:
     assert county.incident().muted_by is None
 
 
+def test_gas_that_a_person_confirms_has_its_ticket_though_the_detector_is_muted() -> None:
+    county = County()
+    county.person().mutes(3600, source_id="G-1", type="gas.lel1")
+    county.detector("G-1").alarms("a", IncidentType.GAS_LEL1)
+    county.at(30)
+    assert county.tickets == {}
+    assert county.person().asks(K.CONFIRM, county.incident().id).accepted
+    assert county.ticket().incident_id == county.incident().id
+    assert county.incident().muted_by is None
+
+
+def test_fail_safe_does_not_speak_through_a_mute() -> None:
+    county = County()
+    county.person().mutes(3600, source_id="G-1", type="gas.lel1")
+    county.detector("G-1").alarms("a", IncidentType.GAS_LEL1)
+    county.at(100)
+    assert (county.incident().unreviewed, county.tickets) == (True, {})
+
+
 def test_mute_without_a_type_never_silences_an_alarm() -> None:
     county = County()
     assert county.person().mutes(3600, grid_prefix="152921").accepted
