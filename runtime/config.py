@@ -23,6 +23,8 @@ _KEY = re.compile(
 _TABLE = re.compile(r"^\s*\[(\[?)\s*([^\]]+?)\s*\]?\]")
 _UNKNOWN = re.compile(r"contains unknown field `([^`]+)`")
 _SYNTAX_LINE = re.compile(r"at line (\d+)")
+_COMMENT = re.compile(r"\s*#")
+_TEXT_MARKS = ('"""', "'''")
 _PATH = re.compile(r" - at `\$([^`]*)`")
 
 
@@ -66,7 +68,13 @@ def _key_lines(text: str) -> dict[tuple[str, ...], int]:
     lines: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     counts: dict[tuple[str, ...], int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    inside = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        # What stands inside a text of several lines only looks like headers and keys.
+        if inside:
+            inside = "" if inside in line else inside
+            continue
+        inside = next((mark for mark in _TEXT_MARKS if line.count(mark) % 2 and not _COMMENT.match(line)), "")
         if header := _TABLE.match(line):
             table = _split(header[2])
             if header[1]:
