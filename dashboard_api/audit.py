@@ -104,7 +104,7 @@ class AccessRegister:
             self._path.touch(mode=0o600)
         connection = sqlite3.connect(self._path, timeout=5.0, check_same_thread=False)
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA synchronous=FULL")
         connection.executescript(_SCHEMA)
         return connection
 

@@ -9,16 +9,18 @@ the table, and dropped with a reason if it still does not keep up; the others do
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+import msgspec
+
 from contracts.errors import GridwhistleError
 from dashboard_api.changes import (
     Batch,
     Change,
-    SnapshotMessage,
     changes_message,
     read_changes,
     read_changes_since,
@@ -71,8 +73,9 @@ class ChangeFeed:
         self.floor = 0
         """The ring holds every change after this one."""
         self.generation = 0
-        """Grows when the database was replaced by another: sequences from before mean nothing then."""
+        """Grows when the walls must begin anew: the database was replaced, or changes were missed for good."""
         self.closing = False
+        self._taking: asyncio.Task[Batch] | None = None
 
     async def run(self, subscriber: ChangeSubscriber, stop: asyncio.Event) -> None:
         """Keep the ring up to date until `stop`."""
@@ -107,10 +110,14 @@ class ChangeFeed:
         self._wake.set()
 
     async def advance(self) -> int:
-        """Read what is new; returns how many changes. Raises GridwhistleError when the database is away."""
+        """Read what is new; returns how many changes. Raises GridwhistleError when the database is away.
+
+        When changes were pruned before this process came to read them, every wall gets a new snapshot.
+        """
         directory, after, now = self._directory(), self.head if self.known else None, self._clock.now()
         newest, changes = await self._reader.read(lambda c: read_changes(c, after, READ_MAX, directory, now))
-        if after is None or newest < after:
+        pruned = bool(changes) and after is not None and changes[0].seq > after + 1
+        if after is None or newest < after or pruned:
             self._start_over(newest)
             return 0
         for change in changes:
@@ -159,10 +166,29 @@ class ChangeFeed:
             self._counters.count("changes_refilled", n=len(found))
         return found
 
-    async def snapshot(self) -> SnapshotMessage:
-        """One consistent picture to start a wall with."""
+    async def snapshot(self) -> Batch:
+        """One consistent picture to start a wall with. Walls that ask meanwhile share it: all come back at once
+        when this process was away."""
+        taking = self._taking
+        if taking is None:
+            taking = self._taking = asyncio.create_task(self._take_snapshot())
+            taking.add_done_callback(self._taken)
+        return await asyncio.shield(taking)
+
+    async def _take_snapshot(self) -> Batch:
         directory, now, limit = self._directory(), self._clock.now(), self._config.snapshot_rows_max
-        return await self._reader.read(lambda c: read_snapshot(c, directory, now, limit))
+
+        def read(connection: sqlite3.Connection) -> Batch:
+            snapshot = read_snapshot(connection, directory, now, limit)
+            return Batch(snapshot.seq, 0, msgspec.json.encode(snapshot).decode())
+
+        return await self._reader.read(read)
+
+    def _taken(self, task: asyncio.Task[Batch]) -> None:
+        self._taking = None
+        if not task.cancelled():
+            # Read once, so that walls that all left meanwhile make no "exception never retrieved" of it.
+            task.exception()
 
     def listen(self) -> asyncio.Event:
         """An event that is set at every change, until `forget`."""

@@ -64,7 +64,9 @@ class Guard:
             detail = f"不接受主机名 {host[:100]!r} (not a host of this server); add it to api.allowed_hosts"
             return problem_response(421, "host", detail, instance=path)
         unsafe = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
-        if unsafe and not _same_origin(headers, host):
+        # Reading is an act too: a view of a picture leaves an entry in the register.
+        foreign = path.startswith("/api/") and not _same_site(headers)
+        if foreign or (unsafe and not _same_origin(headers, host)):
             detail = "请求来自其他网站, 已拒绝 (this request came from another site)"
             return problem_response(403, "origin", detail, instance=path)
         length = headers.get("content-length", "0")
@@ -107,7 +109,7 @@ def _host_name(host: str) -> str:
 
 def _same_origin(headers: Headers, host: str) -> bool:
     """Browsers state their origin on every unsafe request; programs state none and carry no ambient rights."""
-    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+    if not _same_site(headers):
         return False
     origin = headers.get("origin")
     if origin is None:
@@ -120,6 +122,11 @@ def _same_origin(headers: Headers, host: str) -> bool:
     if default is None:
         return False
     return _with_port(parts.netloc.lower(), default) == _with_port(host.lower(), default)
+
+
+def _same_site(headers: Headers) -> bool:
+    """Not asked for by a page of somebody else, as far as the browser says (Fetch Metadata)."""
+    return headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
 
 
 def _with_port(authority: str, default: str) -> str:

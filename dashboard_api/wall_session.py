@@ -113,7 +113,7 @@ class WallSession:
     async def _send_snapshot(self) -> bool:
         snapshot = await self._feed.snapshot()
         self._cursor = snapshot.seq
-        await self._send((await asyncio.to_thread(msgspec.json.encode, snapshot)).decode())
+        await self._send(snapshot.text)
         return True
 
     async def _retry(self, attempt: _Attempt) -> bool:

@@ -35,6 +35,7 @@ _NEEDS_TARGET: Final = frozenset(
 )
 
 ShortText = Annotated[str, msgspec.Meta(max_length=200)]
+Version = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 LongText = Annotated[str, msgspec.Meta(max_length=2_000)]
 
 
@@ -61,7 +62,7 @@ class CommandRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     note: LongText = ""
     until: ShortText | None = None
     matcher: MatcherRequest | None = None
-    expected_version: int | None = None
+    expected_version: Version | None = None
 
 
 class AnswerView(msgspec.Struct, frozen=True, kw_only=True):

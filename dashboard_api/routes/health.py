@@ -33,7 +33,8 @@ DISK_FULL_BYTES: Final = 1024 * 1024
 
 
 class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
-    """One process. `silent`: no report for over 10 s. Counters are totals since it started."""
+    """One process. `silent`: no report for over 10 s, or one from so far ahead that the clock was set back since.
+    Counters are totals since it started."""
 
     service: str
     instance: str
@@ -209,14 +210,14 @@ def latest_reports(connection: sqlite3.Connection, now: Instant) -> tuple[Health
 
 
 def _service(report: HealthReport, now: Instant) -> ServiceView:
-    age_ns = max(0, now - report.at)
+    age_ns = now - report.at
     return ServiceView(
         service=report.service,
         instance=report.instance,
         at=to_rfc3339(report.at),
-        age_s=round(age_ns / SECOND, 1),
+        age_s=round(max(0, age_ns) / SECOND, 1),
         uptime_s=round((report.at - report.started_at) / SECOND, 1),
-        silent=age_ns > SILENT_AFTER_NS,
+        silent=abs(age_ns) > SILENT_AFTER_NS,
         counters=dict(report.counters),
         gauges=dict(report.gauges),
     )

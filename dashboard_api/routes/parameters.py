@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import Path, Query
+from pydantic import Field
 
 State = Annotated[
     list[str] | None,
     Query(description="State codes, repeatable; `open` stands for all open ones.", max_length=20),
 ]
 Levels = Annotated[
-    list[int] | None, Query(description="内部告警等级 1 (blue) to 4 (red), repeatable.", max_length=5)
+    list[Annotated[int, Field(ge=0, le=4)]] | None,
+    Query(description="内部告警等级 1 (blue) to 4 (red), repeatable.", max_length=5),
 ]
 Types = Annotated[list[str] | None, Query(alias="type", description="Type keys, repeatable.", max_length=50)]
 GridPrefix = Annotated[

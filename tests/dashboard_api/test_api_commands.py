@@ -156,3 +156,13 @@ async def test_drill_site_marks_its_commands(short_dir: Path) -> None:
         await client.post(f"{url}/commands", json={"kind": "confirm", "target_id": target}, headers=KEY)
         assert api.alerts.commands[0].exercise
         assert (await client.get(f"{url}/meta")).json()["site"]["exercise"]
+
+
+@pytest.mark.parametrize("version", [-1, 2**64])
+async def test_version_that_no_record_can_have_is_refused(
+    api: RunningApi, client: httpx.AsyncClient, version: int
+) -> None:
+    wish = {"kind": "confirm", "target_id": "inc-x", "expected_version": version}
+    answer = await client.post("commands", json=wish, headers=KEY)
+    assert (answer.status_code, answer.json()["reason"]) == (422, "command_body")
+    assert api.alerts.commands == []

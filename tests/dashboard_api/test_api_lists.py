@@ -228,3 +228,8 @@ async def test_database_that_is_no_database_is_said_so(short_dir: Path) -> None:
         answer = await client.get("tickets")
         assert (answer.status_code, answer.json()["reason"]) == (500, "store_corrupt")
         assert (await client.get("health")).json()["status"] == "down"
+
+
+@pytest.mark.parametrize("level", [-1, 5, 2**70])
+async def test_level_that_does_not_exist_is_refused(client: httpx.AsyncClient, level: int) -> None:
+    assert (await client.get("incidents", params={"level": level})).status_code == 422

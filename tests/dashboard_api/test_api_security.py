@@ -83,6 +83,13 @@ async def test_command_from_another_site_is_refused(api: RunningApi, headers: di
     assert api.alerts.commands == []
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_page_of_somebody_else_cannot_even_read(api: RunningApi, site: str) -> None:
+    async with httpx.AsyncClient(headers={"Sec-Fetch-Site": site}) as client:
+        assert (await client.get(f"{api.url}/api/v1/incidents")).status_code == 403
+        assert (await client.get(f"{api.url}/")).status_code == 200
+
+
 async def test_command_from_our_own_page_passes(api: RunningApi) -> None:
     async with httpx.AsyncClient() as client:
         headers = {**KEY, "Origin": api.url, "Sec-Fetch-Site": "same-origin"}

@@ -115,6 +115,9 @@ async def test_health_tells_silent_services_and_refusals(api: RunningApi, client
     assert (degraded["status"], degraded["message"]) == ("degraded", "服务无响应 (silent): ingest")
     api.store.put_health(reports["alerts"])
     assert (await client.get("health")).json()["status"] == "down"
+    ahead = Instant(api.services.clock.now() + 3600 * SECOND)
+    api.store.put_health({report.service: report for report in make_health(ahead)}["alerts"])
+    assert (await client.get("health")).json()["status"] == "down", "a clock that was set back hides a dead engine"
 
 
 async def test_openapi_document_is_complete(client: httpx.AsyncClient) -> None:

@@ -15,12 +15,17 @@ from contracts.ids import derive_id
 from contracts.instant import Instant
 from contracts.source import SourceChange, SourceKind, SourceState
 from dashboard_api.config import ApiConfig
+from dashboard_api.database import DatabaseReader
+from dashboard_api.directory import EMPTY
+from dashboard_api.live import ChangeFeed
 from runtime.clock import SystemClock
+from runtime.metrics import StageCounters
 from tests.dashboard_api.county_records import SITE, county, make_pair
 from tests.dashboard_api.county_store import CountyStore
 from tests.dashboard_api.running_api import RunningApi, running_api
 
 Message = dict[str, Any]
+CLOCK = SystemClock()
 
 
 @asynccontextmanager
@@ -122,6 +127,31 @@ async def test_wall_whose_changes_are_pruned_gets_a_new_snapshot(api: RunningApi
     async with wall(api, "?after=3") as socket:
         snapshot = await hear(socket, "snapshot", "resumed")
     assert (snapshot["type"], snapshot["seq"]) == ("snapshot", api.store.seq)
+
+
+async def test_changes_pruned_before_they_were_read_leave_no_gap_but_a_new_snapshot(short_dir: Path) -> None:
+    store = CountyStore(short_dir / "a.sqlite")
+    store.put(list(make_pair(0, CLOCK.now())), CLOCK.now())
+    reader = DatabaseReader(short_dir / "a.sqlite", 1)
+    feed = ChangeFeed(reader, lambda: EMPTY, ApiConfig(), CLOCK, StageCounters("api"))
+    await feed.advance()
+    store.put(list(make_pair(1, CLOCK.now())), CLOCK.now())
+    assert (await feed.advance(), feed.generation) == (2, 0)
+    for number in range(2, 8):
+        store.put(list(make_pair(number, CLOCK.now())), CLOCK.now())
+    store.forget_changes_before(store.seq - 2)
+    assert await feed.advance() == 0
+    assert (feed.generation, feed.head, feed.floor) == (1, store.seq, store.seq)
+    store.close()
+    await reader.close()
+
+
+async def test_walls_that_come_at_once_share_one_snapshot(api: RunningApi) -> None:
+    feed = api.services.feed
+    one, other = await asyncio.gather(feed.snapshot(), feed.snapshot())
+    assert one is other
+    await api.alerts.commit(pairs(api, 100, 1))
+    assert (await feed.snapshot()).seq == api.store.seq > one.seq
 
 
 async def test_cursor_from_another_database_gets_a_new_snapshot(api: RunningApi) -> None:
