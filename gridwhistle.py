@@ -427,9 +427,26 @@ def models_train(
     seed: Annotated[int, typer.Option(help="随机种子。 Seed.")] = 1,
 ) -> None:
     """训练 county-nano (需要 [train] 依赖)。 Train (needs the extra [train])."""
-    from models.train.run import train
+    import numpy as np
+    from numpy.typing import NDArray
 
-    typer.echo(train(data, out, minutes=minutes, resume=resume, seed=seed).text())
+    from models.train.run import train
+    from models.train.scenes import Render, write_scenes
+    from sim.scenes import SceneKind, TrueBox, make_scene
+
+    def make(kind: str, scene_seed: int, night: bool, onset_s: float) -> Render:
+        scene = make_scene(SceneKind(kind), scene_seed, night=night, onset_s=onset_s)
+
+        def render(t_s: float) -> tuple[NDArray[np.uint8], tuple[TrueBox, ...]]:
+            picture, truth = scene.render(t_s)
+            return picture, truth.boxes
+
+        return render
+
+    scenes = out / "scenes"
+    if not scenes.exists():
+        write_scenes(make, scenes, seed=seed)
+    typer.echo(train(data, out, minutes=minutes, resume=resume, seed=seed, scenes=scenes).text())
 
 
 def main() -> None:
