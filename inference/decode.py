@@ -29,6 +29,8 @@ from inference.decode_child import CODECS, NOTE, NOTE_BYTES, REPLY, REQUEST, Sta
 from inference.picture import Picture
 
 START_TIMEOUT_S: Final = 30.0
+ORPHAN_MARGIN_S: Final = 5.0
+"""So much longer than our time-out a child goes on with a picture before it ends itself: we may be dead."""
 _FORGIVEN_AFTER: Final = 50
 _REMEMBERED_MAX: Final = 20_000
 
@@ -243,7 +245,8 @@ class Decoder:
         # The child imports from where we were imported, installed or not.
         root = str(Path(__file__).resolve().parent.parent)
         path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
-        arguments = (theirs.fileno(), self._memory_fd, self._slots, self._slot_bytes, self._pixels_max)
+        numbers = (theirs.fileno(), self._memory_fd, self._slots, self._slot_bytes, self._pixels_max)
+        arguments = (*numbers, self._timeout_s + ORPHAN_MARGIN_S)
         with theirs:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "inference.decode_child", *(str(each) for each in arguments)],

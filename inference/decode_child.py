@@ -1,6 +1,7 @@
 """The child process that decodes. Native decoders of foreign bytes crash, hang and leak; here that costs a child.
 
-Run as `python -m inference.decode_child SOCKET_FD MEMORY_FD SLOTS SLOT_BYTES PIXELS_MAX` by inference.decode.
+Run as `python -m inference.decode_child SOCKET_FD MEMORY_FD SLOTS SLOT_BYTES PIXELS_MAX DECODE_MAX_S` by
+inference.decode.
 Requests and replies are small and of fixed size; encoded bytes come in, and pictures go out, in slots of shared
 memory. Before each decode the child notes the request's number at the start of that memory, after it 0, so that
 whoever buries the child knows which picture killed it.
@@ -84,8 +85,14 @@ def to_bgr(frame: VideoFrame, pixels_max: int) -> npt.NDArray[np.uint8]:
     return np.asarray(scaled.to_ndarray(), np.uint8)
 
 
-def serve(link: socket.socket, memory: mmap.mmap, slots: int, slot_bytes: int, pixels_max: int) -> None:
-    """Answer requests in order until the parent closes its end."""
+def serve(
+    link: socket.socket, memory: mmap.mmap, slots: int, slot_bytes: int, pixels_max: int, decode_max_s: float
+) -> None:
+    """Answer requests in order until the parent closes its end.
+
+    A decode of over `decode_max_s` seconds ends the process by SIGALRM. The parent ends a child that hangs sooner
+    than that; when the parent was killed nobody does, and native code would spin on for ever.
+    """
     link.sendall(REPLY.pack(0, Status.OK, 0, 0))
     while (request := _receive(link, REQUEST.size)) is not None:
         number, size, slot, codec = REQUEST.unpack(request)
@@ -93,6 +100,7 @@ def serve(link: socket.socket, memory: mmap.mmap, slots: int, slot_bytes: int, p
             raise SystemExit(f"a request of the parent makes no sense: {number=} {size=} {slot=} {codec=}")
         start = NOTE_BYTES + slot * slot_bytes
         NOTE.pack_into(memory, 0, number)
+        signal.setitimer(signal.ITIMER_REAL, decode_max_s)
         status, picture = decode_access_unit(CODECS[codec], memory[start : start + size], pixels_max)
         width = height = 0
         if picture is not None:
@@ -102,6 +110,7 @@ def serve(link: socket.socket, memory: mmap.mmap, slots: int, slot_bytes: int, p
             else:
                 out = np.frombuffer(memory, np.uint8, picture.nbytes, start)
                 np.copyto(out.reshape(picture.shape), picture)
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
         NOTE.pack_into(memory, 0, 0)
         link.sendall(REPLY.pack(number, status, width, height))
 
@@ -118,16 +127,20 @@ def _receive(link: socket.socket, size: int) -> bytes | None:
 
 def main(arguments: list[str]) -> None:
     """Entry point of the child."""
-    link_fd, memory_fd, slots, slot_bytes, pixels_max = (int(text) for text in arguments)
+    link_fd, memory_fd, slots, slot_bytes, pixels_max = (int(text) for text in arguments[:5])
+    decode_max_s = float(arguments[5])
     # Ctrl-C goes to the whole group; the parent ends its children in its own order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The kernel's own action, since Python's handlers wait for native code to return; both may be inherited.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     av.logging.set_level(av.logging.PANIC)
     link = socket.socket(fileno=link_fd)
     memory = mmap.mmap(memory_fd, NOTE_BYTES + slots * slot_bytes)
     try:
-        serve(link, memory, slots, slot_bytes, pixels_max)
+        serve(link, memory, slots, slot_bytes, pixels_max, decode_max_s)
     except (BrokenPipeError, ConnectionResetError):
         # The parent went away; there is nobody left to answer.
         return

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import mmap
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -17,6 +20,7 @@ from hypothesis import strategies as st
 from contracts.frame import Codec
 from contracts.instant import SECOND, Instant
 from inference.decode import Decoded, Decoder, Quarantine, Refused
+from inference.decode_child import CODECS, NOTE, NOTE_BYTES, REPLY, REQUEST, Status
 from runtime.clock import SystemClock
 from tests.inference.pictures import Bgr, at, encode, frame, textured
 
@@ -212,6 +216,72 @@ def test_child_goes_when_its_parent_is_killed() -> None:
     child = Path(f"/proc/{int(parent.stdout)}/cmdline")
     while child.exists() and b"decode_child" in child.read_bytes():
         CLOCK.sleep(0.01)
+
+
+HANGS_IN_NATIVE_CODE = """
+import ctypes, sys
+from inference import decode_child
+decode_child.decode_access_unit = lambda *_: ctypes.PyDLL(None).pause()
+decode_child.main(sys.argv[1:])
+"""
+"""The child with a decoder that never returns and, as native code may, keeps the interpreter's lock."""
+
+
+@contextmanager
+def bare_child(
+    program: tuple[str, ...], decode_max_s: float
+) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket, mmap.mmap]]:
+    """A child with one slot, ready for requests; its end of the link and its memory are ours."""
+    root = str(Path(__file__).resolve().parents[2])
+    ours, theirs = socket.socketpair()
+    memory_fd = os.memfd_create("pictures-of-a-test")
+    os.ftruncate(memory_fd, NOTE_BYTES + PIXELS_MAX * 3)
+    memory = mmap.mmap(memory_fd, NOTE_BYTES + PIXELS_MAX * 3)
+    numbers = (theirs.fileno(), memory_fd, 1, PIXELS_MAX * 3, PIXELS_MAX, decode_max_s)
+    child = subprocess.Popen(
+        [sys.executable, *program, *(str(each) for each in numbers)],
+        pass_fds=(theirs.fileno(), memory_fd), cwd=root, env={**os.environ, "PYTHONPATH": root},
+    )  # fmt: skip
+    theirs.close()
+    os.close(memory_fd)
+    try:
+        with ours:
+            assert REPLY.unpack(ours.recv(REPLY.size, socket.MSG_WAITALL))[0] == 0
+            yield child, ours, memory
+    finally:
+        child.kill()
+        child.wait()
+
+
+def ask(link: socket.socket, memory: mmap.mmap, number: int) -> None:
+    data = encode_once()
+    memory[NOTE_BYTES : NOTE_BYTES + len(data)] = data
+    link.sendall(REQUEST.pack(number, len(data), 0, CODECS.index(Codec.H264)))
+
+
+def test_parent_gone_while_native_code_hangs_then_the_child_ends_by_its_own_alarm() -> None:
+    with bare_child(("-c", HANGS_IN_NATIVE_CODE), 0.5) as (child, link, memory):
+        ask(link, memory, 7)
+        while NOTE.unpack_from(memory)[0] == 0:
+            CLOCK.sleep(0.001)
+        link.close()
+        assert child.wait(timeout=30) == -signal.SIGALRM
+
+
+def test_alarm_of_a_decode_is_off_between_pictures() -> None:
+    with bare_child(("-m", "inference.decode_child"), 2.0) as (child, link, memory):
+        for number in (1, 2):
+            ask(link, memory, number)
+            assert REPLY.unpack(link.recv(REPLY.size, socket.MSG_WAITALL))[:2] == (number, Status.OK)
+            if number == 1:
+                with pytest.raises(subprocess.TimeoutExpired):
+                    child.wait(timeout=2.5)
+
+
+def test_alarm_of_a_child_is_above_the_time_out_of_its_parent(decoder: Decoder) -> None:
+    one(decoder, encode_once())
+    words = Path(f"/proc/{decoder.child_pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    assert float(words[-1]) > 20.0
 
 
 def test_second_crash_quarantines_and_time_gives_one_more_try() -> None:
