@@ -34,7 +34,7 @@ from alerts.store.upsert import upsert
 from alerts.store.writer import Writer
 from contracts import topics, wire
 from contracts.command import Command
-from contracts.errors import MalformedMessage, StoreFull
+from contracts.errors import MalformedMessage, StoreBusy, StoreFull
 from contracts.policy import Policy
 from runtime.config import read_secret
 from runtime.log import get_log
@@ -139,8 +139,10 @@ class _OneWriter:
                 *(sender.run() for sender in senders),
             )
             await writer.release_lease(clock.now())
-        except StoreFull as error:
-            get_log().warning("Stopped on a full disk; what is not committed comes again", error=str(error))
+        except (StoreFull, StoreBusy) as error:
+            if not self.stop.is_set():
+                raise
+            get_log().warning("Stopped while the store was full or busy; the rest comes again", error=str(error))
         finally:
             inbox.close()
 

@@ -76,7 +76,7 @@ class Webhook:
                 self._client.stream("POST", self._url, content=row.payload, headers=headers) as response,
             ):
                 text = await self._excerpt(response)
-        except httpx.TransportError as error:
+        except httpx.HTTPError as error:
             cause = str(error) or type(error).__name__
             raise DeliveryUnavailable(f"{self._shown} 无法送达 (not reached: {cause}); is it running?") from None
         except TimeoutError:

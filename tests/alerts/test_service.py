@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -124,10 +125,10 @@ async def test_bytes_that_are_no_record_are_refused_counted_and_disturb_nothing(
 async def test_health_of_services_and_of_alerts_itself_is_shown(short_dir: Path) -> None:
     async with county(write_site(short_dir)) as here:
         now = CLOCK.now()
-        report = HealthReport(id="h1", site=SITE, service="ingest", instance="0", at=now, started_at=now)
+        report = HealthReport(id="h1", site=SITE, service="ingest-cameras", instance="0", at=now, started_at=now)
         await here.send(report, msgspec.structs.replace(report, site="elsewhere", instance="1"))
         shown = {(row["service"], row["instance"]) for row in here.rows("SELECT * FROM health")}
-        assert shown == {("ingest", "0"), ("alerts", "0")}
+        assert shown == {("ingest-cameras", "0"), ("alerts", "0")}
         [row] = here.rows("SELECT * FROM refusals")
         assert row["reason"] == "wrong_site"
 
@@ -229,3 +230,26 @@ async def test_policy_that_is_no_policy_does_not_start(short_dir: Path) -> None:
         await service.run(site, AlertsConfig(policy="policy.toml"), CLOCK, asyncio.Event())
     with pytest.raises(ConfigError, match=r"none\.toml"):
         await service.run(site, AlertsConfig(policy="none.toml"), CLOCK, asyncio.Event())
+
+
+async def test_service_stopped_while_the_database_is_locked_ends_in_order_and_loses_nothing(
+    short_dir: Path,
+) -> None:
+    site, stop = write_site(short_dir), asyncio.Event()
+    config = msgspec.structs.replace(CONFIG, busy_timeout_s=0.05)
+    running = asyncio.create_task(service.run(site, config, CLOCK, stop))
+    async with links(site, CLOCK) as here:
+        other = sqlite3.connect(site.database_file, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(here.send(alarm(1), timeout_s=50))
+        acknowledged, _ = await asyncio.wait({waiting}, timeout=1.0)
+        assert not acknowledged
+        stop.set()
+        await running
+        other.close()
+        stop.clear()
+        running = asyncio.create_task(service.run(site, config, CLOCK, stop))
+        await waiting
+        assert external_ids_behind_tickets(site.database_file) == ["alarm-1"]
+        stop.set()
+        await running

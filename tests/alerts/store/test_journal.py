@@ -130,7 +130,7 @@ def test_removed_mute_leaves_and_the_change_says_that_it_expired(books: Books) -
 
 
 def test_positions_and_reports_are_stored_without_a_step(books: Books) -> None:
-    report = HealthReport(id="h", site=SITE, service="ingest", instance="0", at=T0, started_at=T0)
+    report = HealthReport(id="h", site=SITE, service="ingest-cameras", instance="0", at=T0, started_at=T0)
     newer = msgspec.structs.replace(report, at=at(2))
     books.journal.commit(
         Work(now=T0, positions=[Position("ingest-0", 7, 3), Position("ingest-0", 7, 4)], reports=[report, newer])
