@@ -162,7 +162,7 @@ def read_site_credentials(file: str, site: Site) -> dict[str, Credentials]:
 async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Event) -> None:
     """Receive the site's cameras until `stop`. Raises ConfigError for an unusable secrets file."""
     credentials = read_site_credentials(config.secrets, site)
-    counters = StageCounters("ingest")
+    counters = StageCounters("ingest-cameras")
     async with Shutdown(_STOP_S) as on_stop:
         client = ZmqRequestClient(site.endpoint(topics.COMMAND), clock)
         on_stop("close the request link", client.close)

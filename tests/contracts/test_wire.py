@@ -44,7 +44,9 @@ OBSERVATION = Observation(
             at=Instant(3),
             reason="dark",
         ),
-        HealthReport(id="h", site="s", service="ingest", instance="0", at=Instant(1), started_at=Instant(0)),
+        HealthReport(
+            id="h", site="s", service="ingest-cameras", instance="0", at=Instant(1), started_at=Instant(0)
+        ),
     ],
 )
 def test_log_records_round_trip(record: wire.LogRecord) -> None:

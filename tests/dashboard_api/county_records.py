@@ -279,8 +279,8 @@ def _source_change(
 
 def make_health(now: Instant) -> list[HealthReport]:
     counters = {
-        "ingest": (("pictures_received", 123_456), ("pictures_dropped:overtaken", 812)),
-        "ingest-mqtt": (("messages_received", 3_321), ("messages_refused:malformed", 3)),
+        "ingest-cameras": (("pictures_received", 123_456), ("pictures_dropped:overtaken", 812)),
+        "ingest-sensors": (("messages_received", 3_321), ("messages_refused:malformed", 3)),
         "inference": (("pictures_decoded", 41_200), ("observations_sent", 640)),
         "alerts": (("steps", 9_120), ("incidents_opened", 24)),
     }

@@ -110,9 +110,9 @@ async def test_health_tells_silent_services_and_refusals(api: RunningApi, client
     assert {refusal["reason"]["zh"] for refusal in fresh["refusals"]} == {"无法解析", "目录中无此来源"}
     long_ago = Instant(api.services.clock.now() - 60 * SECOND)
     reports = {report.service: report for report in make_health(long_ago)}
-    api.store.put_health(reports["ingest"])
+    api.store.put_health(reports["ingest-cameras"])
     degraded = (await client.get("health")).json()
-    assert (degraded["status"], degraded["message"]) == ("degraded", "服务无响应 (silent): ingest")
+    assert (degraded["status"], degraded["message"]) == ("degraded", "服务无响应 (silent): ingest-cameras")
     api.store.put_health(reports["alerts"])
     assert (await client.get("health")).json()["status"] == "down"
     ahead = Instant(api.services.clock.now() + 3600 * SECOND)

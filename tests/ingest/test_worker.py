@@ -126,7 +126,7 @@ async def test_cameras_of_the_catalogue_are_received_and_bad_ones_have_their_rea
             for name, wanted, reason in expected:
                 await end.until(state(end, name, wanted, reason))
             await end.until(lambda: any((e.source_id, e.reason) == ("stalling", "stall") for e in end.changes))
-            await end.until(lambda: end.counter("ingest", "pictures_received") > 6)
+            await end.until(lambda: end.counter("ingest-cameras", "pictures_received") > 6)
             assert forbidden.connections == 0, "secret and forbidden cameras are never opened"
             assert missing.connections == 1, "404 is not asked again soon"
             assert locked.connections == 1
@@ -201,7 +201,7 @@ async def test_gstreamer_cameras_deliver_a_key_picture_a_second(short_dir: Path)
         async with alerts_end(site, cameras=cameras) as end, working(site) as puller:
             frames = await pull(puller, {"a", "b"})
             assert decoded_size(frames["a"]) == (320, 240)
-            await end.until(lambda: end.counter("ingest", "pictures_received") >= 6)
+            await end.until(lambda: end.counter("ingest-cameras", "pictures_received") >= 6)
             gauges = dict(end.reports[-1].gauges)
             assert gauges["key_pictures_lost"] == gauges["packets_lost"] == 0
 

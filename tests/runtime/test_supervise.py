@@ -124,7 +124,7 @@ def test_unknown_log_level_is_refused_in_words() -> None:
 
 
 def test_counters_are_reported_and_bounded() -> None:
-    counters = StageCounters("ingest")
+    counters = StageCounters("ingest-cameras")
     for number in range(3_000):
         counters.count("refused", f"reason-{number}")
     counters.count("received", n=5)
