@@ -7,7 +7,7 @@ from typing import Final
 from alerts.core import lifecycle, limits, suppress
 from alerts.core.effects import MuteChanged
 from alerts.core.turn import Turn
-from contracts.command import Command, CommandAnswer
+from contracts.command import Command, CommandAnswer, MuteMatcher
 from contracts.errors import CommandRefused
 from contracts.instant import DAY
 from contracts.policy import Belief, Mute
@@ -24,6 +24,7 @@ def mute(command: Command, turn: Turn) -> CommandAnswer:
         (matcher.type, matcher.source_id, matcher.grid_prefix, matcher.zone_id),
     ):
         raise CommandRefused("静默需要至少一个条件 (a mute needs a matcher)", reason="matcher_required")
+    _require_area(command, matcher)
     if not command.reason.strip():
         raise CommandRefused("静默需要填写原因 (a reason is required)", reason="reason_required")
     if until is None or until <= turn.now or until - turn.now > limits.MUTE_MAX_NS:
@@ -55,8 +56,10 @@ def mute(command: Command, turn: Turn) -> CommandAnswer:
 def unmute(command: Command, turn: Turn) -> CommandAnswer:
     """A person ends a mute before its time."""
     require_role(command, _MAY_MUTE)
-    if command.target_id not in turn.state.mutes:
+    given = turn.state.mutes.get(command.target_id)
+    if given is None:
         raise CommandRefused(f"没有静默 {command.target_id} (no such mute)", reason="unknown_target")
+    _require_area(command, given.matcher)
     end(command.target_id, turn)
     return CommandAnswer(
         command_id=command.id, accepted=True, message="已取消静默 (unmuted)", target_id=command.target_id
@@ -80,6 +83,15 @@ def require_role(command: Command, roles: frozenset[Role]) -> None:
     if role not in roles:
         who = ", ".join(sorted(role.value for role in roles))
         raise CommandRefused(f"角色 {role.value} 无权操作 (needs one of {who})", reason="role")
+
+
+def _require_area(command: Command, matcher: MuteMatcher) -> None:
+    """Who answers for a part of the county silences that part alone."""
+    prefix = command.principal.grid_prefix
+    if prefix and not (matcher.grid_prefix or "").startswith(prefix):
+        raise CommandRefused(
+            f"静默须以辖区 {prefix} 的网格前缀限定 (limit the mute to your area by grid_prefix)", reason="area"
+        )
 
 
 def _names_alarm(type_: str | None, turn: Turn) -> bool:

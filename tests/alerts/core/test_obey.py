@@ -256,6 +256,17 @@ def test_fail_safe_does_not_speak_through_a_mute() -> None:
     assert (county.incident().unreviewed, county.tickets) == (True, {})
 
 
+def test_mute_reaches_no_further_than_the_area_of_who_gives_it() -> None:
+    county = County()
+    local = Principal(id="op-8", name="街道值班员", role=Role.OPERATOR, grid_prefix="152921001")
+    assert county.person(local).mutes(3600, source_id="C-1").reason == "area"
+    assert county.person(local).mutes(3600, grid_prefix="152921").reason == "area"
+    assert county.person(local).mutes(3600, grid_prefix="152921001001").accepted
+    everywhere = county.person().mutes(3600, source_id="C-1").target_id
+    assert county.person(local).asks(K.UNMUTE, everywhere).reason == "area"
+    assert everywhere in county.mutes
+
+
 def test_mute_without_a_type_never_silences_an_alarm() -> None:
     county = County()
     assert county.person().mutes(3600, grid_prefix="152921").accepted
