@@ -313,12 +313,29 @@ def probe(
     from ingest.rtsp.credentials import Credentials
 
     configure_log("probe", "error")
-    credentials = None
-    if user:
-        secret = config_file.read_secret(password_file, "RTSP") if password_file is not None else b""
-        credentials = Credentials(user, secret.decode())
+    login = probe_login(user, password_file)
+    credentials = Credentials(*login) if login is not None else None
     report = asyncio.run(probe_url(url, clock=SystemClock(), seconds=seconds, credentials=credentials))
     typer.echo(report.text())
+
+
+def probe_login(user: str, password_file: Path | None) -> tuple[str, str] | None:
+    """User and password for one stream, None when neither is given. Raises ConfigError."""
+    if not user and password_file is None:
+        return None
+    if not user or password_file is None:
+        raise ConfigError(
+            "--user 与 --password-file 须同时给出 (give both, or neither); "
+            "write the password into a file of mode 600: umask 077 && cat > camera-password"
+        )
+    secret = config_file.read_secret(password_file, "RTSP")
+    try:
+        return user, secret.decode()
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"{password_file}: 密码文件不是 UTF-8 文本 (the password file is not UTF-8 text); "
+            "请以 UTF-8 另存 (save it as UTF-8)"
+        ) from None
 
 
 @app.command()

@@ -154,3 +154,28 @@ def test_overlapping_grids_then_refused_with_both_codes(short_dir: Path) -> None
 def test_files_without_a_mistake_are_called_good(short_dir: Path) -> None:
     done = command("check-config", site(short_dir))
     assert (done.returncode, "good" in done.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        (b"\xc3\xdc\xc2\xeb\n", ("--user", "admin", "--password-file"), "不是 UTF-8 文本"),
+        (b"\n", ("--user", "admin", "--password-file"), "密钥文件为空"),
+        (None, ("--user", "admin"), "须同时给出"),
+        (b"secret\n", ("--password-file",), "须同时给出"),
+    ],
+    ids=["not-utf-8", "empty", "no-password", "no-user"],
+)
+def test_probe_with_half_a_login_or_an_unreadable_password_is_refused_in_words(
+    short_dir: Path, content: bytes | None, options: tuple[str, ...], words: str
+) -> None:
+    given: list[str | Path] = [*options]
+    if content is not None:
+        file = short_dir / "password"
+        file.touch(0o600)
+        file.write_bytes(content)
+        given.append(file)
+    done = command("probe", "rtsp://127.0.0.1:1/none", *given)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
