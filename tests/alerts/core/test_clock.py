@@ -36,14 +36,15 @@ def test_crowd_after_the_correction_is_seen_after_its_hold(corrected_s: float) -
     assert county.incident().state is IncidentState.PENDING_REVIEW
 
 
-def test_hold_does_not_run_across_the_correction() -> None:
+def test_hold_begins_anew_with_the_correction() -> None:
     county = County()
     for second in range(0, 50, 2):
         county.at(second).step(crowd("C-1", county.now, 3.2))
-    for second in range(50, 100, 2):
+    for second in range(50, 116, 2):
+        if second == 106:
+            assert county.incidents == {}
         county.at(second).step(told(crowd("C-1", county.now, 3.2), 3600))
-    county.at(105)
-    assert county.incidents == {}
+    assert county.incident().state is IncidentState.PENDING_REVIEW
 
 
 @pytest.mark.parametrize("corrected_s", [300, 1200, 3600])
