@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -285,7 +286,7 @@ def simulate(
 
 @app.command("check-config")
 def check_config(file: Annotated[Path, typer.Argument(help="配置文件 TOML。 Configuration file.")]) -> None:
-    """检查配置文件及其指向的网格, 目录, 模型。 Check a configuration and the files that it names."""
+    """检查配置文件及其指向的网格, 目录, 模型, 密钥文件。 Check a configuration and the files that it names."""
     from alerts.given import load_policy, policy_file_of
     from alerts.grids import load_catalogue, load_grids
     from inference.session import check_model
@@ -298,7 +299,27 @@ def check_config(file: Annotated[Path, typer.Argument(help="配置文件 TOML。
             load_catalogue(site.catalogue_file, tree)
     load_policy(policy_file_of(site, loaded["alerts"]))
     check_model(site.models_dir / loaded["inference"].model)
+    if os.path.isdir(site.state_dir):  # unlike Path.is_dir, False for a folder hidden from us
+        read_secrets(site, loaded)
+    else:
+        typer.echo(f"未检查密钥文件 (secret files not checked): 此处无 {site.state_dir} (not found here)")
     typer.echo(f"{file}: 正确 (good)")
+
+
+def read_secrets(site: Site, loaded: dict[str, Any]) -> None:
+    """Read every secret file that the configuration names as its service will. Raises ConfigError."""
+    from alerts.config import read_signing_secret
+    from dashboard_api.config import read_token
+    from ingest.mqtt.worker import read_broker_credentials
+    from ingest.worker import read_site_credentials
+
+    # `run` writes the secret that the webhook shares with the platform's stand-in.
+    shared = loaded["sim"].enabled and not (site.state_dir / loaded["webhook"].secret_file).exists()
+    if not shared:
+        read_signing_secret(loaded["webhook"], site.state_dir)
+    read_token(loaded["api"], site.state_dir)
+    read_site_credentials(loaded["ingest"].secrets, site)
+    read_broker_credentials(loaded["mqtt"], site)
 
 
 @app.command()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
+
+from runtime.config import read_secret
 
 
 class AlertsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,3 +84,11 @@ class WebhookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError("retries need 0 < retry_first_s <= retry_max_s")
         if self.timeout_s <= 0 or self.in_flight < 1 or self.give_up_s < 0 or self.response_bytes_max < 1:
             raise ValueError("timeout_s, in_flight and response_bytes_max must be positive, give_up_s 0 or more")
+
+
+def read_signing_secret(webhook: WebhookConfig, state_dir: Path) -> bytes:
+    """The secret that requests to the platform are signed with, empty when there is no platform.
+
+    Raises ConfigError when the file is missing, empty, or readable by others than its owner.
+    """
+    return read_secret(state_dir / webhook.secret_file, "[webhook] secret_file") if webhook.url else b""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from sqlalchemy import Connection
 
-from alerts.config import WebhookConfig
+from alerts.config import WebhookConfig, read_signing_secret
 from alerts.delivery.sender import Sender
 from alerts.delivery.webhook import NAME as WEBHOOK
 from alerts.delivery.webhook import Webhook
@@ -36,7 +36,6 @@ from contracts import topics, wire
 from contracts.command import Command
 from contracts.errors import MalformedMessage, StoreBusy, StoreFull
 from contracts.policy import Policy
-from runtime.config import read_secret
 from runtime.log import get_log
 from runtime.metrics import StageCounters
 from runtime.shutdown import Shutdown
@@ -70,7 +69,7 @@ async def run(
     """
     given = load_given(site, config)
     report_gaps(given.grids)
-    secret = read_secret(site.state_dir / webhook.secret_file, "[webhook] secret_file") if webhook.url else b""
+    secret = read_signing_secret(webhook, site.state_dir)
     reserve = Reserve(site.state_dir / "reserve.bin", config.reserve_mib * _MIB)
     async with Shutdown(10.0) as on_stop:
         lock = HolderLock(site.state_dir / "alerts.lock")

@@ -18,7 +18,7 @@ from ingest.health import ChangeBoard
 from ingest.mqtt.mapping import TopicTable
 from ingest.mqtt.receive import SensorReceiver
 from ingest.mqtt.session import MqttMessage, MqttSession
-from ingest.rtsp.credentials import find_credentials
+from ingest.rtsp.credentials import Credentials, find_credentials
 from ingest.worker import read_site_credentials, send_changes
 from runtime.health import report_forever
 from runtime.log import CountedLog, get_log
@@ -70,10 +70,15 @@ async def _committed(payloads: list[bytes], sender: LogSender, counters: StageCo
             return
 
 
+def read_broker_credentials(config: MqttConfig, site: Site) -> Credentials | None:
+    """Our login at the broker, None when none is configured. Raises ConfigError."""
+    secrets = read_site_credentials(config.secrets, site)
+    return find_credentials(secrets, config.credentials or None, "mqtt.credentials")
+
+
 async def run(site: Site, config: MqttConfig, clock: Clock, stop: asyncio.Event) -> None:
     """Receive the site's sensors until `stop`. Raises ConfigError for unusable credentials."""
-    secrets = read_site_credentials(config.secrets, site)
-    credentials = find_credentials(secrets, config.credentials or None, "mqtt.credentials")
+    credentials = read_broker_credentials(config, site)
     counters = StageCounters("ingest-sensors")
     log = CountedLog(clock)
     table = TopicTable(config.mapping)

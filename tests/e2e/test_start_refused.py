@@ -156,6 +156,62 @@ def test_files_without_a_mistake_are_called_good(short_dir: Path) -> None:
     assert (done.returncode, "good" in done.stdout) == (0, True)
 
 
+SECRETS: dict[str, dict[str, object]] = {
+    "webhook": {"url": "https://platform.invalid/events", "secret_file": "platform-secret"},
+    "api": {"token_file": "api-token"},
+    "ingest": {"secrets": "cameras.toml"},
+    "mqtt": {"secrets": "broker.toml", "credentials": "broker"},
+}
+SECRET_FILES = {
+    "platform-secret": "signs\n",
+    "api-token": "t" * 40,
+    "cameras.toml": '[gate]\nuser = "u"\npassword = "p"\n',
+    "broker.toml": '[broker]\nuser = "u"\npassword = "p"\n',
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "mode", "words"),
+    [
+        ("platform-secret", "signs\n", 0o644, "他人可读"),
+        ("platform-secret", None, 0o600, "无法读取"),
+        ("api-token", "short", 0o600, "at least 32"),
+        ("cameras.toml", "[gate]\nuser = 1\n", 0o600, "user"),
+        ("broker.toml", '[other]\nuser = "u"\npassword = "p"\n', 0o600, "mqtt.credentials"),
+    ],
+    ids=["open", "missing", "short", "malformed", "not-in-it"],
+)
+def test_secret_file_that_its_service_would_refuse_then_the_check_refuses_it_in_the_same_words(
+    short_dir: Path, name: str, content: str | None, mode: int, words: str
+) -> None:
+    file = site(short_dir, **SECRETS)
+    absent = command("check-config", file)
+    assert (absent.returncode, "secret files not checked" in absent.stdout) == (0, True)
+    (short_dir / "var").mkdir()
+    for each, text in SECRET_FILES.items():
+        (short_dir / "var" / each).touch(0o600)
+        (short_dir / "var" / each).write_text(text, encoding="utf-8")
+    good = command("check-config", file)
+    assert (good.returncode, good.stderr, "not checked" in good.stdout) == (0, "", False)
+    wrong = short_dir / "var" / name
+    wrong.unlink()
+    if content is not None:
+        wrong.touch(mode)
+        wrong.write_text(content, encoding="utf-8")
+        wrong.chmod(mode)
+    done = command("check-config", file)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert (name in done.stderr) == (name != "broker.toml")
+    assert "Traceback" not in done.stderr
+
+
+def test_secret_that_a_simulated_county_writes_at_its_start_is_not_missed_by_the_check(short_dir: Path) -> None:
+    (short_dir / "var").mkdir()
+    file = site(short_dir, sim={"enabled": True}, webhook=SECRETS["webhook"])
+    assert command("check-config", file).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("content", "options", "words"),
     [
