@@ -135,7 +135,7 @@ def _reset(observation: Observation, turn: Turn) -> None:
             turn.decide(
                 live, Action.NONE, Reason.RESET_BY_SOURCE, text, observation_id=observation.id, material=False
             )
-        elif 0 <= live.alarms[key] - at <= turn.rules.late_max_ns:
+        elif at <= live.alarms[key]:
             text = f"复位 ({observation.source_id}) 不晚于其最新报警, 不予采用"
             turn.refuse(observation.id, observation.source_id, Reason.TOO_LATE, text)
         else:

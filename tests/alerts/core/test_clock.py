@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from contracts.incident import IncidentState
+from contracts.incident import IncidentState, Reason
 from contracts.instant import SECOND, Instant
 from contracts.observation import IncidentType, Observation, Phase
 from contracts.source import SourceState
@@ -56,11 +56,12 @@ def test_alarm_after_the_correction_is_not_taken_back_by_the_reset_before_it(cor
     assert IncidentState.PENDING_REVIEW in {incident.state for incident in county.incidents.values()}
 
 
-def test_reset_after_the_correction_ends_the_alarm_before_it() -> None:
+def test_reset_after_the_correction_leaves_the_alarm_before_it_to_a_person() -> None:
     county = County()
     county.detector().alarms("a")
     county.at(70).step(told(observe("S-1", SMOKE, county.now, phase=Phase.CLEAR), 3600))
-    assert county.incident().state is IncidentState.CLEARED
+    assert county.incident().state is IncidentState.CONFIRMED
+    assert county.reasons() == [Reason.TOO_LATE]
 
 
 def test_camera_blind_before_the_correction_is_believed_again_after_it() -> None:
