@@ -5,6 +5,7 @@ JSON and people see RFC 3339 with +08:00 (Beijing time, no daylight saving since
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final, NewType
 
@@ -25,6 +26,12 @@ DAY: Final = 24 * HOUR
 BEIJING: Final = timezone(timedelta(hours=8), "+08:00")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
+    r"(?P<offset>[Zz]|[+-][0-9]{2}:[0-5][0-9])?"
+)
+"""`date-time` of RFC 3339, section 5.6, and its note: small letters and a space are allowed. The offset is looked
+at apart, for a sentence of its own."""
 
 
 def to_rfc3339(instant: Instant) -> str:
@@ -34,18 +41,22 @@ def to_rfc3339(instant: Instant) -> str:
 
 
 def from_rfc3339(text: str) -> Instant:
-    """Parse RFC 3339 text; a time without an offset is refused, never guessed.
+    """Parse RFC 3339 text (section 5.6); a time without an offset is refused, never guessed.
 
-    Raises MalformedMessage.
+    What ISO 8601 has beyond it (weeks, ordinal days, the basic form, commas, times without seconds) is refused.
+    Digits behind the microseconds are cut off. Raises MalformedMessage, also for leap seconds.
     """
+    form = _RFC3339.fullmatch(text)
+    if form is None:
+        raise MalformedMessage(f"'{text[:100]}' is not an RFC 3339 time; write 2026-11-22T16:04:12+08:00")
+    if form["offset"] is None:
+        raise MalformedMessage(f"'{text[:100]}' has no UTC offset; write +08:00 or Z behind it")
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.upper())
     except ValueError as error:
         raise MalformedMessage(
-            f"'{text}' is not an RFC 3339 time ({error}); write 2026-11-22T16:04:12+08:00"
+            f"'{text[:100]}' is not an RFC 3339 time ({error}); write 2026-11-22T16:04:12+08:00"
         ) from None
-    if moment.tzinfo is None:
-        raise MalformedMessage(f"'{text}' has no UTC offset; write +08:00 or Z behind it")
     delta = moment - _EPOCH
     return Instant((delta.days * 86_400 + delta.seconds) * SECOND + delta.microseconds * 1000)
 
