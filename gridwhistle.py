@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -481,6 +482,8 @@ def models_train(
 
         return render
 
+    if find_spec("torch") is None:
+        raise ConfigError("训练需要 PyTorch (training needs it): pip install 'gridwhistle[train]'")
     scenes = out / "scenes"
     if not scenes.exists():
         write_scenes(make, scenes, seed=seed)
