@@ -1,8 +1,8 @@
 """The thresholds that ship in model.toml, each chosen by a stated rule on labelled pictures.
 
-Things: the score with the best F1. People: the score whose counts have the smallest error, because people are
-counted (models.evaluate.counting). Fire and smoke: at least the score with the best F1, and at least the score
-at which no more than one in a hundred pictures without it gives an alarm.
+Things: the score with the best F1, or 0.30 where there are too few boxes to say. People: the score whose counts
+have the smallest error, because people are counted (models.evaluate.counting). Fire and smoke: at least the score
+with the best F1, and at least the score at which no more than one in a hundred pictures without it gives an alarm.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from models.train.sets import CLASS_INDEX, CLASSES
 
 FALSE_PICTURES = 0.01
 LOWEST, HIGHEST = 0.15, 0.85
+FEW_BOXES, WITH_FEW = 50, 0.30
 _ALARMS = ("fire", "smoke")
 
 
@@ -23,7 +24,8 @@ def choose(looked: Sequence[Looked], *, person: float) -> dict[str, float]:
     """Threshold per class, rounded up to two digits; `person` comes from the counting rule."""
     chosen = {}
     for name in CLASSES:
-        score, _ = class_curve(looked, name).best_f1()
+        curve = class_curve(looked, name)
+        score = curve.best_f1()[0] if curve.boxes >= FEW_BOXES else WITH_FEW
         if name == "person":
             score = person
         elif name in _ALARMS:

@@ -28,12 +28,12 @@ SIZES: tuple[tuple[tuple[int, int], float], ...] = (
 Weights = NDArray[np.float64]
 
 _PIXELS_PER_BATCH = 16 * 416 * 256
-_LAYOUTS = ((1, 0.45), (2, 0.35), (4, 0.20))
+_LAYOUTS = ((1, 0.6), (2, 0.27), (4, 0.13))
 
 # Share of the pictures drawn from each set. Scenes stay a minor part.
 SHARES: Mapping[str, float] = {
-    "fire_cctv_v8": 9, "fire_smoke_v12": 12, "forest_fire_v1": 5, "fire_indoor_v10": 5,
-    "fire_detection_rzosn_v1": 4, "highway_object_v40": 9, "atl_traffic_v12": 7, "vehicle_detection_utebm": 3,
+    "fire_cctv_v8": 12, "fire_smoke_v12": 16, "forest_fire_v1": 7, "fire_indoor_v10": 8,
+    "fire_detection_rzosn_v1": 6, "highway_object_v40": 9, "atl_traffic_v12": 7, "vehicle_detection_utebm": 3,
     "vehicle_cctv_ahmetozlu": 3, "smart_traffic_v2": 4, "trapedesveh": 6, "person_capston2_v11": 5,
     "person_openimages": 7, "coco128": 6,
 }  # fmt: skip

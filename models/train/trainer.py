@@ -35,9 +35,9 @@ _NS_PER_MINUTE = 60e9
 class Rates:
     """Full learning rates of AdamW. The backbone moves slowly: the sets are small beside COCO."""
 
-    backbone: float = 6e-5
-    neck: float = 1.5e-4
-    heads: float = 3e-4
+    backbone: float = 1.5e-4
+    neck: float = 3e-4
+    heads: float = 6e-4
 
 
 class Trainer:

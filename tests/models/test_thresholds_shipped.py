@@ -42,6 +42,11 @@ def test_person_threshold_is_that_of_the_counting_rule() -> None:
     assert choose([seen("person", 0.8, there=True)], person=0.37)["person"] == pytest.approx(0.37)
 
 
+def test_class_with_too_few_boxes_gets_the_stated_default() -> None:
+    assert choose([seen("bicycle", 0.8, there=True)] * 49, person=0.3)["bicycle"] == pytest.approx(0.30)
+    assert choose([seen("bicycle", 0.8, there=True)] * 50, person=0.3)["bicycle"] == pytest.approx(0.80, abs=0.011)
+
+
 def test_every_class_gets_a_threshold_within_the_bounds() -> None:
     chosen = choose([seen("car", 0.01, there=True)], person=0.3)
     assert set(chosen) == set(CLASSES)
