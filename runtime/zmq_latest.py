@@ -21,6 +21,7 @@ from contracts.frame import Frame, FrameHeader
 from contracts.instant import SECOND
 from contracts.wire import DOES_NOT_PARSE
 from runtime.latest import LatestStore
+from runtime.listener import Listener
 from runtime.zmq_socket import close_socket, open_socket, receive, receive_now, send_now
 
 if TYPE_CHECKING:
@@ -125,7 +126,10 @@ class ZmqLatestPuller:
         self._arrived = asyncio.Event()
         self.malformed = 0
         self._peers = [_Peer(open_socket(zmq.DEALER, each, bind=False, hwm=1_000)) for each in endpoints]
-        self._tasks = [asyncio.create_task(self._listen(peer)) for peer in self._peers]
+        self._listeners = [
+            Listener(name, self._listen(peer), self._arrived.set)
+            for name, peer in zip(endpoints, self._peers, strict=True)
+        ]
 
     @property
     def open_pulls(self) -> int:
@@ -139,6 +143,7 @@ class ZmqLatestPuller:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._arrived.wait()
+        self._check()
         taken: list[FrameHeader] = []
         while self._headers and len(taken) < limit:
             source_id, (header, peer) = self._headers.popitem(last=False)
@@ -148,6 +153,7 @@ class ZmqLatestPuller:
 
     async def pull(self, wants: Sequence[tuple[str, int]]) -> list[Frame]:
         """See LatestPuller. A publisher that does not answer within 2 s counts as having nothing."""
+        self._check()
         by_peer: dict[int, tuple[_Peer, list[tuple[str, int]]]] = {}
         for source_id, sequence in wants:
             peer = self._origin.get(source_id)
@@ -169,6 +175,10 @@ class ZmqLatestPuller:
             for peer, request, _ in waiting:
                 peer.pulls.pop(request, None)
         return [frame for future in done for frame in future.result()]
+
+    def _check(self) -> None:
+        for listener in self._listeners:
+            listener.check()
 
     async def _listen(self, peer: _Peer) -> None:
         while True:
@@ -203,9 +213,7 @@ class ZmqLatestPuller:
 
     async def close(self) -> None:
         """See LatestPuller."""
-        for task in self._tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        for listener in self._listeners:
+            await listener.close()
         for peer in self._peers:
             close_socket(peer.socket)

@@ -15,13 +15,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import zmq
 
 from contracts.errors import LinkClosed, LinkOverflow
 from contracts.instant import SECOND
+from runtime.listener import Listener
 from runtime.log_link import LogEntry, Position
 from runtime.zmq_socket import close_socket, open_socket, receive, receive_now, send_now
 
@@ -56,7 +56,8 @@ class ZmqLogSender:
         self.resent = 0
         """Records sent more than once, counted each time."""
         self._socket = open_socket(zmq.DEALER, endpoint, bind=False, hwm=window, identity=producer.encode())
-        self._task = asyncio.create_task(self._listen())
+        self._waking: asyncio.Task[None] | None = None
+        self._listener = Listener(endpoint, self._listen(), self._on_defect)
 
     @property
     def in_flight(self) -> int:
@@ -65,6 +66,7 @@ class ZmqLogSender:
 
     async def send(self, payloads: Sequence[bytes], *, deadline_s: float | None = None) -> None:
         """See LogSender."""
+        self._listener.check()
         for start in range(0, len(payloads), self._window):
             await self._enter(payloads[start : start + self._window], deadline_s)
         if payloads:
@@ -149,13 +151,19 @@ class ZmqLogSender:
 
     async def close(self) -> None:
         """See LogSender."""
+        await self._refuse_all()
+        await self._listener.close()
+        if self._waking is not None:
+            await self._waking
+        close_socket(self._socket)
+
+    async def _refuse_all(self) -> None:
         async with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-        close_socket(self._socket)
+
+    def _on_defect(self) -> None:
+        self._waking = asyncio.create_task(self._refuse_all())
 
 
 class _Producer:

@@ -7,7 +7,6 @@ Change: [sequence (8 bytes big-endian), kind, body].
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +14,7 @@ import zmq
 
 from contracts.errors import CommandRefused, GridwhistleError, LinkClosed
 from contracts.wire import DOES_NOT_PARSE
+from runtime.listener import Listener
 from runtime.log import get_log
 from runtime.request_link import RequestHandler
 from runtime.zmq_socket import close_socket, open_socket, receive, receive_now, send_now
@@ -42,10 +42,11 @@ class ZmqRequestClient:
         self._open: dict[bytes, asyncio.Future[bytes]] = {}
         self.malformed = 0
         self._socket = open_socket(zmq.DEALER, endpoint, bind=False, hwm=1_000)
-        self._task = asyncio.create_task(self._listen())
+        self._listener = Listener(endpoint, self._listen(), self._refuse_all)
 
     async def request(self, kind: str, body: bytes, *, timeout_s: float) -> bytes:
         """See RequestClient."""
+        self._listener.check()
         self._next += 1
         name = self._next.to_bytes(8, "big")
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -89,13 +90,14 @@ class ZmqRequestClient:
 
     async def close(self) -> None:
         """See RequestClient."""
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await self._listener.close()
+        self._refuse_all()
+        close_socket(self._socket)
+
+    def _refuse_all(self) -> None:
         for future in self._open.values():
             if not future.done():
                 future.set_exception(LinkClosed("the link was closed before the answer came"))
-        close_socket(self._socket)
 
 
 class ZmqRequestServer:
