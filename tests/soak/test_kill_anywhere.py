@@ -111,7 +111,13 @@ def refusals(stack: Stack) -> dict[str, int]:
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("outside", [False, True], ids=["embedded-broker", "mosquitto"])
+@pytest.mark.parametrize(
+    "outside",
+    [
+        pytest.param(False, id="embedded-broker"),
+        pytest.param(True, id="mosquitto", marks=pytest.mark.external),
+    ],
+)
 async def test_processes_killed_at_random_points_then_every_alarm_is_behind_exactly_one_ticket(
     short_dir: Path, outside: bool
 ) -> None:
