@@ -3,75 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
-import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import async_playwright, expect
 
 from contracts.command import CommandKind
 from contracts.incident import Incident, IncidentState, Level
 from contracts.place import Place
 from dashboard_api.config import ApiConfig
 from tests.dashboard_api.county_records import make_pair
-from tests.dashboard_api.running_api import RunningApi, running_api
+from tests.dashboard_api.running_api import running_api
+from tests.dashboard_api.wall_browser import (
+    CHROMIUM,
+    IN_A_BROWSER,
+    browser_page,
+    card,
+    open_wall,
+    shoot,
+    until_commands,
+)
 
-CHROMIUM = Path("/usr/bin/chromium")
-SHOTS = os.environ.get("GRIDWHISTLE_SCREENSHOTS")
-
-pytestmark = [
-    pytest.mark.external,
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed (apt install chromium)"),
-]
-
-
-@asynccontextmanager
-async def browser_page(*, width: int = 1600, dark: bool = False, refused: str = "") -> AsyncIterator[Page]:
-    """A page of a fresh browser; whatever it complains about, but for the status `refused`, fails the test."""
-    complaints: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--headless", "--no-sandbox", "--disable-gpu"]
-        )
-        page = await browser.new_page(
-            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
-        )
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        try:
-            yield page
-        finally:
-            await browser.close()
-    assert [text for text in complaints if not refused or f"status of {refused}" not in text] == []
-
-
-@asynccontextmanager
-async def open_wall(api: RunningApi, *, width: int = 1600, dark: bool = False) -> AsyncIterator[Page]:
-    """The wall, connected and drawn."""
-    async with browser_page(width=width, dark=dark) as page:
-        await page.goto(api.url)
-        await expect(page.locator("#connection")).to_have_attribute("data-state", "connected", timeout=30_000)
-        yield page
-
-
-async def shoot(page: Page, name: str) -> None:
-    """Keep a screenshot where GRIDWHISTLE_SCREENSHOTS says, if it says."""
-    if SHOTS:
-        await page.screenshot(path=f"{SHOTS}/{name}.png")
-
-
-def card(page: Page, incident_id: str) -> str:
-    return f'.card[data-id="{incident_id}"]'
-
-
-async def until_commands(api: RunningApi, count: int) -> None:
-    async with asyncio.timeout(20):
-        while len(api.alerts.commands) < count:
-            await api.services.clock.asleep(0.02)
+pytestmark = IN_A_BROWSER
 
 
 async def test_wall_shows_alerts_tickets_sources_and_health(short_dir: Path) -> None:
@@ -117,13 +70,13 @@ async def test_operator_confirms_and_marks_false_alarm(short_dir: Path) -> None:
     async with running_api(short_dir, pairs=6) as api, open_wall(api) as page:
         now = api.services.clock.now()
         real, wrong = make_pair(3, now)[0].id, make_pair(2, now)[0].id
-        await expect(page.locator(card(page, real))).to_contain_text("疑似")
-        await page.locator(card(page, real)).get_by_role("button", name="属实").click()
+        await expect(page.locator(card(real))).to_contain_text("疑似")
+        await page.locator(card(real)).get_by_role("button", name="属实").click()
         await until_commands(api, 1)
         assert (api.alerts.commands[0].kind, api.alerts.commands[0].target_id) == (CommandKind.CONFIRM, real)
-        await expect(page.locator(card(page, real))).to_contain_text("已确认")
+        await expect(page.locator(card(real))).to_contain_text("已确认")
         await expect(page.locator("#toasts")).to_contain_text("已研判属实")
-        await page.locator(card(page, wrong)).get_by_role("button", name="误报").click()
+        await page.locator(card(wrong)).get_by_role("button", name="误报").click()
         await page.get_by_label("水汽、炊烟或扬尘").check()
         await page.fill("#note", "食堂排烟")
         await shoot(page, "wall-zh-false-alarm")
@@ -141,7 +94,7 @@ async def test_operator_confirms_and_marks_false_alarm(short_dir: Path) -> None:
 async def test_operator_mutes_with_reason_and_end(short_dir: Path) -> None:
     async with running_api(short_dir, pairs=6) as api, open_wall(api) as page:
         incident = make_pair(3, api.services.clock.now())[0]
-        await page.locator(card(page, incident.id)).get_by_role("button", name="静音").click()
+        await page.locator(card(incident.id)).get_by_role("button", name="静音").click()
         await page.locator("#dialog .act-confirm").click()
         await expect(page.locator("#dialog .problem")).to_have_text("请填写原因")
         await page.fill("#mute-reason", "设备检修")
@@ -178,10 +131,10 @@ async def test_refused_command_is_told_in_words(short_dir: Path) -> None:
         ghost = make_pair(3, api.services.clock.now())[0]
         await page.goto(api.url)
         await api.alerts.commit([ghost])
-        await expect(page.locator(card(page, ghost.id))).to_be_visible()
+        await expect(page.locator(card(ghost.id))).to_be_visible()
         api.store.forget_incident(ghost.id)
         async with page.expect_response("**/api/v1/commands") as answer:
-            await page.locator(card(page, ghost.id)).get_by_role("button", name="属实").click()
+            await page.locator(card(ghost.id)).get_by_role("button", name="属实").click()
         assert (await answer.value).status == 409
         await expect(page.locator("#toasts")).to_contain_text("没有这条告警")
 
@@ -218,7 +171,7 @@ async def test_two_thousand_live_changes_leave_the_wall_correct(short_dir: Path)
 async def test_nothing_moves_under_the_cursor_during_a_storm(short_dir: Path) -> None:
     async with running_api(short_dir, pairs=4) as api, open_wall(api) as page:
         target = make_pair(3, api.services.clock.now())[0].id
-        button = page.locator(card(page, target)).get_by_role("button", name="属实")
+        button = page.locator(card(target)).get_by_role("button", name="属实")
         before = await button.bounding_box()
         assert before is not None
         await page.mouse.move(before["x"] + 10, before["y"] + 10)
@@ -266,9 +219,9 @@ async def test_markup_in_names_and_reasons_stays_text(short_dir: Path) -> None:
             owner=evil,
         )
         await api.alerts.commit([incident])
-        await expect(page.locator(card(page, incident.id))).to_contain_text("<script>window.owned=1</script>")
-        await expect(page.locator(card(page, incident.id))).to_contain_text("待定位")
-        await page.locator(card(page, incident.id)).get_by_role("button", name="详情").click()
+        await expect(page.locator(card(incident.id))).to_contain_text("<script>window.owned=1</script>")
+        await expect(page.locator(card(incident.id))).to_contain_text("待定位")
+        await page.locator(card(incident.id)).get_by_role("button", name="详情").click()
         await expect(page.locator("#dialog")).to_contain_text("onerror")
         assert await page.evaluate("window.owned === undefined")
         assert await page.locator("#alerts script, #dialog script, #alerts img[src='x']").count() == 0
