@@ -38,10 +38,13 @@ soak: setup  ## 断电, 风暴, 长跑 kills, storms, long runs
 bench: setup  ## 实测数字 wall-clock figures
 	@for program in bench/[a-z]*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
 
-lock: setup  ## 更新锁定文件 renew the lock file
-	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
-		--no-emit-find-links --no-emit-trusted-host --no-emit-options --no-annotate --upgrade \
-		--output-file requirements.lock pyproject.toml
+LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
+	--no-emit-find-links --no-emit-trusted-host --no-emit-options --no-annotate
+
+lock: setup  ## 更新锁定文件 renew the lock files: everything, and what the image needs at the same versions
+	$(LOCK) --upgrade --extra dev --output-file requirements.lock pyproject.toml
+	cp requirements.lock requirements-runtime.lock
+	$(LOCK) --output-file requirements-runtime.lock pyproject.toml
 
 clean:  ## 删除 .venv 与运行数据 remove .venv and the data of runs
 	rm -rf .venv var

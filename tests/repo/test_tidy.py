@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -57,7 +60,7 @@ def test_no_leftover_marks_machine_paths_or_registry_hosts() -> None:
         r"hosted|registry\.npm"
         r"js"
     )
-    allowed = {"tests/conftest.py", "requirements.lock"}
+    allowed = {"tests/conftest.py", "requirements.lock", "requirements-runtime.lock"}
     found = [
         f"{path.relative_to(ROOT)}: {match[0]}"
         for path, text in texts()
@@ -73,13 +76,47 @@ def test_queues_state_their_bound() -> None:
     assert [path for path, text in product if path.suffix == ".py" and unbounded.search(text)] == []
 
 
-def test_lock_file_holds_no_addresses() -> None:
-    pins = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    assert not re.search(r"https?://|file:/", pins)
-    names = re.findall(r"^([A-Za-z0-9_.-]+)==", pins, re.MULTILINE)
-    hashes = re.split(r"^[A-Za-z0-9_.-]+==.*$", pins, flags=re.MULTILINE)[1:]
-    assert len(names) > 50
-    assert all("--hash=sha256:" in part for part in hashes)
+def pins(lock: str) -> dict[str, str]:
+    """Of each package in a lock file: its version and hashes."""
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    found = re.findall(r"^([A-Za-z0-9_.-]+)(==.*(?:\n .*)*)", text, re.MULTILINE)
+    return dict(found)
+
+
+@pytest.mark.parametrize(("lock", "names_min"), [("requirements.lock", 50), ("requirements-runtime.lock", 30)])
+def test_lock_file_holds_no_addresses(lock: str, names_min: int) -> None:
+    assert not re.search(r"https?://|file:/", (ROOT / lock).read_text(encoding="utf-8"))
+    assert len(pins(lock)) > names_min
+    assert [name for name, pin in pins(lock).items() if "--hash=sha256:" not in pin] == []
+
+
+def test_image_runs_the_versions_that_were_tested_and_no_tools() -> None:
+    runtime, everything = pins("requirements-runtime.lock"), pins("requirements.lock")
+    assert {name: everything.get(name) for name in runtime} == runtime
+    assert runtime.keys().isdisjoint({"pytest", "mypy", "ruff", "playwright", "hypothesis", "pip-tools"})
+    dockerfile = (ROOT / "deploy" / "images" / "Dockerfile").read_text(encoding="utf-8")
+    assert re.findall(r"--require-hashes.* -r (\S+)", dockerfile) == ["requirements-runtime.lock", "build.lock"]
+
+
+def test_everything_that_the_product_imports_is_in_the_image() -> None:
+    """Training alone needs more: PyTorch and ONNX, by the extra [train]."""
+    owners = packages_distributions()
+    locked = {re.sub(r"[-_.]+", "-", name).lower() for name in pins("requirements-runtime.lock")}
+    missing = set()
+    for path, text in texts():
+        place = path.relative_to(ROOT)
+        product = place.parts[0] in (*PACKAGES[:-2], "gridwhistle.py") and place.parts[:2] != ("models", "train")
+        if path.suffix != ".py" or not product:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            for top in {name.split(".")[0] for name in names} - sys.stdlib_module_names - set(PACKAGES):
+                distributions = {re.sub(r"[-_.]+", "-", each).lower() for each in owners.get(top, [top])}
+                if not distributions & (locked | {"gridwhistle"}):
+                    missing.add(f"{place}: {top}")
+    assert missing == set()
 
 
 def test_no_picture_clip_or_foreign_weight_is_tracked() -> None:
