@@ -141,7 +141,7 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     """`auto`: MQTT 5 where the broker has it, else 3.1.1."""
     client_id: str = ""
-    """Name of the persistent session; empty = `gridwhistle-<site>`."""
+    """Name of the persistent session; empty = `gridwhistle-<site>-<hash of the state folder>`."""
     credentials: str = ""
     """Entry of the secrets file; empty = none."""
     secrets: str = ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -65,6 +68,18 @@ class Site:
         self.evidence_dir = self.state_dir / "evidence"
         self.archive_dir = self.state_dir / "archive"
         self.database_file = self.state_dir / "gridwhistle.sqlite"
+        self.state_name = hashlib.sha256(os.fsencode(self.state_dir)).hexdigest()[:8]
+        """Tells two installations of one site apart, e.g. at a broker that they share."""
+
+    def check_state_dir(self) -> None:
+        """Make the folder of state if missing and try to write into it. Raises ConfigError when that fails."""
+        try:
+            try_writing(self.state_dir)
+        except OSError as error:
+            raise ConfigError(
+                f"状态文件夹 {self.state_dir} 无法写入 (the state folder cannot be written: {error.strerror}); "
+                "请检查 [paths].state 与权限 (check it and its permissions)"
+            ) from None
 
     def check_run_dir(self) -> None:
         """Raises ConfigError when the folder of sockets has a name too long for Unix sockets."""
@@ -78,3 +93,16 @@ class Site:
         """ZeroMQ address of a link on this machine. Raises ConfigError, see `check_run_dir`."""
         self.check_run_dir()
         return f"ipc://{self.run_dir}/{topic}.sock"
+
+
+def try_writing(folder: Path) -> None:
+    """Make `folder` if missing, and a file in it for a moment. Raises OSError; a full disk is no reason."""
+    folder.mkdir(parents=True, exist_ok=True)
+    trial = folder / f".writable-{os.getpid()}"
+    try:
+        trial.touch(mode=0o600)
+        trial.unlink()
+    except OSError as error:
+        # Alerting goes on from its reserve when the disk is full, so a start must be possible then, too.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise

@@ -100,7 +100,7 @@ async def run(site: Site, config: MqttConfig, clock: Clock, stop: asyncio.Event)
         receiver.apply(catalogue)
         session = MqttSession(
             config,
-            client_id=config.client_id or f"gridwhistle-{site.id}",
+            client_id=config.client_id or f"gridwhistle-{site.id}-{site.state_name}",
             subscriptions=table.subscriptions(config.shared_group),
             clock=clock,
             credentials=credentials,
