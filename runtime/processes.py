@@ -2,6 +2,7 @@
 
 Children are told to end (SIGTERM) by the kernel when their parent was killed (Linux PR_SET_PDEATHSIG, prctl(2));
 `processes.json` in the run folder says who they are at this moment.
+A child whose configuration is wrong (exit code 2) would end the same way again: it is not started again, all end.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ctypes
 import json
 import os
 import signal
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from pathlib import Path
 from subprocess import SubprocessError
 from typing import TYPE_CHECKING
 
+from contracts.errors import ConfigError
 from contracts.instant import SECOND
 from runtime.log import get_log
 from runtime.supervise import Backoff, wait_or_stop
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _HEALTHY_S = 5
+_WRONG_CONFIGURATION = 2
+"""Exit code of our services for a ConfigError; it is no use to try again."""
 _DELAY_MAX_S = 5.0
 """A process that lived for `_HEALTHY_S` starts over with the first delay; alarms wait while it is away."""
 # Looked up here: a child between fork and exec must not wait for the dynamic linker's lock.
@@ -36,6 +41,8 @@ _prctl = ctypes.CDLL(None).prctl
 def _dying_with(parent: int) -> Callable[[], None]:
     def in_child() -> None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        # Ctrl+C reaches the whole terminal: a child that is not ready for it yet leaves the answer to its parent.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if os.getppid() != parent:
             # The parent died before the kernel knew what to do then.
             os._exit(1)
@@ -45,10 +52,15 @@ def _dying_with(parent: int) -> Callable[[], None]:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """One child: its name and its command line."""
+    """One child: its name and its command line.
+
+    `after`: a Unix socket of another child; the first start waits until somebody listens there, `after_s` at most.
+    """
 
     name: str
     command: Sequence[str]
+    after: Path | None = None
+    after_s: float = 15.0
 
 
 class ProcessGroup:
@@ -69,6 +81,7 @@ class ProcessGroup:
         self._end_s = end_s
         self._first_s = first_s
         self._pids: dict[str, int] = {}
+        self._wrong: list[str] = []
         self.restarts: dict[str, int] = {spec.name: 0 for spec in specs}
 
     @property
@@ -77,21 +90,33 @@ class ProcessGroup:
         return dict(self._pids)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` or cancelled every child runs; then every child has ended (SIGTERM, then SIGKILL)."""
+        """Until `stop` or cancelled every child runs; then every child has ended (SIGTERM, then SIGKILL).
+
+        Raises ConfigError, with all ended and `stop` set, when a child says that its configuration is wrong.
+        """
         try:
             async with asyncio.TaskGroup() as group:
                 for spec in self._specs:
                     group.create_task(self._keep(spec, stop))
         finally:
-            with suppress(OSError):
-                self._state_file.unlink()
+            self._remove_state()
+        if self._wrong:
+            raise ConfigError(
+                f"进程 {', '.join(self._wrong)} 因配置有误而结束, 原因见上 "
+                "(it ended since its configuration is wrong, as it says above); 请改正后重新启动"
+            )
 
     async def _keep(self, spec: ProcessSpec, stop: asyncio.Event) -> None:
+        await self._await_listener(spec, stop)
         backoff = Backoff(self._first_s, _DELAY_MAX_S, spec.name)
         while not stop.is_set():
             began_ns = self._clock.monotonic_ns()
             code = await self._live(spec, stop)
             if stop.is_set():
+                return
+            if code == _WRONG_CONFIGURATION:
+                self._wrong.append(spec.name)
+                stop.set()
                 return
             if self._clock.monotonic_ns() - began_ns > _HEALTHY_S * SECOND:
                 backoff.succeeded()
@@ -101,6 +126,14 @@ class ProcessGroup:
                 "A process ended and is started again", process=spec.name, code=code, delay_s=round(delay_s, 2)
             )
             await wait_or_stop(self._clock, stop, delay_s)
+
+    async def _await_listener(self, spec: ProcessSpec, stop: asyncio.Event) -> None:
+        if spec.after is None:
+            return
+        until_ns = self._clock.monotonic_ns() + round(spec.after_s * SECOND)
+        while self._clock.monotonic_ns() < until_ns and not _listens(spec.after):
+            if await wait_or_stop(self._clock, stop, 0.1):
+                return
 
     async def _live(self, spec: ProcessSpec, stop: asyncio.Event) -> int | str:
         """One life of a child; its exit code, or why it could not begin."""
@@ -136,6 +169,12 @@ class ProcessGroup:
                 process.kill()
             await asyncio.wait({ended})
 
+    def _remove_state(self) -> None:
+        """Only our own list: the folder may have been taken over by another group."""
+        with suppress(OSError, ValueError):
+            if json.loads(self._state_file.read_bytes()).get("parent") == os.getpid():
+                self._state_file.unlink()
+
     def _write_state(self) -> None:
         partial = self._state_file.with_suffix(".partial")
         try:
@@ -145,3 +184,16 @@ class ProcessGroup:
         except OSError as error:
             # A full disk takes the list, never the processes.
             get_log().warning("The list of processes cannot be written", file=str(partial), error=str(error))
+
+
+def _listens(path: Path) -> bool:
+    """Whether a process listens on a Unix socket; one that was killed leaves its file behind."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return True

@@ -4,10 +4,14 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from contracts.errors import ConfigError
 from runtime.clock import SystemClock
 from runtime.processes import ProcessGroup, ProcessSpec
 
@@ -104,3 +108,55 @@ def test_parent_is_killed_then_its_children_end(tmp_path: Path) -> None:
         assert process.stdout.readline() == b"1\n"
         process.kill()
         assert process.stdout.read() == b"", "the end of the pipe comes when the child that holds it has ended"
+
+
+async def test_child_with_a_wrong_configuration_then_all_end_and_it_is_not_started_again(tmp_path: Path) -> None:
+    specs = [
+        ProcessSpec("good", [sys.executable, "-c", SLEEPER]),
+        ProcessSpec("wrong", [sys.executable, "-c", "raise SystemExit(2)"]),
+    ]
+    group, stop = ProcessGroup(specs, tmp_path, SystemClock(), first_s=0.01), asyncio.Event()
+    with pytest.raises(ConfigError, match="进程 wrong 因配置有误而结束"):
+        await asyncio.wait_for(group.run(stop), 20)
+    assert stop.is_set()
+    assert group.restarts == {"good": 0, "wrong": 0}
+    assert not group.pids
+
+
+async def test_list_of_another_group_is_left_alone(tmp_path: Path) -> None:
+    group, stop = ProcessGroup([], tmp_path, SystemClock()), asyncio.Event()
+    (tmp_path / "processes.json").write_text('{"parent": 1, "children": {}}')
+    await group.run(stop)
+    assert (tmp_path / "processes.json").exists()
+
+
+async def test_child_that_asks_another_starts_when_that_one_listens(short_dir: Path) -> None:
+    path = short_dir / "s.sock"
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(path))
+    spec = ProcessSpec("late", [sys.executable, "-c", SLEEPER], after=path, after_s=1000)
+    group, stop = ProcessGroup([spec], short_dir, SystemClock()), asyncio.Event()
+    task = asyncio.create_task(group.run(stop))
+    await asyncio.sleep(0.3)  # noqa: TID251
+    assert not group.pids, "nobody listens on a file that was left behind"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        await asyncio.wait_for(until(group, "late"), 10)
+    stop.set()
+    await asyncio.wait_for(task, 20)
+
+
+async def test_interrupt_from_the_terminal_is_left_to_the_parent_while_a_child_is_not_ready(
+    tmp_path: Path,
+) -> None:
+    group = ProcessGroup([ProcessSpec("a", [sys.executable, "-c", SLEEPER])], tmp_path, SystemClock())
+    stop = asyncio.Event()
+    task = asyncio.create_task(group.run(stop))
+    pid = await until(group, "a")
+    os.kill(pid, signal.SIGINT)
+    await asyncio.sleep(0.2)  # noqa: TID251
+    assert group.pids == {"a": pid}
+    stop.set()
+    await asyncio.wait_for(task, 20)
