@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -15,17 +16,18 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from contracts import wire
-from contracts.errors import ConfigError, GridwhistleError
-from contracts.instant import from_rfc3339, to_rfc3339
+from contracts import topics, wire
+from contracts.errors import ConfigError, GridwhistleError, MalformedMessage
+from contracts.instant import Instant, from_rfc3339, to_rfc3339
 from contracts.source import Camera
 from runtime import config as config_file
 from runtime.clock import Clock, SystemClock
 from runtime.lock import FileLock
 from runtime.log import configure_log
+from runtime.ports import NeededPort, check_free
 from runtime.processes import ProcessGroup, ProcessSpec
 from runtime.shutdown import stop_on_signals
-from runtime.site import PathsConfig, Site, SiteConfig
+from runtime.site import PathsConfig, Site, SiteConfig, try_writing
 
 ROOT = Path(__file__).resolve().parent
 DEMO_CONFIG = ROOT / "deploy" / "config" / "demo.toml"
@@ -48,6 +50,9 @@ ConfigOption = Annotated[
     typer.Option(
         "--config", "-c", help="配置文件 TOML; 缺省为 ./gridwhistle.toml, 否则为演示配置。 Configuration file."
     ),
+]
+StateOption = Annotated[
+    Path | None, typer.Option("--state", help="状态文件夹, 代替 [paths].state。 Folder of state instead of it.")
 ]
 LogLevel = Annotated[str, typer.Option("--log-level", help="debug | info | warning | error")]
 
@@ -83,18 +88,29 @@ def config_path(given: Path | None) -> Path:
     return here if here.exists() else DEMO_CONFIG
 
 
-def load(path: Path) -> tuple[Site, dict[str, Any]]:
-    """Read a configuration whole. Raises ConfigError."""
+def load(path: Path, state: Path | None = None) -> tuple[Site, dict[str, Any]]:
+    """Read a configuration whole; `state` stands for its [paths].state. Raises ConfigError."""
     loaded: dict[str, Any] = dict(config_file.load(path, sections()))
+    if state is not None:
+        loaded["paths"] = msgspec.structs.replace(loaded["paths"], state=str(state.resolve()))
     return Site(loaded["site"], loaded["paths"], path.resolve().parent), loaded
 
 
-def serve(service: str, run: ServiceRun, config: Path | None, section: str, log_level: str) -> None:
+def load_to_serve(config: Path | None, state: Path | None) -> tuple[Site, dict[str, Any]]:
+    """The configuration of a service that is about to start. Raises ConfigError, for its state folder too."""
+    site, loaded = load(config_path(config), state)
+    site.check_state_dir()
+    return site, loaded
+
+
+def serve(
+    service: str, run: ServiceRun, config: Path | None, section: str, log_level: str, state: Path | None
+) -> None:
     """Run one service until SIGTERM or SIGINT."""
     configure_log(service, log_level)
 
     async def main() -> None:
-        site, loaded = load(config_path(config))
+        site, loaded = load_to_serve(config, state)
         stop = asyncio.Event()
         stop_on_signals(stop)
         await run(site, loaded[section], SystemClock(), stop)
@@ -103,31 +119,79 @@ def serve(service: str, run: ServiceRun, config: Path | None, section: str, log_
 
 
 async def run_county(path: Path, site: Site, loaded: dict[str, Any], log_level: str, footage: Path | None) -> None:
-    """All processes of one machine, kept alive until a signal; prints the wall's address when it answers."""
-    from sim.service import prepare
+    """All processes of one machine, kept alive until a signal; prints the wall's address when it answers.
 
+    Raises ConfigError before any process is started, and when one finds its configuration wrong.
+    """
     console = Console()
     clock = SystemClock()
     stop = asyncio.Event()
     stop_on_signals(stop)
     alone = sole_run(site)
-    simulated = loaded["sim"].enabled
-    if simulated:
-        sim = loaded["sim"]
-        if footage is not None:
-            sim = msgspec.structs.replace(sim, footage=str(footage))
-        if loaded["webhook"].url:
-            share_secret(site.state_dir / loaded["webhook"].secret_file, sim.platform_secret)
-        with Progress(TextColumn("正在生成模拟县 (building the county) {task.description}"), BarColumn()) as bar:
-            task = bar.add_task("", total=None)
-            await asyncio.to_thread(
-                prepare,
-                site,
-                sim,
-                lambda path, share: bar.update(task, description=str(path), total=1, completed=share),
-            )
+    try:
+        check_free(needed_ports(loaded))
+        if loaded["sim"].enabled:
+            await build_county(site, loaded, footage, stop)
+        if not stop.is_set():
+            check_files(site, loaded)
+            group = ProcessGroup(county_processes(path, site, loaded, log_level, footage), site.run_dir, clock)
+            announcement = asyncio.create_task(announce(loaded["api"], clock, console))
+            try:
+                await group.run(stop)
+            finally:
+                announcement.cancel()
+    finally:
+        alone.close()
+    console.print("已全部停止 (all stopped)")
+
+
+def needed_ports(loaded: dict[str, Any]) -> list[NeededPort]:
+    """What the processes of one machine will listen on."""
+    api_config, sim = loaded["api"], loaded["sim"]
+    needed = [NeededPort(api_config.host, api_config.port, "[api].port")]
+    if sim.enabled:
+        needed += [
+            NeededPort(sim.host, sim.rtsp_port, "[sim].rtsp_port"),
+            NeededPort(sim.host, sim.platform_port, "[sim].platform_port"),
+        ]
+        if not sim.broker:
+            needed.append(NeededPort("127.0.0.1", sim.mqtt_port, "[sim].mqtt_port"))
+    return needed
+
+
+async def build_county(site: Site, loaded: dict[str, Any], footage: Path | None, stop: asyncio.Event) -> None:
+    """Write what the simulated county gives to the site; returns early once `stop` is set. Raises ConfigError."""
+    from sim.service import prepare
+
+    sim = loaded["sim"]
+    if footage is not None:
+        sim = msgspec.structs.replace(sim, footage=str(footage))
+    if loaded["webhook"].url:
+        share_secret(site.state_dir / loaded["webhook"].secret_file, sim.platform_secret)
+    with Progress(TextColumn("正在生成模拟县 (building the county) {task.description}"), BarColumn()) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(file: Path, share: float) -> None:
+            if stop.is_set():
+                raise _Stopped
+            bar.update(task, description=str(file), total=1, completed=share)
+
+        try:
+            await asyncio.to_thread(prepare, site, sim, show)
+        except _Stopped:
+            return
+
+
+class _Stopped(Exception):
+    """A signal came: the way out of a long transcoding."""
+
+
+def county_processes(
+    path: Path, site: Site, loaded: dict[str, Any], log_level: str, footage: Path | None
+) -> list[ProcessSpec]:
+    """The processes of one machine. Those that ask alerts for the catalogue start when it answers."""
     program = [sys.executable, "-m", "gridwhistle"]
-    options = ["--config", str(path), "--log-level", log_level]
+    options = ["--config", str(path), "--state", str(site.state_dir), "--log-level", log_level]
     roles = {
         "alerts": ["alerts"],
         "api": ["api"],
@@ -135,15 +199,15 @@ async def run_county(path: Path, site: Site, loaded: dict[str, Any], log_level: 
         "ingest-cameras": ["ingest"],
         "inference": ["inference"],
     }
-    if simulated:
+    if loaded["sim"].enabled:
         roles["simulate"] = ["simulate", *(["--footage", str(footage)] if footage is not None else [])]
-    specs = [ProcessSpec(name, [*program, *arguments, *options]) for name, arguments in roles.items()]
-    announcement = asyncio.create_task(announce(loaded["api"], clock, console))
-    try:
-        await ProcessGroup(specs, site.run_dir, clock).run(stop)
-    finally:
-        announcement.cancel()
-        alone.close()
+    answers = Path(site.endpoint(topics.COMMAND).removeprefix("ipc://"))
+    return [
+        ProcessSpec(
+            name, [*program, *arguments, *options], after=None if name in ("alerts", "simulate") else answers
+        )
+        for name, arguments in roles.items()
+    ]
 
 
 def sole_run(site: Site) -> FileLock:
@@ -202,14 +266,26 @@ def run(
     config: ConfigOption = None,
     log_level: LogLevel = "warning",
     footage: Annotated[
-        Path | None, typer.Option(help="摄像机改放此文件夹中的录像。 Cameras play these files instead.")
+        Path | None,
+        typer.Option(
+            help="摄像机改放此文件夹中的录像; 状态另存于 <状态文件夹>/footage-county。 "
+            "Cameras play these files instead; the state lies apart, in footage-county of the state folder."
+        ),
     ] = None,
+    state: StateOption = None,
 ) -> None:
     """启动整个县: 模拟(如配置), 接入, 推理, 告警, 接口。 Start everything on this machine."""
     configure_log("run", log_level)
     path = config_path(config).resolve()
-    site, loaded = load(path)
+    site, loaded = load(path, state)
+    if footage is not None:
+        if not loaded["sim"].enabled:
+            raise ConfigError(f"{path}: --footage 需要模拟县 (needs the simulated county): [sim] enabled = true")
+        footage = footage.resolve()
+        # What is seen in somebody's files is no part of the demonstration's history.
+        site, loaded = load(path, site.state_dir / "footage-county")
     site.check_run_dir()
+    site.check_state_dir()
     asyncio.run(run_county(path, site, loaded, log_level, footage))
 
 
@@ -218,35 +294,36 @@ def ingest(
     config: ConfigOption = None,
     log_level: LogLevel = "info",
     sensors: Annotated[bool, typer.Option("--sensors", help="传感器角色 (MQTT)。 The role of sensors.")] = False,
+    state: StateOption = None,
 ) -> None:
     """接入: 摄像机(缺省)或传感器。 Receive cameras (default) or sensors."""
     if sensors:
         from ingest.mqtt.worker import run as run_sensors
 
-        serve("ingest-sensors", run_sensors, config, "mqtt", log_level)
+        serve("ingest-sensors", run_sensors, config, "mqtt", log_level, state)
     else:
         from ingest.worker import run as run_cameras
 
-        serve("ingest-cameras", run_cameras, config, "ingest", log_level)
+        serve("ingest-cameras", run_cameras, config, "ingest", log_level, state)
 
 
 @app.command()
-def inference(config: ConfigOption = None, log_level: LogLevel = "info") -> None:
+def inference(config: ConfigOption = None, log_level: LogLevel = "info", state: StateOption = None) -> None:
     """推理: 解码, 检测, 形成观测。 Decode, detect, observe."""
     from inference.service import run as run_service
 
-    serve("inference", run_service, config, "inference", log_level)
+    serve("inference", run_service, config, "inference", log_level, state)
 
 
 @app.command()
-def alerts(config: ConfigOption = None, log_level: LogLevel = "info") -> None:
+def alerts(config: ConfigOption = None, log_level: LogLevel = "info", state: StateOption = None) -> None:
     """告警: 观测变为告警与工单, 并投递。 Observations become incidents and tickets."""
     from alerts.service import run as run_service
 
     configure_log("alerts", log_level)
 
     async def main() -> None:
-        site, loaded = load(config_path(config))
+        site, loaded = load_to_serve(config, state)
         stop = asyncio.Event()
         stop_on_signals(stop)
         await run_service(site, loaded["alerts"], SystemClock(), stop, webhook=loaded["webhook"])
@@ -255,11 +332,11 @@ def alerts(config: ConfigOption = None, log_level: LogLevel = "info") -> None:
 
 
 @app.command()
-def api(config: ConfigOption = None, log_level: LogLevel = "info") -> None:
+def api(config: ConfigOption = None, log_level: LogLevel = "info", state: StateOption = None) -> None:
     """接口与告警墙。 The API and the wall."""
     from dashboard_api.app import run as run_service
 
-    serve("api", run_service, config, "api", log_level)
+    serve("api", run_service, config, "api", log_level, state)
 
 
 @app.command()
@@ -269,6 +346,7 @@ def simulate(
     footage: Annotated[
         Path | None, typer.Option(help="摄像机改放此文件夹中的录像。 Cameras play these files instead.")
     ] = None,
+    state: StateOption = None,
 ) -> None:
     """模拟县: RTSP 摄像机, MQTT 传感器, 联动平台。 The simulated county."""
     from sim.service import run as run_service
@@ -276,7 +354,7 @@ def simulate(
     configure_log("simulate", log_level)
 
     async def main() -> None:
-        site, loaded = load(config_path(config))
+        site, loaded = load_to_serve(config, state)
         sim = loaded["sim"] if footage is None else msgspec.structs.replace(loaded["sim"], footage=str(footage))
         stop = asyncio.Event()
         stop_on_signals(stop)
@@ -288,23 +366,54 @@ def simulate(
 @app.command("check-config")
 def check_config(file: Annotated[Path, typer.Argument(help="配置文件 TOML。 Configuration file.")]) -> None:
     """检查配置文件及其指向的网格, 目录, 模型, 密钥文件。 Check a configuration and the files that it names."""
+    site, loaded = load(file)
+    site.check_run_dir()
+    here = state_is_here(site)
+    check_files(site, loaded, secrets=here)
+    if not here:
+        typer.echo(f"未检查密钥文件 (secret files not checked): 此处无 {site.state_dir} (not found here)")
+    typer.echo(f"{file}: 正确 (good)")
+
+
+def state_is_here(site: Site) -> bool:
+    """Whether the state folder exists, for us; False where it is still to be made, perhaps by another account.
+
+    Raises ConfigError for one that cannot be written, or could never be made.
+    """
+    if os.path.lexists(site.state_dir):
+        site.check_state_dir()
+        return True
+    made: list[Path] = []
+    try:
+        for folder in (*reversed(site.state_dir.parents), site.state_dir):
+            if not folder.exists():
+                folder.mkdir()
+                made.append(folder)
+    except PermissionError:
+        pass  # the services' account may have the right that we lack
+    except OSError:
+        site.check_state_dir()
+    finally:
+        for folder in reversed(made):
+            folder.rmdir()
+    return False
+
+
+def check_files(site: Site, loaded: dict[str, Any], *, secrets: bool = True) -> None:
+    """Read the files that a configuration names as the services will. Raises ConfigError and ModelRefused."""
     from alerts.given import load_policy, policy_file_of
     from alerts.grids import load_catalogue, load_grids
     from inference.session import check_model
 
-    site, loaded = load(file)
-    site.check_run_dir()
-    if site.grids_file is not None:
+    # A simulated county writes its grids and catalogue when it starts.
+    if site.grids_file is not None and not (loaded["sim"].enabled and not site.grids_file.exists()):
         tree = load_grids(site.grids_file, site.id, site.county)
         if site.catalogue_file is not None:
             load_catalogue(site.catalogue_file, tree)
     load_policy(policy_file_of(site, loaded["alerts"]))
     check_model(site.models_dir / loaded["inference"].model)
-    if os.path.isdir(site.state_dir):  # unlike Path.is_dir, False for a folder hidden from us
+    if secrets:
         read_secrets(site, loaded)
-    else:
-        typer.echo(f"未检查密钥文件 (secret files not checked): 此处无 {site.state_dir} (not found here)")
-    typer.echo(f"{file}: 正确 (good)")
 
 
 def read_secrets(site: Site, loaded: dict[str, Any]) -> None:
@@ -388,7 +497,17 @@ def reanalyse(
     from inference.reanalyse import reanalyse as reanalyse_files
 
     configure_log("reanalyse", "warning")
+    if not (math.isfinite(every_s) and every_s >= 0):
+        raise ConfigError(f"--every-s {every_s:g}: 应为 0 或正的秒数 (0 or more seconds; 0 = key pictures)")
+    began = start_of(start) if start is not None else None
     site, loaded = load(config_path(config))
+    try:
+        try_writing(out)
+    except OSError as error:
+        raise ConfigError(
+            f"输出文件夹 {out} 无法写入 (cannot be written: {error.strerror}); "
+            "请用 --out 指定另一个 (name another)"
+        ) from None
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*bar, console=Console(stderr=True)) as progress:
         report = reanalyse_files(
@@ -397,7 +516,7 @@ def reanalyse(
             config=loaded["inference"],
             out=out,
             camera=find_camera(site, camera) if camera is not None else None,
-            start=from_rfc3339(start) if start is not None else None,
+            start=began,
             every_s=every_s,
             progress=progress,
         )
@@ -409,6 +528,18 @@ def reanalyse(
     typer.echo(f"拟开工单 (would-be tickets) {len(tickets)}: {out_file}")
     for ticket in tickets:
         typer.echo(f"  {to_rfc3339(ticket.opened_at)}  {ticket.code} {ticket.title}  {ticket.description}")
+    if report.refused and not report.pictures:
+        raise GridwhistleError("没有一个文件可读 (none of the files could be read)", reason="unreadable")
+
+
+def start_of(text: str) -> Instant:
+    """The time given with --start. Raises ConfigError."""
+    try:
+        return from_rfc3339(text)
+    except MalformedMessage as error:
+        raise ConfigError(
+            f"--start {text!r}: 不是带时区的 RFC 3339 时刻 ({error}); 例如 2026-11-22T16:04:12+08:00"
+        ) from None
 
 
 def find_camera(site: Site, camera_id: str) -> Camera:
@@ -500,6 +631,8 @@ def main() -> None:
     except GridwhistleError as error:
         print(str(error), file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -235,3 +235,41 @@ def test_probe_with_half_a_login_or_an_unreadable_password_is_refused_in_words(
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("state", ["/proc/x", "taken"])
+def test_state_folder_that_cannot_be_written_then_nothing_starts_and_the_key_is_named(
+    short_dir: Path, state: str
+) -> None:
+    (short_dir / "taken").write_text("a file")
+    file = site(short_dir, paths={"state": state, "run": "run"})
+    for done in (
+        command("run", "--config", file),
+        command("alerts", "--config", file),
+        command("check-config", file),
+    ):
+        assert done.returncode == 2
+        assert "无法写入" in done.stderr
+        assert "[paths].state" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--out", "/proc/x"), 2, "--out"),
+        (("--every-s", "-1"), 2, "应为 0 或正的秒数"),
+        (("--every-s", "nan"), 2, "应为 0 或正的秒数"),
+        (("--start", "gestern"), 2, "--start 'gestern': 不是"),
+        ((), 1, "没有一个文件可读"),
+    ],
+)
+def test_reanalysis_with_a_wrong_wish_or_nothing_readable_is_refused_in_words(
+    short_dir: Path, options: tuple[str, ...], code: int, words: str
+) -> None:
+    (short_dir / "broken.mp4").write_bytes(bytes(4000))
+    out = () if "--out" in options else ("--out", str(short_dir / "out"))
+    done = command("reanalyse", short_dir / "broken.mp4", "--config", site(short_dir), *out, *options)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
