@@ -12,9 +12,10 @@ help:  ## 列出命令 list the commands
 setup: .venv/.ready  ## 建立 .venv (锁定依赖) make .venv from the locked dependencies
 
 .venv/.ready: requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "正在安装依赖, 约 1-2 分钟 (installing the dependencies, about 1-2 minutes)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 run: setup  ## 启动整个县 start the whole county and print the wall's address
