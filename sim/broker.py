@@ -11,7 +11,8 @@ amqtt 0.12.1 as it comes loses messages of persistent sessions; each of these wa
 * a client that takes its session over is marked as disconnected when the old connection ends;
 * a connection is ended by cancelling its reader, which Python 3.11 swallows when data has just come (wait_for,
   bpo-37658), and then waited for without a limit: a take-over or a shutdown under load hangs;
-* the socket of a client that leaves before its CONNECT stays open.
+* the socket of a client that leaves before its CONNECT stays open;
+* a client that is gone when it is answered (a browser, a port scan) is told as an unhandled exception.
 
 Limits that stay: sessions live in memory and end with the process; MQTT 3.1.1 only, no MQTT 5; QoS 2 is granted as
 QoS 1; no limit on the size of a message; no TLS, no passwords: it serves the loopback address alone. A site runs
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqtt.broker import Broker, Server
 from amqtt.contexts import BrokerConfig, ListenerConfig
-from amqtt.errors import AMQTTError, BrokerError, MQTTError
+from amqtt.errors import AMQTTError, BrokerError, MQTTError, NoDataError
 from amqtt.mqtt.constants import QOS_0, QOS_1
 from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 from amqtt.mqtt.puback import PubackPacket
@@ -179,6 +180,9 @@ class _KeepingBroker(Broker):  # type: ignore[misc]
         self._connections[writer] = asyncio.current_task()
         try:
             await super().stream_connected(reader, writer, listener_name)
+        except (OSError, RuntimeError, AMQTTError, MQTTError, NoDataError) as error:
+            # It left in the middle of our answer, or never spoke MQTT; asyncio would print a traceback.
+            get_log().debug("A client of the embedded broker went away", error=repr(error))
         finally:
             del self._connections[writer]
             writer.close()
@@ -306,7 +310,15 @@ class EmbeddedBroker:
     async def close(self) -> None:
         """Disconnect everybody; sessions end."""
         if self._broker is not None:
-            with suppress(AMQTTError, MQTTError):
-                await self._broker.shutdown()
+            servers = self._broker._servers.values()
+            listeners = [server.instance for server in servers if server.instance is not None]
+            try:
+                # amqtt waits without a bound for clients that are half gone.
+                async with asyncio.timeout(CLOSE_S):
+                    await self._broker.shutdown()
+            except (AMQTTError, MQTTError, TimeoutError) as error:
+                get_log().warning("The embedded broker did not end in order", error=repr(error))
             await self._broker.end_connections()
+            for listener in listeners:
+                listener.close()
             self._broker = None

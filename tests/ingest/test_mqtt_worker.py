@@ -156,6 +156,8 @@ async def test_message_is_acknowledged_only_after_commit_and_comes_again_until_t
         end.commits = True
         async with working(site, port):
             await end.until(lambda: bool(end.observations))
+            # The acknowledgement follows the commit: it must be out before the worker is stopped.
+            await end.until(lambda: end.counter("ingest-sensors", "messages_acknowledged") >= 1)
         assert [each.id for each in end.observations] == [first[0].id]
         end.observations.clear()
         async with working(site, port):
