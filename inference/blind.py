@@ -1,7 +1,9 @@
 """Blind: pictures that arrive but in which nothing can be seen: covered, dark, frozen, undecodable.
 
 One such picture proves nothing; several in a row do. Uses no more than a thumbnail's brightness and the encoded
-bytes: a frozen encoder sends the same bytes again, which no live sensor with its noise ever does.
+bytes: a frozen encoder sends the same bytes again, which no live sensor with its noise ever does. A recording that
+is played in a loop repeats its key pictures, too, but not what lies between them: while the pictures between are
+not known to stand still, it takes more of the same bytes.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from inference.config import BlindConfig
 from inference.picture import Bgr, Picture
 
 THUMB = (64, 36)
+STILL_ACTIVITY = 0.25
+"""Below this share of their normal size (FrameHeader.activity) the pictures between key pictures stand still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class BlindWatch:
         self._suspected = ""
         self._in_a_row = 0
         self._same_bytes = 1
+        self._same_and_still = 1
         self._fingerprint: int | None = None
         self._blind: bool | None = None
         self._reason = ""
@@ -75,7 +80,12 @@ class BlindWatch:
         same = picture.fingerprint != 0 and picture.fingerprint == self._fingerprint
         self._fingerprint = picture.fingerprint
         self._same_bytes = self._same_bytes + 1 if same else 1
-        if self._same_bytes >= self._config.frozen_samples:
+        still = same and picture.activity < STILL_ACTIVITY
+        self._same_and_still = self._same_and_still + 1 if still else 1
+        if (
+            self._same_and_still >= self._config.frozen_samples
+            or self._same_bytes >= self._config.frozen_samples_unsure
+        ):
             return self._judge("frozen", self._same_bytes, picture.event_time)
         suspected = self._looks(brightness(picture.bgr))
         self._in_a_row = self._in_a_row + 1 if suspected else 0

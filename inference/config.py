@@ -82,7 +82,9 @@ class BlindConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     samples: int = 3
     """Pictures in a row that must be covered, dark or undecodable."""
     frozen_samples: int = 5
-    """Pictures in a row that must be identical to the last byte."""
+    """Pictures in a row that must be identical to the last byte, with nothing moving between them..."""
+    frozen_samples_unsure: int = 15
+    """...or so many while it is not known that nothing moves between them (`activity` of the pictures)."""
     dark_mean: float = 14.0
     """Mean brightness (0..255) below which a picture is dark..."""
     dark_peak: float = 60.0
@@ -93,8 +95,8 @@ class BlindConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """While blind, the counts of its zones are said to be unknown every so many seconds."""
 
     def __post_init__(self) -> None:
-        if self.samples < 1 or self.frozen_samples < 2:
-            raise ValueError("blind.samples >= 1 and blind.frozen_samples >= 2")
+        if self.samples < 1 or self.frozen_samples < 2 or self.frozen_samples_unsure < self.frozen_samples:
+            raise ValueError("blind.samples >= 1, frozen_samples >= 2, frozen_samples_unsure >= frozen_samples")
 
 
 class EvidenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -213,7 +213,9 @@ class Decoder:
         pixels = np.frombuffer(self._memory, np.uint8, width * height * 3, start).reshape(height, width, 3)
         header = frame.header
         print_of = int.from_bytes(blake2b(frame.data, digest_size=8).digest(), "big")
-        picture = Picture(header.source_id, pixels, header.event_time, header.arrival_time, print_of)
+        picture = Picture(
+            header.source_id, pixels, header.event_time, header.arrival_time, print_of, header.activity
+        )
         return Decoded(header, picture, slot)
 
     def _on_lost(

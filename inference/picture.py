@@ -19,6 +19,7 @@ class Picture:
 
     `bgr` may be a view of shared memory that is given to the next picture afterwards: keep copies, not views.
     `fingerprint` names the encoded bytes: equal for identical pictures, else different but for chance (2**-64).
+    `activity` is that of its FrameHeader.
     """
 
     source_id: str
@@ -26,6 +27,7 @@ class Picture:
     event_time: Instant
     arrival_time: Instant
     fingerprint: int = 0
+    activity: float = 1.0
 
     @property
     def width(self) -> int:

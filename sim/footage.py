@@ -1,4 +1,6 @@
-"""Recorded files as cameras: H.264 is handed on as it is, from key picture to key picture; the rest is transcoded.
+"""Recorded files as cameras: H.264 is handed on as it is, from key picture to key picture; the rest is transcoded,
+and so is what has key pictures too seldom: the pipeline looks at those alone, and a clip with a single one would
+show it the same picture, to the last byte, for ever.
 
 Timestamps grow without a break when a file begins again.
 """
@@ -20,6 +22,14 @@ SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".ts", ".flv", ".webm", ".
 WIDTH_MAX = 1280
 """Transcoded pictures are scaled down to this width, px."""
 DEFAULT_PERIOD_S = 0.04
+KEY_INTERVAL_S = 2.0
+"""Seconds between key pictures in what we transcode..."""
+KEY_INTERVAL_MAX_S = 2.5
+"""...and the most of a file that is handed on as it is."""
+KEYS_MIN = 3
+"""Key pictures in the shortest clip that we transcode, if it has so many pictures."""
+LOOKED_AT_S = 600.0
+"""How far a file is searched for its key pictures: a camera's encoder keeps its interval."""
 
 Progress = Callable[[Path, float], None]
 """Hears of a file's transcoding: share done, 0..1."""
@@ -107,17 +117,31 @@ def playable(folder: Path, cache: Path, on_progress: Progress) -> list[Path]:
 
 
 def _is_plain_h264(path: Path) -> bool:
-    """Whether a file can be handed on as it is: H.264 without B pictures, as a camera sends it."""
+    """Whether a file can be handed on as it is: H.264 without B pictures, as a camera of ours sends it."""
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise ConfigError(f"{path} 没有视频 (holds no video stream); take it out of sim.footage")
             context = container.streams.video[0].codec_context
-            return (
+            as_camera = (
                 context.name == "h264" and context.pix_fmt in ("yuv420p", "yuvj420p") and not context.has_b_frames
             )
+        return as_camera and _has_key_pictures_enough(path)
     except av.FFmpegError as error:
         raise ConfigError(f"{path} 无法读取 (cannot be read: {error}); take it out of sim.footage") from error
+
+
+def _has_key_pictures_enough(path: Path) -> bool:
+    keys, last_key_s = 0, 0.0
+    for at_s, _, key in access_units(path):
+        if at_s - last_key_s > KEY_INTERVAL_MAX_S:
+            return False
+        if at_s > LOOKED_AT_S:
+            break
+        if key:
+            keys, last_key_s = keys + 1, at_s
+    # A file without any is refused in words when it is played.
+    return keys != 1
 
 
 def _transcoded(path: Path, cache: Path, on_progress: Progress) -> Path:
@@ -153,7 +177,7 @@ def _transcode(path: Path, target: Path, on_progress: Progress) -> None:
             scale = min(1.0, WIDTH_MAX / frame.width)
             width, height = (int(frame.width * scale) // 2 * 2, int(frame.height * scale) // 2 * 2)
             if encoder is None:
-                encoder = Encoder(width, height, rate, 2.0)
+                encoder = Encoder(width, height, rate, _key_interval_s(length_s, rate))
                 size = width, height
             picture = np.asarray(frame.reformat(*size, "bgr24").to_ndarray(), dtype=np.uint8)
             made = encoder.encode(picture, at_s)
@@ -165,3 +189,10 @@ def _transcode(path: Path, target: Path, on_progress: Progress) -> None:
             last_s = at_s
             on_progress(path, min(at_s / length_s, 1.0) if length_s > 0 else 0.0)
         on_progress(path, 1.0)
+
+
+def _key_interval_s(length_s: float, rate: float) -> float:
+    """Between the key pictures of a clip of this length, 0 = unknown, so that no two in a row are the same one."""
+    if length_s <= 0:
+        return 1 / rate
+    return min(KEY_INTERVAL_S, max(length_s / KEYS_MIN, 1 / rate))

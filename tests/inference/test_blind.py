@@ -13,10 +13,12 @@ from tests.inference.pictures import Bgr, at, noisy, textured
 CONFIG = BlindConfig()
 
 
-def look(watch: BlindWatch, bgr: Bgr, second: float, fingerprint: int | None = None) -> Sight:
+def look(
+    watch: BlindWatch, bgr: Bgr, second: float, fingerprint: int | None = None, activity: float = 1.0
+) -> Sight:
     moment: Instant = at(second)
     own = int(second * 1000) + 1 if fingerprint is None else fingerprint
-    return watch.look(Picture("cam", bgr, moment, moment, own))
+    return watch.look(Picture("cam", bgr, moment, moment, own, activity))
 
 
 def night_street() -> Bgr:
@@ -64,9 +66,28 @@ def test_one_covered_picture_among_good_ones_is_nothing() -> None:
 
 def test_same_bytes_five_times_are_frozen_and_a_still_scene_with_noise_is_not() -> None:
     frozen, still = BlindWatch(CONFIG), BlindWatch(CONFIG)
-    sights = [look(frozen, textured(), 2.0 * n, fingerprint=42) for n in range(6)]
+    sights = [look(frozen, textured(), 2.0 * n, fingerprint=42, activity=0.01) for n in range(6)]
     assert [sight.reason for sight in sights] == ["", "", "", "", "frozen", "frozen"]
     assert not any(look(still, noisy(textured(), n), 2.0 * n).blind for n in range(20))
+
+
+def test_same_key_pictures_with_motion_between_them_are_a_loop_until_there_are_too_many() -> None:
+    watch = BlindWatch(CONFIG)
+    sights = [look(watch, textured(), 2.0 * n, fingerprint=42) for n in range(16)]
+    assert [sight.blind for sight in sights] == [False] * 14 + [True] * 2
+    assert sights[14].reason == "frozen"
+
+
+def test_frozen_camera_whose_stillness_becomes_its_normal_stays_blind() -> None:
+    watch = BlindWatch(CONFIG)
+    sights = [look(watch, textured(), 2.0 * n, 42, activity=0.01 if n < 20 else 1.0) for n in range(40)]
+    assert all(sight.blind for sight in sights[4:])
+
+
+def test_one_moment_of_motion_between_same_pictures_begins_the_count_anew() -> None:
+    watch = BlindWatch(CONFIG)
+    sights = [look(watch, textured(), 2.0 * n, 42, activity=1.0 if n == 3 else 0.01) for n in range(8)]
+    assert [sight.blind for sight in sights] == [False] * 7 + [True]
 
 
 def test_pictures_without_a_fingerprint_are_never_frozen() -> None:

@@ -15,14 +15,14 @@ from sim.footage import FootageReader, access_units, playable
 
 
 def write_video(path: Path, codec: str, *, pictures: int = 20, options: dict[str, str] | None = None) -> Path:
-    """A file of grey pictures, 10 a second; picture i has the grey value 5 * i."""
+    """A file of grey pictures, 10 a second; picture i has the grey value 5 * i, modulo 250."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=10, options=options or {})
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         stream.time_base = Fraction(1, 10)
         for number in range(pictures):
-            picture = np.full((120, 160, 3), 5 * number, np.uint8)
+            picture = np.full((120, 160, 3), 5 * number % 250, np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
             frame.pts, frame.time_base = number, Fraction(1, 10)
             container.mux(stream.encode(frame))
@@ -111,6 +111,30 @@ def test_a_file_with_b_pictures_is_transcoded_since_cameras_send_none(tmp_path: 
     assert path.parent == tmp_path / "cache"
     assert times == sorted(times)
     assert len(times) == 20
+
+
+@pytest.mark.parametrize(
+    ("pictures", "options", "keys_s"),
+    [
+        (15, PLAIN | {"g": "100"}, [0.0, 0.5, 1.0]),
+        (60, PLAIN | {"g": "30"}, [0.0, 2.0, 4.0]),
+    ],
+    ids=["single-key-picture", "every-3-s"],
+)
+def test_a_clip_with_key_pictures_too_seldom_is_transcoded_and_nothing_else_of_it_varies(
+    tmp_path: Path, pictures: int, options: dict[str, str], keys_s: list[float]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_video(folder / "a.mp4", "libx264", pictures=pictures, options=options)
+    [path] = playable(folder, tmp_path / "cache", lambda _path, _share: None)
+    assert path.parent == tmp_path / "cache"
+    units = list(access_units(path))
+    assert [at_s for at_s, _, key in units if key] == pytest.approx(keys_s, abs=0.01)
+    assert [at_s for at_s, _, _ in units] == pytest.approx([n / 10 for n in range(pictures)], abs=0.01)
+    played = take(FootageReader(path), 3 * pictures)
+    keys = [data for _, data, key in played if key]
+    assert all(one != other for one, other in itertools.pairwise(keys))
 
 
 def test_a_folder_without_video_is_refused_in_words(tmp_path: Path) -> None:
