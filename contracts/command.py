@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -24,6 +26,19 @@ class CommandKind(enum.StrEnum):
     TICKET_MOVE = "ticket_move"
     """A transition of the ticket's life cycle; `argument` names the target state's code."""
     RESEND_DELIVERY = "resend_delivery"
+
+
+FALSE_ALARM_REASONS: Final[Mapping[str, tuple[str, str]]] = {
+    "light": ("灯光、反光或阴影", "Light, reflection or shadow"),
+    "weather": ("雨雪、沙尘或雾", "Rain, snow, dust or fog"),
+    "steam": ("水汽、炊烟或扬尘", "Steam, cooking smoke or dust"),
+    "planned": ("计划内活动或施工", "Planned event or works"),
+    "traffic_normal": ("正常等候或上下客", "Normal waiting or boarding"),
+    "device": ("设备故障或误触", "Device fault or mishandling"),
+    "test": ("设备测试", "Device test"),
+    "other": ("其他(请说明)", "Other (say what)"),
+}
+"""Reason codes of 误报 with their Chinese and English words; `reason` of a `false_alarm` command."""
 
 
 class MuteMatcher(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from contracts.command import FALSE_ALARM_REASONS as FALSE_ALARM_REASONS
 from contracts.incident import IncidentState, Level, Reason
 from contracts.observation import IncidentType
 from contracts.ticket import TicketState
@@ -102,6 +103,7 @@ REASONS: Final[Mapping[str, Pair]] = {
     Reason.HOLD_MET: ("持续时间已到", "hold met"),
     Reason.HOLD_BROKEN_BY_GAP: ("采样中断, 重新计时", "hold broken by a gap"),
     Reason.ACTS_ON_ARRIVAL: ("到达即处置", "acts on arrival"),
+    Reason.TICKET_OPENED: ("开立工单", "ticket opened"),
     Reason.ESCALATED: ("升级", "escalated"),
     Reason.LEVEL_LOWERED: ("降级", "level lowered"),
     Reason.SAME_INCIDENT: ("同一告警", "same incident"),
@@ -117,9 +119,12 @@ REASONS: Final[Mapping[str, Pair]] = {
     Reason.CLEARED_BY_PERSON: ("人工解除", "cleared by a person"),
     Reason.WAITS_FOR_PERSON: ("等待人工判定", "waits for a person"),
     Reason.LIMIT_REACHED: ("达到上限", "limit reached"),
+    Reason.CLAIMED_BY_PERSON: ("人工认领", "claimed by a person"),
     Reason.MUTED: ("已静音", "muted"),
+    Reason.MUTE_ENDED: ("静音已结束", "mute ended"),
     Reason.DUPLICATE: ("重复", "duplicate"),
     Reason.TOO_LATE: ("到达过晚", "too late"),
+    Reason.LATE_ALARM: ("迟到的报警", "late alarm"),
     Reason.FROM_THE_FUTURE: ("时间在未来", "from the future"),
     Reason.UNCALIBRATED: ("未标定", "uncalibrated"),
     Reason.UNKNOWN_TYPE: ("未知类型", "unknown type"),
@@ -165,18 +170,6 @@ REASONS: Final[Mapping[str, Pair]] = {
     "retained": ("保留消息", "retained message"),
     "too_old": ("消息过旧", "message too old"),
 }
-
-FALSE_ALARM_REASONS: Final[Mapping[str, Pair]] = {
-    "light": ("灯光、反光或阴影", "Light, reflection or shadow"),
-    "weather": ("雨雪、沙尘或雾", "Rain, snow, dust or fog"),
-    "steam": ("水汽、炊烟或扬尘", "Steam, cooking smoke or dust"),
-    "planned": ("计划内活动或施工", "Planned event or works"),
-    "traffic_normal": ("正常等候或上下客", "Normal waiting or boarding"),
-    "device": ("设备故障或误触", "Device fault or mishandling"),
-    "test": ("设备测试", "Device test"),
-    "other": ("其他(请说明)", "Other (say what)"),
-}
-"""Reason codes of 误报 that the page offers; `argument` of a `false_alarm` command."""
 
 
 def name_of(table: Mapping[str, Pair], code: str) -> Name:
