@@ -56,6 +56,8 @@ class WebhookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     url: str = ""
     """Where to; empty = off. `https://…`, or `http://…` on a closed network."""
+    exercises: bool = False
+    """Whether tickets of exercises (演练) go to the platform, too, marked as such; false: they stay here."""
     secret_file: str = ""
     """File with the shared secret for signatures, mode 600, relative to the state folder; needed with `url`."""
     timeout_s: float = 10.0

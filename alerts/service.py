@@ -103,7 +103,9 @@ class _OneWriter:
         """Recover, open the links, and step until `stop`."""
         site, clock, counters = self.site, self.clock, self.counters
         recovered = _recovered(self.database, site, self.given.policy, counters)
-        journal = Journal(self.database, self.lease, (WEBHOOK,) if self.webhook.url else ())
+        journal = Journal(
+            self.database, self.lease, (WEBHOOK,) if self.webhook.url else (), exercises=self.webhook.exercises
+        )
         writer = Writer(self.database, self.lease, journal, self.reserve, clock, counters, self.stop)
         on_stop("finish the commit in work", partial(asyncio.to_thread, writer.close))
         inbox = Inbox(self.config.inbox_records)

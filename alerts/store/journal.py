@@ -63,13 +63,17 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 class Journal:
     """The one writer's books. Not thread-safe: calls come one after the other.
 
-    `seq` is the number of the last committed change, `step` of the last committed step.
+    `seq` is the number of the last committed change, `step` of the last committed step. Tickets go to every one of
+    `targets`, those of exercises only with `exercises`.
     """
 
-    def __init__(self, database: Database, lease: Lease, targets: Sequence[str]) -> None:
+    def __init__(
+        self, database: Database, lease: Lease, targets: Sequence[str], *, exercises: bool = False
+    ) -> None:
         self._database = database
         self._lease = lease
         self._targets = tuple(targets)
+        self._exercises = exercises
         with database.read() as connection:
             self.seq = _newest(connection, tables.changes.c.seq)
             self.step = max(
@@ -96,7 +100,7 @@ class Journal:
         return committed
 
     def _write(self, connection: Connection, work: Work) -> Committed:
-        writing = Writing(connection, self.seq, work.now, self._targets)
+        writing = Writing(connection, self.seq, work.now, self._targets, exercises=self._exercises)
         if work.step is not None:
             connection.execute(
                 insert(tables.journal),

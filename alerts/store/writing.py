@@ -42,11 +42,14 @@ class Change(msgspec.Struct, frozen=True):
 class Writing:
     """Collects rows, so that one statement writes each table; of a record that changed twice the last counts."""
 
-    def __init__(self, connection: Connection, seq: int, now: Instant, targets: Sequence[str]) -> None:
+    def __init__(
+        self, connection: Connection, seq: int, now: Instant, targets: Sequence[str], *, exercises: bool = False
+    ) -> None:
         self._connection = connection
         self._seq = seq
         self._now = now
         self._targets = targets
+        self._exercises = exercises
         self._latest: dict[Table, dict[object, rows.Row]] = {}
         self._new: dict[Table, list[rows.Row]] = {}
         self._removed_mutes: list[str] = []
@@ -132,7 +135,8 @@ class Writing:
         seq = self._change(ChangeKind.TICKET, ticket.id, body)
         self._keep(tables.tickets, ticket.id, rows.ticket_row(ticket, seq, body))
         self._new.setdefault(tables.ticket_events, []).extend(rows.ticket_event_row(e) for e in effect.events)
-        for delivery in outbox.enqueue(self._connection, effect, seq, self._targets, self._now):
+        targets = self._targets if self._exercises or not ticket.exercise else ()
+        for delivery in outbox.enqueue(self._connection, effect, seq, targets, self._now):
             self._delivery(delivery)
 
     def _mute(self, effect: MuteChanged) -> None:

@@ -26,11 +26,13 @@ class Books:
     journal: Journal
 
     @classmethod
-    def open(cls, file: Path, *, targets: tuple[str, ...] = ("webhook",), now: Instant = T0) -> Self:
+    def open(
+        cls, file: Path, *, targets: tuple[str, ...] = ("webhook",), now: Instant = T0, exercises: bool = False
+    ) -> Self:
         database = Database(file, busy_timeout_s=0.05)
         lease = leases.acquire(database, now, duration_s=15.0, sole=True)
         assert lease is not None
-        return cls(database, lease, Journal(database, lease, targets))
+        return cls(database, lease, Journal(database, lease, targets, exercises=exercises))
 
     def rows(self, name: str) -> list[dict[str, object]]:
         with self.database.read() as connection:

@@ -254,3 +254,16 @@ def test_commit_that_reached_the_disk_but_was_reported_failed_is_not_applied_twi
     assert [change.seq for change in after.changes] == [7]
     assert [row["total"] for row in books.rows("refusals")] == [2]
     assert [row["step"] for row in books.rows("journal")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("exercises", [False, True])
+def test_exercise_leaves_for_the_platform_only_where_that_is_wanted(tmp_path: Path, exercises: bool) -> None:
+    books = Books.open(tmp_path / "a.sqlite", exercises=exercises)
+    drill = msgspec.structs.replace(ticket(1), exercise=True)
+    books.journal.commit(work(TicketChanged(drill, (move(drill),), "opened")))
+    books.journal.commit(work(TicketChanged(ticket(2), (move(ticket(2)),), "opened")))
+    wanted = {drill.id, ticket(2).id} if exercises else {ticket(2).id}
+    assert {row["ticket_id"] for row in books.rows("outbox")} == wanted
+    assert {row["ticket_id"] for row in books.rows("deliveries")} == wanted
+    assert len(books.rows("tickets")) == 2
+    books.close()
