@@ -30,7 +30,7 @@ def believe(observation: Observation, rule: Rule, turn: Turn) -> None:
     else:
         for live in _incidents_of(observation, turn):
             if _key(observation) in live.alarms:
-                lifecycle.doubt(live, f"来源 {observation.source_id} 暂时无法判断", turn)
+                lifecycle.doubt(live, f"来源 {words.source(observation)} 暂时无法判断", turn)
 
 
 def holds(observation: Observation, turn: Turn) -> bool:
@@ -89,7 +89,7 @@ def _join(live: LiveIncident, observation: Observation, rule: Rule, turn: Turn) 
         lifecycle.set_level(live, rule, level, text, turn, observation_id=observation.id)
     if other is not None and not live.confirmed_fire:
         window = words.span(turn.rules.confirm_window_ns)
-        sentence = f"{window}内同一防火分区两个独立来源 ({other}, {observation.source_id}) 报警, 火灾已确认"
+        sentence = f"{window}内同一防火分区两个独立来源 ({other}, {words.source(observation)}) 报警, 火灾已确认"
         lifecycle.confirm(live, Reason.SECOND_INDEPENDENT_SOURCE, sentence, turn)
     elif live.muted_by is not None:
         lifecycle.consider_ticket(live, turn)
@@ -131,12 +131,12 @@ def _reset(observation: Observation, turn: Turn) -> None:
         turn.count("resets_without_incident")
     for live in meant:
         if observation.source_kind is not SourceKind.SENSOR:
-            text = f"摄像机 {observation.source_id} 不再看到, 火情只由人解除"
+            text = f"摄像机 {words.source(observation)} 不再看到, 火情只由人解除"
             turn.decide(
                 live, Action.NONE, Reason.RESET_BY_SOURCE, text, observation_id=observation.id, material=False
             )
         elif at <= live.alarms[key]:
-            text = f"复位 ({observation.source_id}) 不晚于其最新报警, 不予采用"
+            text = f"复位 ({words.source(observation)}) 不晚于其最新报警, 不予采用"
             turn.refuse(observation.id, observation.source_id, Reason.TOO_LATE, text)
         else:
             _take_back(live, observation, turn)
@@ -147,7 +147,7 @@ def _take_back(live: LiveIncident, observation: Observation, turn: Turn) -> None
     del live.alarms[key]
     live.resets[key] = observation.event_time
     live.last_event_time = max(live.last_event_time, observation.event_time)
-    cause = f"来源 {observation.source_id} 已复位"
+    cause = f"来源 {words.source(observation)} 已复位"
     if live.alarms:
         text = f"{cause}, 另有 {len(live.alarms)} 个报警未复位"
         turn.decide(live, Action.NONE, Reason.RESET_BY_SOURCE, text, observation_id=observation.id, material=False)

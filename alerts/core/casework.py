@@ -14,7 +14,7 @@ from alerts.tickets.routing import is_located, route
 from alerts.tickets.sla import URGENT, more_urgent
 from alerts.tickets.ticket_file import CLOSED_STATES, Ask, TicketFile
 from contracts.ids import derive_id
-from contracts.incident import IncidentState
+from contracts.incident import Action, IncidentState, Reason
 from contracts.instant import Instant, beijing_date
 from contracts.principal import SYSTEM, Principal
 from contracts.ticket import Origin, Ticket, TicketEvent, TicketState
@@ -166,5 +166,10 @@ def _next_case_number(state: EngineState, county: str, exercise: bool, now: Inst
 
 
 def _describe(live: LiveIncident) -> str:
-    """What is known, in one sentence: the latest decision that says what was measured."""
-    return live.decisions[-1].text if live.decisions else live.title
+    """What is known, in one sentence: the latest decision that says more than that the ticket opened, or that a
+    confirmed fire is red."""
+    for decision in reversed(live.decisions):
+        follows = live.confirmed_fire and decision.action is Action.RAISE
+        if decision.reason is not Reason.TICKET_OPENED and not follows:
+            return decision.text
+    return live.title

@@ -10,7 +10,7 @@ from alerts.core.state import LiveIncident
 from alerts.tickets.routing import route
 from contracts.incident import Action, IncidentState, Level, Reason
 from contracts.instant import SECOND, Instant, to_rfc3339
-from contracts.policy import Belief, Mute
+from contracts.policy import Mute
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -29,12 +29,12 @@ def about_ticket(live: LiveIncident, rule: Rule, mute: Mute | None) -> Verdict:
         until = to_rfc3339(mute.expires_at)[:16]
         return Verdict(Action.MUTE, Reason.MUTED, f"静默至 {until} ({mute.owner}: {mute.reason}), 不开工单")
     if live.state is IncidentState.CONFIRMED:
-        return Verdict(Action.OPEN, _why_confirmed(live), "已确认, 开立工单")
+        said = "无人研判, 自动转派, 仍为疑似" if live.unreviewed else "已确认"
+        return Verdict(Action.OPEN, Reason.TICKET_OPENED, f"{said}, 开立工单")
     path = route(rule.of, live.level)
     if path.auto:
-        arrival = rule.of.belief is Belief.ARRIVAL
-        reason = Reason.ACTS_ON_ARRIVAL if arrival else Reason.HOLD_MET
-        return Verdict(Action.OPEN, reason, f"{words.LEVELS[live.level]}级自动开立工单, 标记疑似, 待人工研判")
+        text = f"{words.LEVELS[live.level]}级自动开立工单, 标记疑似, 待人工研判"
+        return Verdict(Action.OPEN, Reason.TICKET_OPENED, text)
     if rule.of.auto:
         low = words.LEVELS[rule.of.auto_from]
         text = f"{words.LEVELS[live.level]}级低于自动开单的{low}级, 由人工研判决定"
@@ -62,14 +62,6 @@ def about_review(live: LiveIncident, rule: Rule, now: Instant) -> Verdict:
     waited = (now - live.opened_at) / SECOND
     demanded = rule.of.review_s
     if rule.of.fail_safe:
-        text = f"{waited:.0f} 秒无人研判 (时限 {demanded:g} 秒), 火警燃气类自动确认, 标记未研判"
+        text = f"{waited:.0f} 秒无人研判, 自动转派, 仍为疑似 (时限 {demanded:g} 秒)"
         return Verdict(Action.CONFIRM, Reason.REVIEW_TIMEOUT_FAIL_SAFE, text)
     return Verdict(Action.NONE, Reason.NOBODY_ACTED, f"待研判已 {waited:.0f} 秒 (时限 {demanded:g} 秒), 请处理")
-
-
-def _why_confirmed(live: LiveIncident) -> Reason:
-    """Why the incident is in A3, as its latest confirming decision says."""
-    for decision in reversed(live.decisions):
-        if decision.action is Action.CONFIRM:
-            return decision.reason
-    return Reason.CONFIRMED_BY_PERSON

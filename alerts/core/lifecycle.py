@@ -156,9 +156,9 @@ def confirm(live: LiveIncident, reason: Reason, text: str, turn: Turn, by: Princ
     live.review_due_at = None
     live.suspected = live.suspected and fail_safe
     live.unreviewed = fail_safe
+    turn.decide(live, Action.CONFIRM, reason, text)
     if live.family == FIRE and not fail_safe:
         _make_fire_confirmed(live, turn)
-    turn.decide(live, Action.CONFIRM, reason, text)
     consider_ticket(live, turn)
     casework.reflect(live, turn, by)
     file = turn.state.tickets.get(live.ticket_id) if live.ticket_id is not None else None

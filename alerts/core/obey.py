@@ -16,7 +16,7 @@ from alerts.core.state import LiveIncident
 from alerts.core.turn import Turn
 from alerts.tickets.ticket_file import CLOSED_STATES, NAMES_ZH, Ask, TicketFile
 from alerts.tickets.transitions import PAIRS, allowed
-from contracts.command import Command, CommandAnswer, CommandKind
+from contracts.command import FALSE_ALARM_REASONS, Command, CommandAnswer, CommandKind
 from contracts.errors import CommandRefused
 from contracts.incident import Action, IncidentState, Reason
 from contracts.principal import Role
@@ -91,7 +91,7 @@ def _false_alarm(command: Command, turn: Turn) -> CommandAnswer:
         to = TicketState.REJECTED if rejectable and unheld else TicketState.CANCELLED
         if not casework.step(file, to, turn, ask):
             return _done(command, live, "特急工单作废需第二人确认 (a second person must ask too)")
-    text = f"{command.principal.name} 判为误报: {command.reason} {command.note}".rstrip()
+    text = f"{command.principal.name} 判为误报: {_reason_zh(command)} {command.note}".rstrip()
     lifecycle.end(live, Verdict(Action.DROP, Reason.FALSE_ALARM_BY_PERSON, text), turn)
     weigh.detach(live, turn, quiet=True)
     return _done(command, live, "已判为误报 (false alarm)")
@@ -101,8 +101,12 @@ def _acknowledge(command: Command, turn: Turn) -> CommandAnswer:
     live = _incident(command, turn)
     if not live.is_open:
         raise CommandRefused(f"事件处于 {live.state.value}, 已结束 (ended already)", reason="illegal_move")
-    live.owner = command.principal.id
-    turn.touch(live, material=True)
+    if live.owner == command.principal.id:
+        turn.touch(live)
+    else:
+        live.owner = command.principal.id
+        text = f"{command.principal.name} 认领 {command.note}".rstrip()
+        turn.decide(live, Action.UPDATE, Reason.CLAIMED_BY_PERSON, text)
     return _done(command, live, f"由 {command.principal.name} 认领 (acknowledged)")
 
 
@@ -209,7 +213,14 @@ def _area(command: Command, grid_code: str | None) -> None:
 
 
 def _ask(command: Command, turn: Turn) -> Ask:
-    return Ask(by=command.principal, at=turn.now, reason=command.reason, note=command.note)
+    return Ask(by=command.principal, at=turn.now, reason=_reason_zh(command), note=command.note)
+
+
+def _reason_zh(command: Command) -> str:
+    """The reason for people: a false alarm's code in words, every other reason as it was written."""
+    if command.kind is CommandKind.FALSE_ALARM and command.reason in FALSE_ALARM_REASONS:
+        return FALSE_ALARM_REASONS[command.reason][0]
+    return command.reason
 
 
 def _done(command: Command, live: LiveIncident, message: str) -> CommandAnswer:

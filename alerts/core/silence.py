@@ -9,6 +9,7 @@ from alerts.core.effects import MuteChanged
 from alerts.core.turn import Turn
 from contracts.command import Command, CommandAnswer, MuteMatcher
 from contracts.errors import CommandRefused
+from contracts.incident import Action, Reason
 from contracts.instant import DAY
 from contracts.policy import Belief, Mute
 from contracts.principal import Role
@@ -74,6 +75,8 @@ def end(mute_id: str, turn: Turn) -> None:
     turn.effects.append(MuteChanged(ended, removed=True))
     for live in list(turn.state.incidents.values()):
         if live.muted_by == mute_id:
+            live.muted_by = None
+            turn.decide(live, Action.UPDATE, Reason.MUTE_ENDED, f"静默已结束 ({ended.owner}: {ended.reason})")
             lifecycle.consider_ticket(live, turn)
 
 

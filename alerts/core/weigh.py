@@ -32,7 +32,7 @@ def weigh(observation: Observation, rule: Rule, turn: Turn) -> None:
         hold.interrupt(series, observation.event_time)
         _count_candidate(series, True, turn)
         if live is not None:
-            lifecycle.doubt(live, f"来源 {series.source_id} 暂时无法判断", turn)
+            lifecycle.doubt(live, f"来源 {words.source(observation)} 暂时无法判断", turn)
         return
     if observation.phase is Phase.CLEAR:
         _ended_said(series, observation, rule, turn)
@@ -202,8 +202,8 @@ def _open(series: Series, observation: Observation, rule: Rule, text: str, turn:
         exercise=observation.exercise,
     )
     _attach(live, series, observation, turn)
-    threshold = words.quantity(rule.of.measure, rule.raise_at[0], observation.unit)
-    began = f"首个样本达到 {threshold}, 开始计时"
+    threshold = words.amount(rule.of.measure, rule.raise_at[0], observation.unit)
+    began = f"首个样本达到阈值 {threshold}, 开始计时"
     turn.decide(
         live,
         Action.NONE,
@@ -262,10 +262,10 @@ def _hold_text(series: Series, rule: Rule, observation: Observation) -> str:
     """What was measured and what was demanded, for the level that the series has now."""
     measured = words.quantity(rule.of.measure, series.measured, observation.unit)
     if series.level is Level.NONE:
-        floor = words.quantity(rule.of.measure, rule.clear_at[0], observation.unit)
+        floor = words.amount(rule.of.measure, rule.clear_at[0], observation.unit)
         return f"{measured}, 低于解除阈值 {floor} 已 {words.span(rule.clear_hold_ns)}"
     index = rule.levels.index(series.level)
-    threshold = words.quantity(rule.of.measure, rule.raise_at[index], observation.unit)
+    threshold = words.amount(rule.of.measure, rule.raise_at[index], observation.unit)
     held = observation.event_time - series.above_since[index] if series.above_n[index] else 0
     text = f"{measured}, {words.LEVELS[series.level]}级阈值 {threshold}"
     if held:

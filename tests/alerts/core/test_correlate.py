@@ -29,7 +29,11 @@ def test_check_14_second_detector_in_the_fire_zone_confirms_the_fire_on_the_same
     assert ticket.state is TicketState.REGISTERED
     assert ticket.lead == "消防救援大队(119)"
     assert ticket.external_ids == ("a", "b")
-    assert incident.decisions[-1].reason is Reason.SECOND_INDEPENDENT_SOURCE
+    assert [decision.reason for decision in incident.decisions[-2:]] == [
+        Reason.SECOND_INDEPENDENT_SOURCE,
+        Reason.ESCALATED,
+    ]
+    assert "两个独立来源" in ticket.description
 
 
 def test_check_14_the_same_detector_repeating_is_not_a_second_trigger() -> None:

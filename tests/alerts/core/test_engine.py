@@ -80,10 +80,10 @@ def test_every_decision_says_action_reason_and_sentence() -> None:
     decisions = county.incident().decisions
     assert [(decision.action, decision.reason) for decision in decisions] == [
         (Action.OPEN, Reason.ACTS_ON_ARRIVAL),
-        (Action.OPEN, Reason.ACTS_ON_ARRIVAL),
+        (Action.OPEN, Reason.TICKET_OPENED),
         (Action.CONFIRM, Reason.REVIEW_TIMEOUT_FAIL_SAFE),
     ]
-    assert "60 秒无人研判 (时限 60 秒)" in decisions[-1].text
+    assert decisions[-1].text == "60 秒无人研判, 自动转派, 仍为疑似 (时限 60 秒)"
 
 
 def test_effects_name_each_incident_once_and_before_its_ticket() -> None:
