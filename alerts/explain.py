@@ -5,7 +5,8 @@ Nothing is judged again: a policy that changed since does not change an old expl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -68,11 +69,12 @@ def explain(database: Path, incident_id: str) -> str:
 
 def _story(connection: Connection, asked: str) -> Iterator[str]:
     incident = _incident(connection, asked)
-    yield from _head(incident)
+    names = _names(connection, incident)
+    yield from _head(incident, names)
     yield ""
     yield "经过 (decisions)"
     for decision in incident.decisions:
-        yield _decision(decision)
+        yield _decision(decision, names)
     tickets = connection.execute(
         select(tables.tickets.c.body).where(tables.tickets.c.incident_id == incident.id)
     ).scalars()
@@ -97,7 +99,22 @@ def _incident(connection: Connection, asked: str) -> Incident:
     return wire.decode(body, Incident)
 
 
-def _head(incident: Incident) -> Iterator[str]:
+def _names(connection: Connection, incident: Incident) -> dict[str, str]:
+    """What people call the incident's sources; one that no catalogue named is left out."""
+    table = tables.source_names
+    rows = connection.execute(select(table.c.id, table.c.name).where(table.c.id.in_(incident.source_ids)))
+    return {row.id: row.name for row in rows}
+
+
+def _with_names(text: str, names: Mapping[str, str]) -> str:
+    """Whole ids of sources replaced by their names."""
+    if not names:
+        return text
+    ids = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
+    return re.sub(rf"(?<![\w-])(?:{ids})(?![\w-])", lambda found: names[found[0]], text)
+
+
+def _head(incident: Incident, names: Mapping[str, str]) -> Iterator[str]:
     marks = [
         *(["演练"] if incident.exercise else []),
         *(["疑似"] if incident.suspected else []),
@@ -115,19 +132,24 @@ def _head(incident: Incident) -> Iterator[str]:
     )
     times = f"{_at(incident.first_event_time)} 至 {_at(incident.last_event_time)}"
     yield f"事件时间 {times}, 规则版本 {incident.policy_version}"
-    yield f"来源 {', '.join(incident.source_ids) or '无'}; 观测 {incident.observation_total} 条"
+    sources = ", ".join(f"{names[id_]} ({id_})" if id_ in names else id_ for id_ in incident.source_ids)
+    yield f"来源 {sources or '无'}; 观测 {incident.observation_total} 条"
     if incident.peak_count is not None:
         density = f", 峰值密度 {incident.peak_density:.2f} 人/㎡" if incident.peak_density is not None else ""
         yield f"峰值人数 {incident.peak_count}{density}"
+    if incident.owner is not None:
+        yield f"认领 {incident.owner}"
+    if incident.muted_by is not None:
+        yield f"静默中 (muted), 静默编号 {incident.muted_by}"
     for reference in incident.evidence:
         yield f"证据 {_at(reference.event_time)} {reference.path}"
     if incident.aliases:
         yield f"并入 {', '.join(incident.aliases)}"
 
 
-def _decision(decision: Decision) -> str:
+def _decision(decision: Decision, names: Mapping[str, str]) -> str:
     because = f", 依据 {decision.observation_id}" if decision.observation_id else ""
-    said = f": {decision.text}" if decision.text else ""
+    said = f": {_with_names(decision.text, names)}" if decision.text else ""
     return f"  {_at(decision.at)} {_ACTIONS[decision.action]} ({decision.reason.value}){said}{because}"
 
 

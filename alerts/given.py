@@ -37,8 +37,14 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 
     def places(self) -> dict[str, Place]:
         """Where each source is."""
-        sources: tuple[Camera | Sensor, ...] = (*self.catalogue.cameras, *self.catalogue.sensors)
-        return {source.id: source.place for source in sources}
+        return {source.id: source.place for source in self._sources()}
+
+    def names(self) -> dict[str, str]:
+        """What people call each source; those without a name are left out."""
+        return {source.id: source.name for source in self._sources() if source.name}
+
+    def _sources(self) -> tuple[Camera | Sensor, ...]:
+        return (*self.catalogue.cameras, *self.catalogue.sensors)
 
 
 def load_given(site: Site, config: AlertsConfig) -> Given:

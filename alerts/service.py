@@ -126,6 +126,7 @@ class _OneWriter:
             recovered.now,
             lambda: recover(self.database, site.id, site.county, self.given.policy).engine,
             self.given.places(),
+            self.given.names(),
         )
         server = ZmqRequestServer(site.endpoint(topics.COMMAND), clock)
         stepping = stepper.run(writer, receiver, publisher, lambda: _wake(senders), self.stop)
@@ -189,6 +190,9 @@ def _note(database: Database, lease: Lease, given: Given, now: Instant) -> None:
                 "epoch": str(lease.epoch),
             },
         )
+        names = [{"id": id_, "name": name} for id_, name in given.names().items()]
+        if names:
+            connection.execute(upsert(tables.source_names, connection.dialect.name), names)
 
 
 def _note_meta(connection: Connection, values: Mapping[str, str]) -> None:

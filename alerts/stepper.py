@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from alerts.core.batch import EMPTY, Batch
+from alerts.core.words import NAMING, SOURCE_NAME
 from alerts.inbox import Taken
 from alerts.store.journal import Step, Work
 from alerts.store.refusals import Refusal
@@ -18,7 +19,7 @@ from contracts import wire
 from contracts.command import CommandAnswer, CommandKind
 from contracts.errors import MalformedMessage
 from contracts.instant import SECOND, Instant
-from contracts.observation import Observation
+from contracts.observation import Observation, Phase
 from contracts.source import HealthReport, SourceChange
 from runtime.log import get_log
 from runtime.log_link import LogEntry, Position
@@ -56,6 +57,7 @@ class Stepper:
         last: Instant,
         recover: Callable[[], Engine],
         places: Mapping[str, Place],
+        names: Mapping[str, str],
     ) -> None:
         self._site = site
         self._config = config
@@ -66,6 +68,7 @@ class Stepper:
         self._time = Timeline(clock, last)
         self._recover = recover
         self._places = places
+        self._names = names
         self._started_at = clock.now()
         self._report_due_ns = clock.monotonic_ns()
         self._reserve_due_ns = clock.monotonic_ns()
@@ -149,7 +152,7 @@ class Stepper:
                 continue
             match record:
                 case Observation():
-                    observations.append(record)
+                    observations.append(self._named(record))
                 case SourceChange():
                     source_changes.append(self._placed(record))
                 case HealthReport() if record.site == self._site:
@@ -167,6 +170,14 @@ class Stepper:
         if change.place is not None or place is None:
             return change
         return msgspec.structs.replace(change, place=place)
+
+    def _named(self, observation: Observation) -> Observation:
+        """With the name of its source, for the sentences: the engine has no catalogue. Samples come too often and
+        say too little."""
+        name = self._names.get(observation.source_id)
+        if name is None or observation.phase is Phase.SAMPLE or any(k in NAMING for k, _ in observation.detail):
+            return observation
+        return msgspec.structs.replace(observation, detail=(*observation.detail, (SOURCE_NAME, name)))
 
     def _after_defect(self, taken: Taken, batch: Batch, now: Instant, defect: Exception) -> Work | None:
         """The rules failed on something. Go back to the committed state and find out on what, one by one.

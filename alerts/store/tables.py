@@ -148,6 +148,10 @@ refusals: Final = Table(
 changes: Final = Table("changes", metadata, _big("seq", key=True), _big("at"), _text("kind"), _text("id"), _body())
 """The newest changes, for readers that missed some; older ones are pruned with the journal."""
 
+source_names: Final = Table("source_names", metadata, _text("id", key=True), _text("name"))
+"""What people call the sources of the catalogue, for explaining what was written with their ids. A source that
+left the catalogue keeps its name."""
+
 meta: Final = Table("meta", metadata, _text("key", key=True), _text("value"))
 
 journal: Final = Table(

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from alerts.explain import explain
+from alerts.explain import _with_names, explain
 from contracts import wire
-from contracts.command import CommandKind
+from contracts.command import CommandKind, MuteMatcher
 from contracts.errors import CommandRefused, StoreError
 from contracts.incident import Action, Incident, Reason
+from contracts.instant import HOUR, after
 from contracts.ticket import Ticket
 from runtime.clock import SystemClock
 from tests.alerts.county import command, county
@@ -47,6 +48,40 @@ async def test_story_tells_every_decision_move_and_delivery_with_its_reason(shor
     assert "死信" in story
     assert "404" in story
     assert story == explain(site.database_file, ticket.id) == explain(site.database_file, ticket.case_number)
+
+
+async def test_story_names_sources_and_tells_claim_mute_and_false_alarm_in_words(short_dir: Path) -> None:
+    site = write_site(short_dir)
+    async with county(site) as here:
+        mute = command(
+            CommandKind.MUTE,
+            CLOCK.now(),
+            id="m-1",
+            reason="检修",
+            until=after(CLOCK.now(), HOUR),
+            matcher=MuteMatcher(type="fire.smoke_sensor", source_id="S-00001"),
+        )
+        assert (await here.ask(mute)).accepted
+        await here.send(smoke(1, CLOCK.now()))
+        [row] = here.rows("SELECT id FROM incidents")
+        claim = command(CommandKind.ACKNOWLEDGE, CLOCK.now(), id="c-1", target_id=row["id"])
+        assert (await here.ask(claim)).accepted
+        wrong = command(CommandKind.FALSE_ALARM, CLOCK.now(), id="c-2", target_id=row["id"], reason="light")
+        assert (await here.ask(wrong)).accepted
+
+    story = explain(site.database_file, row["id"])
+    assert "来源 烟感1 (S-00001); 观测 1 条" in story
+    assert "来源 烟感1 报告, 报警" in story
+    assert "检修" in story
+    assert "张三 认领" in story
+    assert "认领 u-1" in story
+    assert "张三 判为误报: 灯光、反光或阴影" in story
+
+
+def test_only_whole_ids_become_names() -> None:
+    names = {"S-1": "东门", "S-10": "西门"}
+    assert _with_names("来源 S-1, (S-10) 与 S-100 报警, S-1-2", names) == "来源 东门, (西门) 与 S-100 报警, S-1-2"
+    assert _with_names("来源 S-1", {}) == "来源 S-1"
 
 
 async def test_unknown_incident_is_refused_with_what_to_give_instead(short_dir: Path) -> None:
