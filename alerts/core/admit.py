@@ -80,8 +80,7 @@ def _act(observation: Observation, rule: Rule, turn: Turn) -> None:
         text = "报警类型只接受报警与复位, 不接受测量样本"
         _refuse(observation, Reason.BELOW_THRESHOLD, text, turn)
         return
-    seen = turn.state.seen
-    if observation.id in seen or (len(seen) >= limits.SEEN_MAX and believe.holds(observation, turn)):
+    if _is_known(observation, turn):
         _refuse(observation, Reason.DUPLICATE, "重复上报", turn)
         return
     ahead_ns = observation.event_time - turn.now
@@ -91,13 +90,31 @@ def _act(observation: Observation, rule: Rule, turn: Turn) -> None:
             return
         turn.count("future_alarms_believed_at_arrival")
         observation = msgspec.structs.replace(observation, event_time=turn.now)
-    seen[observation.id] = None
-    if len(seen) > limits.SEEN_MAX:
-        del seen[next(iter(seen))]
+    _remember(observation, turn)
     if rule.of.belief is Belief.OPERATIONS:
         fault.observe(observation, rule, turn)
     else:
         believe.believe(observation, rule, turn)
+
+
+def _is_known(observation: Observation, turn: Turn) -> bool:
+    """Whether this very claim was taken within the day, or stands behind an open incident."""
+    _forget_old(turn)
+    return observation.id in turn.state.seen or believe.holds(observation, turn)
+
+
+def _remember(observation: Observation, turn: Turn) -> None:
+    seen = turn.state.seen
+    seen[observation.id] = turn.now
+    if len(seen) > limits.SEEN_MAX:
+        del seen[next(iter(seen))]
+
+
+def _forget_old(turn: Turn) -> None:
+    """`seen` is in order of time, so only what goes is looked at."""
+    seen, oldest = turn.state.seen, turn.now - limits.SEEN_NS
+    while seen and seen[id_ := next(iter(seen))] <= oldest:
+        del seen[id_]
 
 
 def _buffer(observation: Observation, rule: Rule, turn: Turn) -> None:

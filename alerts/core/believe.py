@@ -34,8 +34,12 @@ def believe(observation: Observation, rule: Rule, turn: Turn) -> None:
 
 
 def holds(observation: Observation, turn: Turn) -> bool:
-    """Whether a live incident has this very alarm, even if the memory of seen ids has forgotten it."""
-    return any(observation.id in live.alarm_ids for live in _incidents_of(observation, turn))
+    """Whether this very alarm stands in an open incident, even if the memory of seen ids has forgotten it."""
+    key = _key(observation)
+    return observation.phase is Phase.ACTIVE and any(
+        live.is_open and key in live.alarms and observation.id in live.alarm_ids
+        for live in _incidents_of(observation, turn)
+    )
 
 
 def level_of(rule: Rule, value: float | None) -> Level:
@@ -99,11 +103,11 @@ def _take(live: LiveIncident, observation: Observation, turn: Turn) -> None:
     """Record the alarm. One with an id of its own stays with this incident and no other; a claim that goes on
     (a flame seen again) is counted, and the latest are named."""
     lifecycle.absorb(live, observation, turn)
-    if observation.external_id is not None:
+    if observation.external_id is None:
+        live.name_sample(observation.id)
+    elif observation.id not in live.alarm_ids:
         live.alarm_ids.append(observation.id)
         live.external_ids.append(observation.external_id)
-    else:
-        live.name_sample(observation.id)
     if live.is_full:
         turn.index.close(live)
     key, at = _key(observation), observation.event_time

@@ -17,7 +17,7 @@ from contracts.errors import StoreCorrupt
 from contracts.instant import Instant
 from contracts.policy import Policy
 
-SNAPSHOT_VERSION: Final = 2
+SNAPSHOT_VERSION: Final = 3
 """First byte of a snapshot; grows when EngineState changes its meaning."""
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -41,9 +41,10 @@ def bear(
     exercise: bool,
     operations: bool = False,
 ) -> LiveIncident:
-    """A new incident, known to the index, not yet in review; its id is derived from what began it."""
+    """A new incident, known to the index, not yet in review; its id is derived from what began it, and when:
+    a device may use an alarm id again, and what is stored under the id of then must stay untouched."""
     spot = place.zone_id or f"{place.lon:.6f},{place.lat:.6f}"
-    id_ = derive_id("inc", turn.site, rule.of.type, spot, first_id)
+    id_ = derive_id("inc", turn.site, rule.of.type, spot, first_id, first_time)
     while id_ in turn.state.incidents:
         # A claim so old that it was forgotten came again; what stands under its id stays untouched.
         id_ = derive_id("inc", id_, turn.now)

@@ -9,6 +9,14 @@ from contracts.instant import DAY, SECOND
 SEEN_MAX: Final = 100_000
 """Ids of single-shot claims remembered against repetition; the oldest are forgotten (days of a quiet county)."""
 
+SEEN_NS: Final = DAY
+"""So long is the id of a single-shot claim remembered; then a detector that uses an alarm id again is believed.
+
+A claim with a device's own alarm id has the same id whenever it is told, so a detector with a constant id, or one
+whose counter began again, would else be silent for good. What an open incident still holds is not told twice.
+Ingest has a memory of its own before this one: it hands on none of the latest 64 alarm ids of a sensor again, at
+whatever age, until it restarts."""
+
 SEEN_PER_SERIES_MAX: Final = 8
 """Ids of a series' latest samples remembered; an older repetition is refused as too late anyway."""
 

@@ -231,7 +231,8 @@ class EngineState(msgspec.Struct):
 
     `buffer` is a heap of (event time, id, sample), `timers` a heap of (due, order, kind, id); a timer whose
     cause went away is ignored when it falls due. `seen`, `answers` and `closed` keep insertion order, oldest
-    first. `case_day`, `case_count` and `exercise_case_count` number the cases of a day.
+    first; `seen` holds when each was taken. `case_day`, `case_count` and `exercise_case_count` number the cases of
+    a day.
     """
 
     now: Instant = Instant(0)
@@ -243,7 +244,7 @@ class EngineState(msgspec.Struct):
     closed: dict[str, int] = {}
     mutes: dict[str, Mute] = {}
     answers: dict[str, CommandAnswer] = {}
-    seen: dict[str, None] = {}
+    seen: dict[str, int] = {}
     buffer: list[tuple[int, str, Observation]] = []
     timers: list[tuple[int, int, str, str]] = []
     timer_order: int = 0

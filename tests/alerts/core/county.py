@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,7 @@ from alerts.core.effects import (
     TicketChanged,
 )
 from alerts.core.engine import Engine
+from alerts.core.limits import SEEN_NS
 from alerts.core.policy import parse
 from alerts.tickets import chain
 from contracts.command import Command, CommandAnswer, CommandKind, MuteMatcher
@@ -303,16 +305,20 @@ class County:
 
 def check(county: County) -> None:
     """What holds after every step: evidence behind every incident, one ticket per key, whole chains, no mixing."""
-    claimed: list[str] = []
+    claimed: dict[str, list[Instant]] = {}
     for incident in county.incidents.values():
         assert incident.observation_ids, "an incident without evidence"
         assert incident.decisions, "an incident without a reason"
         assert all(decision.text for decision in incident.decisions)
         if not incident.operations:
-            claimed += incident.external_ids
+            for id_ in incident.external_ids:
+                claimed.setdefault(id_, []).append(incident.opened_at)
         else:
             assert incident.ticket_id is None, "a device fault with a grid ticket"
-    assert len(claimed) == len(set(claimed)), "an alarm behind two incidents"
+    for opened in claimed.values():
+        # A device may use an id again; within the day it is the same alarm.
+        apart = (later - sooner for sooner, later in pairwise(sorted(opened)))
+        assert all(each >= SEEN_NS for each in apart), "an alarm behind two incidents"
     keys = [ticket.idempotency_key for ticket in county.tickets.values()]
     assert len(keys) == len(set(keys)), "two tickets of one key"
     for ticket in county.tickets.values():

@@ -6,9 +6,11 @@ import math
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from contracts.incident import Reason
-from contracts.instant import Instant
+from contracts.incident import OPEN_STATES, Reason
+from contracts.instant import SECOND, Instant
 from contracts.observation import IncidentType, Observation, Phase
 from contracts.place import Place
 from tests.alerts.core.county import T0, County, crowd, instant, observe
@@ -55,7 +57,8 @@ def test_bad_observation_is_refused_counted_and_disturbs_nothing(observation: Ob
     assert county.refused[0].observation_id == observation.id
     assert county.refused[0].text
     assert county.engine.counters()[f"refused:{reason.value}"] == 1
-    assert county.incident().external_ids == ("good",)
+    [good] = [incident for incident in county.incidents.values() if not incident.operations]
+    assert good.external_ids == ("good",)
 
 
 def test_alarm_with_a_clock_ahead_is_believed_at_its_arrival() -> None:
@@ -76,6 +79,47 @@ def test_alarm_sent_twice_is_used_once() -> None:
     county.at(10).detector().alarms("A")
     assert county.reasons() == [Reason.DUPLICATE]
     assert county.incident().observation_total == 1
+
+
+def test_alarm_id_used_again_within_a_day_is_the_same_alarm_and_after_it_a_new_one() -> None:
+    county = County()
+    county.detector().alarms("ALARM")
+    county.at(60).detector().resets()
+    county.at(86_399).detector().alarms("ALARM")
+    assert county.reasons() == [Reason.DUPLICATE]
+    assert len(county.incidents) == 1
+    county.at(86_400).detector().alarms("ALARM")
+    assert len(county.incidents) == len(county.tickets) == 2
+    assert [incident.observation_total for incident in county.incidents.values()] == [1, 1]
+
+
+def test_alarm_id_that_an_open_incident_holds_is_not_told_twice_after_days() -> None:
+    county = County()
+    county.detector().alarms("ALARM")
+    county.at(3 * 86_400).detector().alarms("ALARM")
+    assert county.reasons() == [Reason.DUPLICATE]
+    assert county.incident().external_ids == ("ALARM",)
+
+
+@given(st.lists(st.tuples(st.integers(60, 3 * 86_400), st.booleans()), min_size=1, max_size=12))
+def test_detector_with_one_alarm_id_is_silent_for_a_day_at_most(alarms: list[tuple[int, bool]]) -> None:
+    """Alarms of a constant id after any gaps, some reset in between: what is refused was believed within the day
+    or stands open; the memory holds nothing older; no stored incident is written over."""
+    county, at_s, believed_s = County(), 0, -86_400
+    for gap_s, resets in alarms:
+        at_s += gap_s
+        refused = len(county.refused)
+        stands = any(i.state in OPEN_STATES for i in county.incidents.values())
+        county.at(at_s).detector().alarms("ALARM")
+        if len(county.refused) == refused:
+            assert at_s - believed_s >= 86_400
+            believed_s = at_s
+        else:
+            assert at_s - believed_s < 86_400 or stands
+        assert all(taken > county.now - 86_400 * SECOND for taken in county.engine.state.seen.values())
+        if resets:
+            county.at(at_s + 1).detector().resets()
+            at_s += 1
 
 
 def test_sample_sent_twice_is_used_once_before_and_after_its_release() -> None:
