@@ -8,7 +8,8 @@
 | duplicate | its id was here before |
 | uncalibrated, outdated_zone | a sample that cannot be compared |
 
-Lateness is measured from event to arrival: what waited for alerts to come back is not late. Samples are released
+Lateness is measured from event to arrival: what waited for alerts to come back is not late. An alarm that is
+too late opens no ticket, but goes into the operations queue, so that a person sees it. Samples are released
 in order of event time when `now` is `lateness_s` past them, so a source that falls silent holds nothing back. A
 sample that lies more than `late_max_s` behind those judged was not late on arrival all the same: the clocks were
 set back, and it is taken.
@@ -52,6 +53,8 @@ def admit(observation: Observation, turn: Turn) -> None:
     if late_ns > rules.late_max_ns:
         text = f"到达时已过 {words.span(late_ns)} (上限 {words.span(rules.late_max_ns)})"
         _refuse(observation, Reason.TOO_LATE, text, turn)
+        if rule.of.belief is Belief.ARRIVAL and observation.phase is Phase.ACTIVE:
+            _tell_late(observation, rule, late_ns, turn)
         return
     if rule.of.belief is Belief.SAMPLED:
         _buffer(observation, rule, turn)
@@ -115,6 +118,12 @@ def _forget_old(turn: Turn) -> None:
     seen, oldest = turn.state.seen, turn.now - limits.SEEN_NS
     while seen and seen[id_ := next(iter(seen))] <= oldest:
         del seen[id_]
+
+
+def _tell_late(observation: Observation, rule: Rule, late_ns: int, turn: Turn) -> None:
+    """An alarm that is too late to act on must be seen all the same; one that came in time before is no news."""
+    if not _is_known(observation, turn):
+        fault.tell_late(observation, rule, late_ns, turn)
 
 
 def _buffer(observation: Observation, rule: Rule, turn: Turn) -> None:

@@ -2,23 +2,26 @@
 
 A state that lasts for its rule's hold becomes an incident of `device.*`, never a ticket; it clears when the
 source has been live for the clear hold. Causes told by the source itself (tamper, low battery, a covered lens
-seen in the picture) take the same way.
+seen in the picture) take the same way. An alarm that came too late to act on is told here as well, at once.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from alerts.core import correlate, hold, lifecycle, words
+import msgspec
+
+from alerts.core import correlate, hold, lifecycle, limits, words
 from alerts.core.decide import about_end
 from alerts.core.effects import SourceChanged
 from alerts.core.policy import Rule
-from alerts.core.state import Fault, SourceMemory
+from alerts.core.state import Fault, LiveIncident, SourceMemory
 from alerts.core.turn import Turn
 from contracts.incident import Action, IncidentState, Reason
-from contracts.instant import Instant
+from contracts.instant import Instant, to_rfc3339
 from contracts.observation import IncidentType, Observation, Phase
 from contracts.place import Place
+from contracts.policy import Belief
 from contracts.source import SEEING, SourceChange, SourceKind, SourceState
 
 _CAMERA_FAULTS: Final = {
@@ -35,6 +38,9 @@ _UNSEEN: Final = frozenset({SourceState.BLIND, SourceState.QUARANTINED})
 
 _FAILED: Final = frozenset({*_CAMERA_FAULTS, SourceState.STALE})
 """States of a sensor that are a fault; one that is switched off has none."""
+
+_LATE: Final = "late|"
+_LATE_ZH: Final = "迟到的报警"
 
 _STATE_ZH: Final = {
     SourceState.IDLE: "停用",
@@ -102,6 +108,78 @@ def observe(observation: Observation, rule: Rule, turn: Turn) -> None:
         _cease(key, _moment(observation.event_time, turn), turn)
 
 
+def tell_late(observation: Observation, rule: Rule, late_ns: int, turn: Turn) -> None:
+    """An alarm that came too late to act on: into the operations queue at once, one incident per source.
+
+    It stays for `limits.LATE_ALARM_SHOWN_NS` after the latest; a person who looked into it ends it as they end
+    others.
+    """
+    queue = turn.rule_of(IncidentType.SENSOR_FAULT)
+    if queue is None or queue.of.belief is not Belief.OPERATIONS:
+        return
+    text = (
+        f"{_LATE_ZH}: {rule.of.name_zh}, 来源 {words.source(observation)}, 发生于 "
+        f"{to_rfc3339(observation.event_time)[:19].replace('T', ' ')}, 到达时已过 {words.age(late_ns)}, "
+        "未自动处置, 请人工核实"
+    )
+    place = observation.place
+    claim = msgspec.structs.replace(
+        observation, type=IncidentType.SENSOR_FAULT, event_time=turn.now, external_id=None, evidence=()
+    )
+    known = turn.state.faults.get(_late_key(observation))
+    live = turn.state.incidents.get(known.incident_id) if known is not None and known.incident_id else None
+    if live is None or not live.is_open:
+        live = correlate.find(claim, queue, turn)
+    if live is not None and (live.state is IncidentState.FALSE_ALARM or observation.id in live.sample_ids):
+        return
+    action = Action.UPDATE
+    if live is None:
+        action = Action.OPEN
+        live = lifecycle.bear(
+            turn,
+            queue,
+            queue.levels[0],
+            place,
+            first_id=observation.id,
+            first_time=turn.now,
+            exercise=observation.exercise,
+            operations=True,
+        )
+    elif not live.is_open:
+        lifecycle.reopen(live, queue, text, turn, observation_id=observation.id)
+    lifecycle.absorb(live, claim, turn)
+    live.name_sample(observation.id)
+    live.state, live.suspected = IncidentState.CONFIRMED, False
+    live.title = f"{_LATE_ZH} · {rule.of.name_zh}" + (f" · {place.name}" if place.name else "")
+    _show_until(live, observation, text, turn.now + limits.LATE_ALARM_SHOWN_NS, turn)
+    turn.decide(live, action, Reason.LATE_ALARM, text, observation_id=observation.id)
+
+
+def _show_until(live: LiveIncident, observation: Observation, text: str, until: int, turn: Turn) -> None:
+    """Keep the incident of a late alarm open until `until`, beside whatever else ails the source."""
+    key = _late_key(observation)
+    turn.state.faults[key] = Fault(
+        key,
+        observation.source_id,
+        IncidentType.SENSOR_FAULT,
+        turn.now,
+        False,
+        text,
+        observation.place,
+        observation.exercise,
+        observation.id,
+        live.id,
+        until,
+    )
+    live.alarms[key] = turn.now
+    rule = turn.rule_of(IncidentType.SENSOR_FAULT)
+    turn.wake_at(until + (rule.clear_hold_ns if rule is not None else 0), "fault_end", key)
+
+
+def _late_key(observation: Observation) -> str:
+    return f"{_LATE}{observation.source_id}{'!' if observation.exercise else ''}"
+
+
 def serve(kind: str, key: str, turn: Turn) -> None:
     """A hold (`fault`) or a clear hold (`fault_end`) may be over."""
     fault = turn.state.faults.get(key)
@@ -152,7 +230,12 @@ def _end_due(fault: Fault, rule: Rule, turn: Turn) -> None:
     if live is None or not live.is_open:
         return
     live.alarms.pop(fault.key, None)
-    if not live.alarms:
+    if live.alarms:
+        return
+    if fault.key.startswith(_LATE):
+        shown = f"迟到的报警已展示 {words.age(limits.LATE_ALARM_SHOWN_NS)}"
+        lifecycle.end(live, about_end(live, Reason.QUIET_LONG_ENOUGH, shown), turn)
+    else:
         lifecycle.end(live, about_end(live, Reason.RESET_BY_SOURCE, "设备已恢复"), turn)
 
 

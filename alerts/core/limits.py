@@ -73,5 +73,8 @@ MUTE_ALARM_MAX_NS: Final = DAY
 FALSE_ALARM_QUIET_NS: Final = 600 * SECOND
 """So long after a false alarm the same camera's claims join it; sensors are believed again at once."""
 
+LATE_ALARM_SHOWN_NS: Final = DAY
+"""So long an alarm that came too late stays in the operations queue, unless a person ends it."""
+
 SHOW_EVERY_NS: Final = 5 * SECOND
 """New values of an incident that change no decision are shown at most so often."""

@@ -7,10 +7,10 @@ import pytest
 
 from alerts.core.batch import Batch
 from contracts.command import CommandKind
-from contracts.incident import IncidentState, Reason
-from contracts.observation import IncidentType, Phase
+from contracts.incident import Action, IncidentState, Reason
+from contracts.observation import IncidentType, Observation, Phase
 from contracts.source import SEEING, SourceChange, SourceKind, SourceState
-from tests.alerts.core.county import SITE, SQUARE, T0, County
+from tests.alerts.core.county import SITE, SQUARE, T0, County, crowd, instant, observe
 
 CAMERA, SENSOR = SourceKind.CAMERA, SourceKind.SENSOR
 
@@ -242,3 +242,93 @@ def test_alarm_of_two_sensors_is_known_again_when_both_can_see() -> None:
     assert county.incident().unknown
     county.at(7).detector("S-2").goes(SourceState.LIVE, SENSOR)
     assert not county.incident().unknown
+
+
+def late(source_id: str, at_s: float, arrived_s: float, **more: object) -> Observation:
+    more.setdefault("type_", IncidentType.SMOKE_SENSOR)
+    return observe(source_id, at=instant(at_s), arrival=instant(arrived_s), **more)  # type: ignore[arg-type]
+
+
+def test_alarm_that_came_too_late_is_in_the_operations_queue_at_once_with_sensor_age_and_type() -> None:
+    county = County()
+    county.at(600).step(late("S-1", 0, 600, external_id="A", detail=(("sensor_name", "东门烟感"),)))
+    assert county.reasons() == [Reason.TOO_LATE]
+    incident = county.incident()
+    assert (incident.type, incident.operations) == (IncidentType.SENSOR_FAULT, True)
+    assert (incident.state, incident.ticket_id) == (IncidentState.CONFIRMED, None)
+    assert incident.title == "迟到的报警 · 感烟报警 · 商场"
+    [decision] = incident.decisions
+    assert (decision.action, decision.reason) == (Action.OPEN, Reason.LATE_ALARM)
+    for word in ("迟到的报警", "东门烟感", "感烟报警", "到达时已过 10 分钟"):
+        assert word in decision.text
+    assert county.tickets == {}
+
+
+@pytest.mark.parametrize(
+    ("observation", "why"),
+    [
+        (late("S-1", 0, 600, phase=Phase.CLEAR), "a reset"),
+        (late("C-1", 0, 600, type_=IncidentType.FLAME_SUSPECTED, confidence=0.1), "hardly seen"),
+        (msgspec.structs.replace(crowd("C-1", T0, 5.0), arrival_time=instant(600)), "a sample"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_alarm_makes_no_late_alarm(observation: Observation, why: str) -> None:
+    county = County()
+    county.at(600).step(observation)
+    assert county.incidents == {}, why
+
+
+def test_late_alarm_that_came_in_time_before_is_no_news() -> None:
+    county = County()
+    county.detector().alarms("A")
+    county.at(600).step(late("S-1", 0, 600, external_id="A"))
+    assert county.reasons() == [Reason.TOO_LATE]
+    assert not county.incident().operations
+
+
+def test_device_that_tells_an_alarm_late_and_then_with_the_right_time_is_believed() -> None:
+    county = County()
+    county.at(600).step(late("S-1", 0, 600, external_id="A"))
+    county.at(610).detector().alarms("A")
+    assert [ticket.external_ids for ticket in county.tickets.values()] == [("A",)]
+
+
+def test_late_alarms_of_one_sensor_are_one_incident_that_clears_a_day_after_the_latest() -> None:
+    county = County()
+    for number in range(30):
+        county.at(1000 * (number + 1)).step(late("S-1", 0, 1000 * (number + 1), external_id=f"A{number}"))
+    assert county.incident().observation_total == 30
+    county.at(30_000 + 86_400)
+    assert county.incident().state is IncidentState.CONFIRMED
+    county.at(30_000 + 86_400 + 11)
+    assert county.incident().state is IncidentState.CLEARED
+    assert county.incident().decisions[-1].reason is Reason.QUIET_LONG_ENOUGH
+
+
+def test_sensor_that_recovers_takes_no_late_alarm_away() -> None:
+    county = County()
+    county.detector().goes(SourceState.STALE, SENSOR)
+    county.at(300).step(late("S-1", 0, 300, external_id="A"))
+    county.detector().goes(SourceState.LIVE, SENSOR)
+    county.at(400)
+    assert county.incident().state is IncidentState.CONFIRMED
+    assert county.incident().title.startswith("迟到的报警")
+
+
+def test_late_flame_of_a_camera_does_not_make_it_a_sensor() -> None:
+    county = County()
+    county.at(600).step(late("C-1", 0, 600, type_=IncidentType.FLAME_SUSPECTED, kind=CAMERA))
+    assert county.engine.state.sources["C-1"].kind is CAMERA
+
+
+def test_late_alarm_that_a_person_dismissed_stays_dismissed_and_the_next_one_is_told() -> None:
+    county = County()
+    county.at(600).step(late("S-1", 0, 600, external_id="A"))
+    assert county.person().asks(CommandKind.FALSE_ALARM, county.incident().id, reason="test").accepted
+    assert county.incident().state is IncidentState.FALSE_ALARM
+    county.at(700).step(late("S-1", 300, 700, external_id="B"))
+    assert sorted(incident.state for incident in county.incidents.values()) == [
+        IncidentState.CONFIRMED,
+        IncidentState.FALSE_ALARM,
+    ]
