@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import socket
+import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -150,6 +152,25 @@ async def test_clients_that_say_nothing_or_garbage_leave_no_socket_behind(broker
     await broker.close()
     assert await asyncio.wait_for(silent[0].read(), 10) == b""
     silent[1].close()
+
+
+async def test_clients_that_are_gone_when_they_are_answered_are_no_unhandled_exception(
+    broker: EmbeddedBroker,
+) -> None:
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    wrong_version = b"\x10\x10\x00\x04MQTT\x09\x02\x00\x3c\x00\x04abcd"
+    for said in (wrong_version, b"\x10\x7f" + b"G" * 127, b"GET / HTTP/1.1\r\n\r\n"):
+        for pause_s in (0.0, 0.001, 0.01) * 3:
+            client = socket.create_connection(("127.0.0.1", broker.port))
+            client.send(said)
+            await asyncio.sleep(pause_s)  # noqa: TID251
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+    subscriber = await asyncio.to_thread(Subscriber, broker.port, "one")
+    await asyncio.to_thread(subscriber.leave)
+    await broker.close()
+    assert told == []
 
 
 async def test_a_taken_port_is_refused_in_words(broker: EmbeddedBroker) -> None:
