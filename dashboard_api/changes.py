@@ -50,10 +50,12 @@ class ChangeMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 class Totals(msgspec.Struct, frozen=True):
     """Counts by level, also of what the snapshot leaves out: incidents on the wall (A2 and A3, without those of
-    the operations queue), open tickets."""
+    the operations queue), open tickets. Those of exercises (演练) are counted apart."""
 
     incidents: dict[str, int]
     tickets: dict[str, int]
+    exercise_incidents: dict[str, int]
+    exercise_tickets: dict[str, int]
 
 
 class SnapshotMessage(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot"):
@@ -123,7 +125,7 @@ def _record_view(kind: str, body: bytes, seq: int, directory: Directory, now: In
     if kind == ChangeKind.DELIVERY:
         return delivery_view(queries.decode_delivery(body), seq)
     if kind == ChangeKind.MUTE:
-        return mute_view(wire.decode(body, Mute), seq, now)
+        return mute_view(wire.decode(body, Mute), seq, now, directory)
     return None
 
 
@@ -133,18 +135,18 @@ def read_snapshot(
     """Open incidents and tickets (most severe, then newest first, at most `limit` each), sources, totals."""
     incidents = _open_rows(connection, "incidents", queries.OPEN_INCIDENT_STATES, limit + 1)
     tickets = _open_rows(connection, "tickets", queries.OPEN_TICKET_STATES, limit + 1)
-    on_wall, open_tickets = queries.Where(), queries.Where()
-    on_wall.any_of("state", queries.WALL_STATES)
-    on_wall.equals("operations", 0)
-    open_tickets.any_of("state", queries.OPEN_TICKET_STATES)
-    totals = Totals(_by_level(connection, "incidents", on_wall), _by_level(connection, "tickets", open_tickets))
     return SnapshotMessage(
         seq=queries.latest_sequence(connection),
         at=to_rfc3339(now),
         incidents=tuple(incident_view(wire.decode(b, Incident), seq, directory) for b, seq in incidents[:limit]),
         tickets=tuple(ticket_view(wire.decode(b, Ticket), seq, directory) for b, seq in tickets[:limit]),
         sources=summary(read_rows(connection), directory),
-        totals=totals,
+        totals=Totals(
+            incidents=_incident_levels(connection, exercise=False),
+            tickets=_ticket_levels(connection, exercise=False),
+            exercise_incidents=_incident_levels(connection, exercise=True),
+            exercise_tickets=_ticket_levels(connection, exercise=True),
+        ),
         truncated=len(incidents) > limit or len(tickets) > limit,
     )
 
@@ -156,6 +158,21 @@ def _open_rows(
     where.any_of("state", states)
     sql = f"SELECT body, seq FROM {table} {where} ORDER BY level DESC, opened_at DESC, id LIMIT ?"
     return [(row[0], row[1]) for row in connection.execute(sql, (*where.values, limit))]
+
+
+def _incident_levels(connection: sqlite3.Connection, *, exercise: bool) -> dict[str, int]:
+    where = queries.Where()
+    where.any_of("state", queries.WALL_STATES)
+    where.equals("operations", 0)
+    where.equals("exercise", int(exercise))
+    return _by_level(connection, "incidents", where)
+
+
+def _ticket_levels(connection: sqlite3.Connection, *, exercise: bool) -> dict[str, int]:
+    where = queries.Where()
+    where.any_of("state", queries.OPEN_TICKET_STATES)
+    where.equals("exercise", int(exercise))
+    return _by_level(connection, "tickets", where)
 
 
 def _by_level(connection: sqlite3.Connection, table: str, where: queries.Where) -> dict[str, int]:

@@ -7,6 +7,8 @@ import msgspec
 from contracts.delivery import Delivery
 from contracts.instant import Instant, to_rfc3339
 from contracts.policy import Mute
+from dashboard_api.directory import Directory
+from dashboard_api.names import Name
 from dashboard_api.views import optional_time
 
 
@@ -27,7 +29,7 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MuteView(msgspec.Struct, frozen=True, kw_only=True):
-    """A silence with its matcher, owner, reason and end."""
+    """A silence with its matcher (and the names of what it names), owner, reason and end."""
 
     id: str
     seq: int
@@ -40,6 +42,9 @@ class MuteView(msgspec.Struct, frozen=True, kw_only=True):
     source_id: str | None
     grid_prefix: str | None
     zone_id: str | None
+    type_name: Name | None
+    source_name: str | None
+    grid_path: tuple[str, ...]
 
 
 def delivery_view(delivery: Delivery, seq: int) -> DeliveryView:
@@ -59,8 +64,9 @@ def delivery_view(delivery: Delivery, seq: int) -> DeliveryView:
     )
 
 
-def mute_view(mute: Mute, seq: int, now: Instant) -> MuteView:
+def mute_view(mute: Mute, seq: int, now: Instant, directory: Directory) -> MuteView:
     """A mute; `active` until its end."""
+    matcher = mute.matcher
     return MuteView(
         id=mute.id,
         seq=seq,
@@ -69,8 +75,11 @@ def mute_view(mute: Mute, seq: int, now: Instant) -> MuteView:
         created_at=to_rfc3339(mute.created_at),
         expires_at=to_rfc3339(mute.expires_at),
         active=mute.expires_at > now,
-        type=mute.matcher.type,
-        source_id=mute.matcher.source_id,
-        grid_prefix=mute.matcher.grid_prefix,
-        zone_id=mute.matcher.zone_id,
+        type=matcher.type,
+        source_id=matcher.source_id,
+        grid_prefix=matcher.grid_prefix,
+        zone_id=matcher.zone_id,
+        type_name=directory.type_name(matcher.type) if matcher.type else None,
+        source_name=directory.source_name(matcher.source_id) if matcher.source_id else None,
+        grid_path=directory.grid_path(matcher.grid_prefix),
     )

@@ -46,6 +46,8 @@ class Directory:
         self._rules: dict[str, list[TypeRule]] = {}
         for rule in policy.rules if policy else ():
             self._rules.setdefault(rule.type, []).append(rule)
+        firsts = (rules[0] for rules in self._rules.values())
+        self._codes = {rule.code: Name(rule.name_zh, rule.name_en) for rule in firsts}
 
     def source_name(self, source_id: str) -> str:
         """The source's name, or its id."""
@@ -56,6 +58,10 @@ class Directory:
         """The policy's words for an incident type, else ours."""
         rules = self._rules.get(type_)
         return Name(rules[0].name_zh, rules[0].name_en) if rules else name_of(TYPES, type_)
+
+    def code_name(self, code: str, type_: str) -> Name:
+        """The policy's words for a code of the taxonomy; those of the type where the policy does not hold it."""
+        return self._codes.get(code) or self.type_name(type_)
 
     def rule(self, type_: str, zone_id: str | None) -> TypeRule | None:
         """The rule for a type in a zone: one that names the zone's kind before one that holds everywhere."""

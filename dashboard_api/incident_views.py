@@ -11,6 +11,7 @@ from dashboard_api.directory import Directory
 from dashboard_api.names import (
     INCIDENT_STATES,
     REASONS,
+    Name,
     name_of,
 )
 from dashboard_api.views import (
@@ -68,7 +69,8 @@ class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
     """An incident (告警) as lists and the live link show it. `decision` is the latest one.
 
     `belief` is the rule's: `arrival` acts on arrival, `sampled` by thresholds and holds, `operations` is for the
-    operations queue; null while the policy is not known here.
+    operations queue; null while the policy is not known here. `type` is what it was born as, `name` what `code`
+    stands for: what it is known as now, the same words as on its ticket.
     """
 
     id: str
@@ -77,6 +79,7 @@ class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     type: Coded
     code: str
+    name: Name
     state: Coded
     open: bool
     level: LevelView
@@ -160,6 +163,7 @@ def _incident_fields(incident: Incident, seq: int, directory: Directory) -> dict
         "version": incident.version,
         "type": coded(directory.type_name(incident.type), incident.type),
         "code": incident.code,
+        "name": directory.code_name(incident.code, incident.type),
         "state": coded(name_of(INCIDENT_STATES, incident.state), incident.state),
         "open": incident.state in OPEN_STATES,
         "level": level_view(incident.level),

@@ -83,6 +83,41 @@ TICKET_STATES: Final[Mapping[str, Pair]] = {
     TicketState.TRANSFERRED: ("已移交", "transferred"),
 }
 
+TRANSITIONS: Final[Mapping[str, Pair]] = {
+    "T01": ("上报", "reported"),
+    "T02": ("定位", "locating"),
+    "T03": ("受理", "accepted"),
+    "T04": ("不予受理", "turned down"),
+    "T05": ("并案", "merged"),
+    "T06": ("立案", "registered"),
+    "T07": ("派单", "dispatched"),
+    "T08": ("接单", "taken on"),
+    "T09": ("退单", "returned"),
+    "T10": ("指定派单", "dispatched by designation"),
+    "T11": ("吹哨", "whistled for help"),
+    "T12": ("会商结论", "agreed in consultation"),
+    "T13": ("挂起", "suspended"),
+    "T14": ("恢复", "resumed"),
+    "T15": ("处置反馈", "handled, reported back"),
+    "T16": ("核查不通过", "verification failed"),
+    "T17": ("核查通过", "verified"),
+    "T18": ("结案", "closed"),
+    "T19": ("二次办理", "handled a second time"),
+    "T20": ("重开", "reopened"),
+    "T21": ("移交", "transferred"),
+    "T22": ("作废", "cancelled"),
+    "LEVEL": ("等级变更", "level changed"),
+}
+"""Moves of a ticket by their number."""
+
+SERVICES: Final[Mapping[str, Pair]] = {
+    "alerts": ("告警", "alerts"),
+    "api": ("接口", "interface"),
+    "inference": ("推理", "inference"),
+    "ingest-cameras": ("视频接入", "video intake"),
+    "ingest-sensors": ("传感接入", "sensor intake"),
+}
+
 SOURCE_STATES: Final[Mapping[str, Pair]] = {
     "idle": ("未启用", "idle"),
     "connecting": ("连接中", "connecting"),
@@ -113,7 +148,7 @@ REASONS: Final[Mapping[str, Pair]] = {
     Reason.RESET_BY_SOURCE: ("来源已复位", "reset by source"),
     Reason.HELD_OPEN_UNKNOWN: ("来源看不清, 保持告警", "held open: source cannot tell"),
     Reason.NOBODY_ACTED: ("无人研判", "nobody acted"),
-    Reason.REVIEW_TIMEOUT_FAIL_SAFE: ("未研判, 按失效安全转确认", "review timed out, fail-safe"),
+    Reason.REVIEW_TIMEOUT_FAIL_SAFE: ("超时自动转派, 仍为疑似", "review timed out: passed on, still suspected"),
     Reason.CONFIRMED_BY_PERSON: ("人工研判属实", "confirmed by a person"),
     Reason.FALSE_ALARM_BY_PERSON: ("人工判为误报", "false alarm by a person"),
     Reason.CLEARED_BY_PERSON: ("人工解除", "cleared by a person"),

@@ -61,7 +61,8 @@ class StateCount(msgspec.Struct, frozen=True, gc=False):
 class KindSummary(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Coverage of one kind. `expected`: asked to be watched; `live`: heard within its bound; `unseeing`: not.
 
-    `coverage` = live / expected, null when nothing is expected.
+    `unheard`: expected, and nothing was heard of it yet. `coverage` = live / expected, null when nothing is
+    expected.
     """
 
     kind: str
@@ -69,6 +70,7 @@ class KindSummary(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     expected: int
     live: int
     unseeing: int
+    unheard: int
     coverage: float | None
     states: tuple[StateCount, ...]
 
@@ -139,19 +141,23 @@ def summary(rows: Mapping[str, SourceRow], directory: Directory) -> SourceSummar
     ids: Iterable[str] = directory.sources.keys() | rows.keys()
     states: dict[str, Counter[str]] = {kind: Counter() for kind in SourceKind}
     expected: Counter[str] = Counter()
+    unheard: Counter[str] = Counter()
     for source_id in ids:
         entry, row = directory.sources.get(source_id), rows.get(source_id)
         kind = entry.kind if entry else row.kind if row else ""
         state = row.state if row else UNREPORTED
         states.setdefault(kind, Counter())[state] += 1
-        expected[kind] += is_expected(entry, state)
-    return SourceSummary(
-        _kind_summary(SourceKind.CAMERA, states[SourceKind.CAMERA], expected[SourceKind.CAMERA]),
-        _kind_summary(SourceKind.SENSOR, states[SourceKind.SENSOR], expected[SourceKind.SENSOR]),
+        asked = is_expected(entry, state)
+        expected[kind] += asked
+        unheard[kind] += asked and state == UNREPORTED
+    cameras, sensors = (
+        _kind_summary(kind, states[kind], expected[kind], unheard[kind])
+        for kind in (SourceKind.CAMERA, SourceKind.SENSOR)
     )
+    return SourceSummary(cameras, sensors)
 
 
-def _kind_summary(kind: str, states: Counter[str], expected: int) -> KindSummary:
+def _kind_summary(kind: str, states: Counter[str], expected: int, unheard: int) -> KindSummary:
     live = states[SourceState.LIVE]
     return KindSummary(
         kind=kind,
@@ -159,6 +165,7 @@ def _kind_summary(kind: str, states: Counter[str], expected: int) -> KindSummary
         expected=expected,
         live=live,
         unseeing=sum(states[state] for state in UNSEEING),
+        unheard=unheard,
         coverage=live / expected if expected else None,
         states=tuple(
             StateCount(coded(name_of(SOURCE_STATES, code), code), states[code])

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
+from contracts.incident import Level
 from contracts.instant import to_rfc3339
 from contracts.ticket import Ticket, TicketEvent, TicketState
 from dashboard_api.directory import Directory
 from dashboard_api.names import (
+    LEVELS,
     TICKET_STATES,
+    TRANSITIONS,
+    Name,
     name_of,
 )
 from dashboard_api.views import (
@@ -36,6 +41,8 @@ ENDED_TICKET_STATES: Final = frozenset(
     }
 )
 """States in which nobody has to do anything with a ticket any more."""
+
+_LEVEL_REASON: Final = re.compile(r"([A-Z]+)/(P\d) -> ([A-Z]+)/(P\d)")
 
 
 class TicketView(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,16 +78,18 @@ class TicketView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TicketEventView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One move of a ticket; `hash` chains it to the one before."""
+    """One move of a ticket; `hash` chains it to the one before. `reason` as recorded, `words` for people."""
 
     seq: int
     at: str
     transition: str
+    name: Name
     actor: str
     role: str
     from_state: Coded
     to_state: Coded
     reason: str
+    words: Name
     hash: str
 
 
@@ -140,10 +149,24 @@ def _event_view(event: TicketEvent) -> TicketEventView:
         seq=event.seq,
         at=to_rfc3339(event.at),
         transition=event.transition,
+        name=name_of(TRANSITIONS, event.transition),
         actor=event.actor,
         role=event.role,
         from_state=coded(name_of(TICKET_STATES, event.from_state), event.from_state),
         to_state=coded(name_of(TICKET_STATES, event.to_state), event.to_state),
         reason=event.reason,
+        words=_reason_words(event),
         hash=event.hash,
+    )
+
+
+def _reason_words(event: TicketEvent) -> Name:
+    """The reason, with levels by their names: `ORANGE/P2 -> RED/P1` is 内部告警等级 橙/P2 → 红/P1."""
+    found = _LEVEL_REASON.fullmatch(event.reason) if event.transition == "LEVEL" else None
+    if found is None or not {found[1], found[3]} <= Level.__members__.keys():
+        return Name(event.reason, event.reason)
+    (zh, en), (zh_now, en_now) = LEVELS[Level[found[1]]], LEVELS[Level[found[3]]]
+    return Name(
+        f"内部告警等级 {zh}/{found[2]} → {zh_now}/{found[4]}",
+        f"Internal alert level {en}/{found[2]} → {en_now}/{found[4]}",
     )

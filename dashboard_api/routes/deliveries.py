@@ -55,7 +55,7 @@ async def list_mutes(
     api: Api, active: bool | None = None, cursor: CursorText = None, limit: Limit = 50
 ) -> Response:
     """The newest first; `active=true` leaves out those that have ended."""
-    now, where = api.clock.now(), Where()
+    now, where, directory = api.clock.now(), Where(), api.snapshots.directory
     if active is not None:
         where.compare("expires_at > ?" if active else "expires_at <= ?", int(now))
     rows = min(limit, api.config.page_size_max)
@@ -67,7 +67,7 @@ async def list_mutes(
             sort="created_at",
             cursor=cursor,
             limit=rows,
-            view=lambda body, seq: mute_view(queries.decode_mute(body), seq, now),
+            view=lambda body, seq: mute_view(queries.decode_mute(body), seq, now, directory),
         )
     )
     return json_response(page)

@@ -27,6 +27,7 @@ INCIDENT: Final[dict[str, Any]] = {
     "version": 3,
     "type": {"code": "crowd.density", "zh": "人员密集", "en": "Crowd density"},
     "code": "21001",
+    "name": {"zh": "人员密集", "en": "Crowd density"},
     "state": {"code": "A2", "zh": "待研判", "en": "pending review"},
     "open": True,
     "level": _LEVEL,

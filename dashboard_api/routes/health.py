@@ -16,7 +16,7 @@ from contracts.errors import MalformedMessage, StoreError
 from contracts.instant import MINUTE, SECOND, Instant, to_rfc3339
 from contracts.source import HealthReport
 from dashboard_api import queries
-from dashboard_api.names import REASONS, name_of
+from dashboard_api.names import REASONS, SERVICES, Name, name_of
 from dashboard_api.openapi import json_response, refuses, returns
 from dashboard_api.problem import DatabaseAbsent
 from dashboard_api.services import Api, Services
@@ -37,6 +37,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     Counters are totals since it started."""
 
     service: str
+    name: Name
     instance: str
     at: str
     age_s: float
@@ -146,7 +147,7 @@ def _judge(stored: _Stored) -> tuple[str, str]:
     if "alerts" not in speaking:
         return "down", "告警服务无响应: 屏上内容可能已过时 (alerts is silent; what is shown may be out of date)"
     if silent:
-        return "degraded", f"服务无响应 (silent): {', '.join(silent)}"
+        return "degraded", _named("服务无响应", "silent", silent)
     if any(view.service == "alerts" and _on_reserve(view) for view in stored.services):
         return "degraded", (
             "磁盘空间不足: 工单正在使用预留空间, 请清理 (the disk is nearly full: tickets live on the reserve; "
@@ -154,10 +155,15 @@ def _judge(stored: _Stored) -> tuple[str, str]:
         )
     half = sorted(view.service for view in stored.services if view.silent)
     if half:
-        return "degraded", f"部分实例无响应 (some instances are silent): {', '.join(half)}"
+        return "degraded", _named("部分实例无响应", "some instances are silent", half)
     if stored.deliveries.get("dead"):
         return "degraded", f"{stored.deliveries['dead']} 条工单变更被外部系统拒收 (deliveries were rejected)"
     return "ok", "运行正常 (all services report)"
+
+
+def _named(zh: str, en: str, services: list[str]) -> str:
+    names = [name_of(SERVICES, service) for service in services]
+    return f"{zh}: {', '.join(name.zh for name in names)} ({en}: {', '.join(name.en for name in names)})"
 
 
 def _on_reserve(alerts: ServiceView) -> bool:
@@ -213,6 +219,7 @@ def _service(report: HealthReport, now: Instant) -> ServiceView:
     age_ns = now - report.at
     return ServiceView(
         service=report.service,
+        name=name_of(SERVICES, report.service),
         instance=report.instance,
         at=to_rfc3339(report.at),
         age_s=round(max(0, age_ns) / SECOND, 1),

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from contracts import wire
 from contracts.errors import StoreError
 from contracts.instant import to_rfc3339
+from contracts.principal import SYSTEM
 from dashboard_api.auth import COOKIE
 from dashboard_api.names import FALSE_ALARM_REASONS
 from dashboard_api.openapi import DOCUMENTED, json_response, refuses, returns
@@ -48,10 +49,12 @@ class PrincipalView(msgspec.Struct, frozen=True):
 
 
 class MetaView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client needs to know first. Versions are null until alerts handed them out."""
+    """What a client needs to know first. Versions are null until alerts handed them out. `people`: names by the
+    ids that stand in records (owner, actor)."""
 
     site: SiteView
     principal: PrincipalView
+    people: dict[str, str]
     language: str
     product: str
     version: str
@@ -92,6 +95,9 @@ async def get_meta(api: Api, asker: Asker) -> Response:
         MetaView(
             site=SiteView(api.site.id, api.site.name, api.site.county, api.site.exercise),
             principal=PrincipalView(asker.id, asker.name, asker.role, asker.unit),
+            people={
+                each.id: each.name for each in (SYSTEM, api.authenticator.operator, api.authenticator.machine)
+            },
             language=api.config.language,
             product="gridwhistle 吹哨",
             version=PRODUCT_VERSION,

@@ -63,6 +63,13 @@ POLICY = Policy(
             name_en="Smoke detector alarm",
             belief=Belief.ARRIVAL,
         ),
+        TypeRule(
+            type=IncidentType.FIRE_CONFIRMED,
+            code="23003",
+            name_zh="火灾(已确认)",
+            name_en="Fire (confirmed)",
+            belief=Belief.ARRIVAL,
+        ),
     ),
 )
 

@@ -112,7 +112,7 @@ async def test_health_tells_silent_services_and_refusals(api: RunningApi, client
     reports = {report.service: report for report in make_health(long_ago)}
     api.store.put_health(reports["ingest-cameras"])
     degraded = (await client.get("health")).json()
-    assert (degraded["status"], degraded["message"]) == ("degraded", "服务无响应 (silent): ingest-cameras")
+    assert (degraded["status"], degraded["message"]) == ("degraded", "服务无响应: 视频接入 (silent: video intake)")
     api.store.put_health(reports["alerts"])
     assert (await client.get("health")).json()["status"] == "down"
     ahead = Instant(api.services.clock.now() + 3600 * SECOND)

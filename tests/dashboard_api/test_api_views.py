@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.tickets.transitions import TABLE
 from contracts.incident import Incident, IncidentState, Level, Reason
 from contracts.instant import Instant
 from contracts.observation import IncidentType
@@ -15,9 +17,9 @@ from dashboard_api.incident_views import IncidentView, incident_detail, incident
 from dashboard_api.routes.commands import CommandRequest
 from dashboard_api.routes.examples import COMMANDS, INCIDENT, TICKET
 from dashboard_api.source_views import SourceRow, summary
-from dashboard_api.ticket_views import TicketView, ticket_view
+from dashboard_api.ticket_views import TicketView, ticket_detail, ticket_view
 from dashboard_api.views import level_view
-from tests.dashboard_api.county_records import POLICY, catalogue, county, make_pair
+from tests.dashboard_api.county_records import POLICY, catalogue, county, make_events, make_pair
 
 NOW = Instant(1_763_800_000_000_000_000)
 
@@ -37,6 +39,38 @@ def test_every_code_of_the_contracts_has_names_in_both_languages() -> None:
         for code in codes:
             assert code in table, code
             assert all(table[code])
+
+
+def test_every_move_of_a_ticket_and_every_service_has_names() -> None:
+    moves = {"T01", "LEVEL"} | {row.number for row in TABLE}
+    assert moves <= names.TRANSITIONS.keys()
+    assert set(names.SERVICES) == {"alerts", "api", "inference", "ingest-cameras", "ingest-sensors"}
+
+
+@pytest.mark.parametrize(
+    ("transition", "reason", "words"),
+    [
+        ("LEVEL", "ORANGE/P2 -> RED/P1", "内部告警等级 橙/P2 → 红/P1"),
+        ("LEVEL", "PURPLE/P2 -> RED/P1", "PURPLE/P2 -> RED/P1"),
+        ("LEVEL", "ORANGE/P2", "ORANGE/P2"),
+        ("T04", "ORANGE/P2 -> RED/P1", "ORANGE/P2 -> RED/P1"),
+        ("T03", "", ""),
+    ],
+)
+def test_levels_of_a_move_are_told_by_name(transition: str, reason: str, words: str) -> None:
+    ticket = make_pair(0, NOW)[1]
+    event = msgspec.structs.replace(make_events(ticket)[0], transition=transition, reason=reason)
+    view = ticket_detail(ticket, 1, (event,), EMPTY).events[0]
+    assert (view.words.zh, view.reason) == (words, reason)
+
+
+def test_incident_is_named_by_its_code_and_by_its_type_where_the_policy_lacks_the_code() -> None:
+    born = make_pair(3, NOW)[0]
+    names_of = [
+        incident_view(msgspec.structs.replace(born, code=code), 1, directory()).name.zh
+        for code in ("23004", "23003", "99999")
+    ]
+    assert names_of == ["感烟报警", "火灾(已确认)", "感烟报警"]
 
 
 def test_level_never_stands_without_its_words() -> None:

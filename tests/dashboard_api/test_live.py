@@ -276,6 +276,14 @@ async def test_snapshot_is_bounded_and_says_so(short_dir: Path) -> None:
     assert {incident["level"]["value"] for incident in snapshot["incidents"]} == {3, 4}
 
 
+async def test_snapshot_counts_drills_apart_from_what_is_real(api: RunningApi) -> None:
+    await api.alerts.commit(list(make_pair(10, api.services.clock.now(), exercise=True)))
+    async with wall(api) as socket:
+        totals = (await hear(socket, "snapshot"))["totals"]
+    assert (sum(totals["incidents"].values()), sum(totals["tickets"].values())) == (6, 6)
+    assert (totals["exercise_incidents"], totals["exercise_tickets"]) == ({"4": 1}, {"4": 1})
+
+
 async def test_wall_waits_for_the_database_and_then_gets_its_snapshot(api: RunningApi) -> None:
     aside = api.site.database_file.with_suffix(".aside")
     await asyncio.to_thread(api.site.database_file.rename, aside)
