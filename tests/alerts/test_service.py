@@ -253,3 +253,18 @@ async def test_service_stopped_while_the_database_is_locked_ends_in_order_and_lo
         assert external_ids_behind_tickets(site.database_file) == ["alarm-1"]
         stop.set()
         await running
+
+
+@pytest.mark.parametrize("exercises", [False, True])
+async def test_exercise_reaches_the_platform_only_when_it_is_told_to_take_them(
+    short_dir: Path, exercises: bool
+) -> None:
+    site = write_site(short_dir)
+    async with receiver() as platform:
+        webhook = msgspec.structs.replace(write_webhook(site, platform.url), exercises=exercises)
+        async with county(site, webhook=webhook) as here:
+            await here.send(msgspec.structs.replace(alarm(1), exercise=True), alarm(2))
+            assert len(here.rows("SELECT id FROM tickets")) == 2
+            deliveries = here.rows("SELECT t.exercise FROM deliveries d JOIN tickets t ON t.id = d.ticket_id")
+            assert sorted(row["exercise"] for row in deliveries) == ([0, 1] if exercises else [0])
+            await platform.got(len(deliveries))

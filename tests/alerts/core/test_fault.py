@@ -332,3 +332,11 @@ def test_late_alarm_that_a_person_dismissed_stays_dismissed_and_the_next_one_is_
         IncidentState.CONFIRMED,
         IncidentState.FALSE_ALARM,
     ]
+
+
+def test_late_flame_that_a_person_dismissed_is_not_told_again_by_the_same_camera() -> None:
+    county = County()
+    county.at(600).step(late("C-1", 0, 600, type_=IncidentType.FLAME_SUSPECTED, kind=CAMERA))
+    assert county.person().asks(CommandKind.FALSE_ALARM, county.incident().id, reason="light").accepted
+    county.at(700).step(late("C-1", 300, 700, type_=IncidentType.FLAME_SUSPECTED, kind=CAMERA))
+    assert county.incident().state is IncidentState.FALSE_ALARM
