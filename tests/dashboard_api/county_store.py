@@ -146,6 +146,7 @@ class AlertsStandIn:
             topics.REQUEST_POLICY: wire.encode(policy),
         }
         self._answers: dict[str, bytes] = {}
+        self._mutes: dict[str, Mute] = {}
         self.commands: list[Command] = []
         self._awake = asyncio.Event()
         self._awake.set()
@@ -193,19 +194,41 @@ class AlertsStandIn:
                 reason="illegal_move",
                 allowed=("20", "91", "93"),
             )
+        if command.kind in (CommandKind.MUTE, CommandKind.UNMUTE):
+            return await self._mute(command)
         incident = await asyncio.to_thread(self._store.incident, command.target_id)
-        if incident is None and command.kind != CommandKind.MUTE:
+        if incident is None:
             return CommandAnswer(
                 command_id=command.id, accepted=False, reason="unknown_target", message="没有这条告警 (unknown)"
             )
-        if incident is not None:
-            await self.commit([_decided(incident, command)])
+        await self.commit([_decided(incident, command)])
         return CommandAnswer(
             command_id=command.id,
             accepted=True,
             target_id=command.target_id,
-            version=incident.version + 1 if incident else None,
+            version=incident.version + 1,
             sequence=self._store.seq,
+        )
+
+    async def _mute(self, command: Command) -> CommandAnswer:
+        """Give a mute, or end one: its change carries the time at which it ended."""
+        if command.kind == CommandKind.UNMUTE:
+            mute = msgspec.structs.replace(self._mutes.pop(command.target_id), expires_at=self._clock.now())
+        else:
+            assert command.matcher is not None
+            assert command.until is not None
+            mute = Mute(
+                id=command.id,
+                matcher=command.matcher,
+                owner=command.principal.id,
+                reason=command.reason,
+                created_at=command.at,
+                expires_at=command.until,
+            )
+            self._mutes[mute.id] = mute
+        await self.commit([mute])
+        return CommandAnswer(
+            command_id=command.id, accepted=True, target_id=mute.id, version=None, sequence=self._store.seq
         )
 
 
@@ -223,4 +246,4 @@ def _decided(incident: Incident, command: Command) -> Incident:
         return msgspec.structs.replace(changed, state=IncidentState.CONFIRMED, suspected=False)
     if command.kind == CommandKind.FALSE_ALARM:
         return msgspec.structs.replace(changed, state=IncidentState.FALSE_ALARM)
-    return msgspec.structs.replace(changed, owner=command.principal.name)
+    return msgspec.structs.replace(changed, owner=command.principal.id)

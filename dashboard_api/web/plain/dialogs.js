@@ -1,8 +1,8 @@
-// One dialog at a time: false alarm, mute, details of an alert or a ticket, refused input, the token.
+// One dialog at a time: false alarm, mutes, details of an alert or a ticket, refused input, the token.
 
 import { $, el } from "./dom.js";
-import { demandedText, gridText, levelBadge, measuredText, placeText } from "./alerts.js";
-import { fullTime, integer, nameOf, sentence, word } from "./text.js";
+import { demandedText, gridText, levelBadge, measuredText, placeText, subjectOf } from "./alerts.js";
+import { clockTime, fullTime, integer, nameOf, personName, sentence, untilTime, word } from "./text.js";
 
 const dialog = () => $("dialog");
 
@@ -19,10 +19,11 @@ function show(title, content, actions, closing = "cancel") {
 
 export const closeDialog = () => dialog().close();
 
-function choices(name, options) {
+/** Radio buttons; `first` marks the first one, where a wrong choice does no harm. */
+function choices(name, options, first = true) {
   return el("div", { class: "choices", role: "radiogroup" }, ...options.map(([value, text], index) =>
     el("label", { class: "choice" },
-      el("input", { type: "radio", name, value, checked: index === 0 }), el("span", { text }))));
+      el("input", { type: "radio", name, value, checked: first && index === 0 }), el("span", { text }))));
 }
 
 const chosen = (name) => dialog().querySelector(`input[name="${name}"]:checked`)?.value;
@@ -30,18 +31,19 @@ const chosen = (name) => dialog().querySelector(`input[name="${name}"]:checked`)
 const headline = (incident) => {
   const badge = levelBadge();
   badge.update(incident.level);
-  return el("p", { class: "dialog-subject" }, badge.node, el("strong", { text: nameOf(incident.type) }), ` ${placeText(incident.place)}`);
+  return el("p", { class: "dialog-subject" }, badge.node, el("strong", { text: subjectOf(incident) }), ` ${placeText(incident.place)}`);
 };
 
 /** Ask for the reason of a false alarm; `done({reason, note})`. */
 export function askFalseAlarm(incident, reasons, done) {
   const note = el("textarea", { rows: 2, maxlength: 500, id: "note" });
-  const act = el("button", { class: "act act-confirm", type: "button", text: word("false_alarm"), onclick: () => {
+  const act = el("button", { class: "act act-confirm", type: "button", disabled: true, text: word("false_alarm"), onclick: () => {
     dialog().close();
     done({ reason: chosen("reason"), note: note.value.trim() });
   } });
-  show(word("false_alarm"), [headline(incident), el("h3", { text: word("choose_reason") }),
-    choices("reason", reasons.map((reason) => [reason.code, nameOf(reason)])),
+  const list = choices("reason", reasons.map((reason) => [reason.code, nameOf(reason)]), false);
+  list.addEventListener("change", () => (act.disabled = false));
+  show(word("false_alarm"), [headline(incident), el("h3", { text: word("choose_reason") }), list,
     el("label", { for: "note", text: word("note") }), note], [act]);
 }
 
@@ -69,26 +71,70 @@ export function askMute(incident, done) {
   reason.focus();
 }
 
+function muteScope(mute) {
+  const where = [mute.source_name, mute.grid_path.join(" / ") || mute.grid_prefix, mute.zone_id].filter(Boolean);
+  return [mute.type ? nameOf(mute.type_name) : word("every_type"), ...where].join(" · ");
+}
+
+/** Active mutes, each with a button that ends it; `unmute(id)` resolves to true when it was done. */
+export function showMutes(mutes, nowMs, unmute) {
+  const none = el("p", { class: "quiet", text: word("mutes_none"), hidden: mutes.length > 0 });
+  const rows = mutes.map((mute) => {
+    const end = el("button", { class: "act", type: "button", text: word("unmute"), onclick: async () => {
+      end.disabled = true;
+      if (await unmute(mute.id)) row.remove();
+      end.disabled = false;
+      none.hidden = list.children.length > 0;
+    } });
+    const row = el("li", { class: "mute" }, el("div", {}, el("strong", { text: muteScope(mute) }),
+      el("p", { class: "quiet", text: [word("mute_end", { t: untilTime(Date.parse(mute.expires_at), nowMs) }),
+        mute.reason, personName(mute.owner)].join(" · ") })), end);
+    return row;
+  });
+  const list = el("ul", { class: "mutes" }, ...rows);
+  show(word("mutes_title"), [list, none], [], "close");
+}
+
 const facts = (rows) => el("dl", { class: "facts facts-wide" }, ...rows.filter(([, value]) => value)
   .map(([label, value]) => el("div", { class: "fact" }, el("dt", { text: label }), el("dd", { text: value }))));
 
 const step = (at, head, text) => el("li", {},
   el("time", { text: fullTime(Date.parse(at)) }), el("strong", { text: head }), el("span", { text: sentence(text) }));
 
+/** Pictures as thumbnails with their times; one that is asked for is shown large below them. */
+function pictureStrip(incident) {
+  if (!incident.evidence.length) return [];
+  const alt = word("picture_alt", { place: placeText(incident.place) });
+  const large = el("img", { class: "big-picture", alt, hidden: true });
+  const thumbs = incident.evidence.map((evidence) => el("button", { class: "thumb", type: "button", onclick: () => {
+    large.src = evidence.url;
+    large.hidden = false;
+    large.scrollIntoView({ block: "nearest" });
+  } }, el("img", { src: evidence.url, loading: "lazy", width: 144, height: 81, alt }),
+  el("time", { text: clockTime(Date.parse(evidence.event_time)) })));
+  return [el("h3", { text: word("pictures") }), el("div", { class: "strip" }, ...thumbs), large];
+}
+
+/** "T03 受理 · 待受理 → 待立案"; a change of level has no states. */
+function moveText(move) {
+  if (move.transition === "LEVEL") return nameOf(move.name);
+  const states = [move.from_state, move.to_state].filter((state) => state.code).map(nameOf);
+  return `${move.transition} ${nameOf(move.name)} · ${states.join(" → ")}`;
+}
+
 export function showIncident(incident, openTicket) {
-  const pictures = incident.evidence.map((evidence) => el("img", { class: "big-picture", src: evidence.url,
-    width: evidence.width, height: evidence.height, alt: word("picture_alt", { place: placeText(incident.place) }) }));
   const actions = incident.ticket_id
     ? [el("button", { class: "act", type: "button", text: word("ticket"), onclick: () => openTicket(incident.ticket_id) })] : [];
-  show(word("details"), [headline(incident), ...pictures, facts([
+  show(word("details"), [headline(incident), facts([
     [word("measured"), measuredText(incident)], [word("demanded"), demandedText(incident)],
     [word("grid"), gridText(incident.place)], [word("place"), incident.place.name],
     [word("source"), incident.sources.map((source) => `${source.name} (${source.id})`).join("; ")],
     [word("first_seen"), fullTime(Date.parse(incident.first_event_time))],
     [word("last_seen"), fullTime(Date.parse(incident.last_event_time))],
-    [word("observations"), integer(incident.observation_total)], [word("owner"), incident.owner], ["ID", incident.id]]),
+    [word("observations"), integer(incident.observation_total)], [word("owner"), personName(incident.owner)], ["ID", incident.id]]),
   el("h3", { text: word("decisions") }),
-  el("ol", { class: "steps" }, ...incident.decisions.map((d) => step(d.at, nameOf(d.reason), d.text)))], actions, "close");
+  el("ol", { class: "steps" }, ...incident.decisions.map((d) => step(d.at, nameOf(d.reason), d.text))),
+  ...pictureStrip(incident)], actions, "close");
 }
 
 export function showTicket(ticket) {
@@ -96,8 +142,8 @@ export function showTicket(ticket) {
     [word("grid"), gridText(ticket.place)], [word("lead"), ticket.lead], [word("co"), ticket.co.join(" · ")],
     [word("sla"), ticket.sla], [word("reason"), sentence(ticket.description)], ["ID", ticket.id]]),
   el("h3", { text: word("moves") }),
-  el("ol", { class: "steps" }, ...ticket.events.map((event) => step(event.at,
-    `${event.transition} ${nameOf(event.from_state)} → ${nameOf(event.to_state)}`, `${event.actor} ${event.reason}`)))], [], "close");
+  el("ol", { class: "steps" }, ...ticket.events.map((event) => step(event.at, moveText(event),
+    [personName(event.actor), nameOf(event.words)].filter(Boolean).join(" · "))))], [], "close");
 }
 
 export function showRefused(refusals) {

@@ -123,7 +123,7 @@ export class GridMap {
   symbol({ x, y, n, top }, unit) {
     const k = (SYMBOL_PX / 16) * unit;
     const group = svg("g", { class: `symbol level-${top.level.value}`, transform: `translate(${x} ${y}) scale(${k})`, "data-code": top.place.grid_code || "" },
-      svg("title", { text: `${nameOf(top.type)} · ${nameOf(top.level.label)}${n > 1 ? ` · ${n}` : ""}` }),
+      svg("title", { text: `${nameOf(top.name)} · ${nameOf(top.level.label)}${n > 1 ? ` · ${n}` : ""}` }),
       svg("path", { d: shapePath(top.level.value), transform: "translate(-8 -8)" }));
     if (n > 1) group.append(svg("text", { x: 9, y: -4, text: String(n) }));
     return group;

@@ -13,12 +13,20 @@ function coverageRow(title, summary) {
     part.style.flexGrow = count;
     bar.append(part);
   }
+  // What was asked for and is not heard of yet stays grey: a bar is full only when everything expected speaks.
+  const rest = summary.expected - asked.reduce((n, { count }) => n + count, 0);
+  if (rest > 0) {
+    const part = el("span", { class: "part state-unreported" });
+    part.style.flexGrow = rest;
+    bar.append(part);
+  }
   const percent = summary.coverage === null ? "—" : `${Math.floor(summary.coverage * 1000) / 10} %`;
   const states = el("p", { class: "state-counts" }, ...summary.states.map(({ state, count }) =>
     el("span", { class: `state-count state-${state.code}` }, el("i", { "aria-hidden": "true" }), `${nameOf(state)} ${integer(count)}`)));
   return el("div", { class: "coverage-row" },
     el("div", { class: "line" }, el("strong", { text: title }),
       el("span", { text: word("coverage", { live: integer(summary.live), expected: integer(summary.expected) }) }),
+      summary.unheard ? el("span", { class: "unheard", text: word("unheard", { n: integer(summary.unheard) }) }) : null,
       el("span", { class: "percent", text: percent }),
       el("span", { class: "quiet", text: word("in_catalogue", { total: integer(summary.total) }) })),
     bar, states);
@@ -28,15 +36,19 @@ export function drawCoverage(summary) {
   $("coverage").replaceChildren(coverageRow(word("cameras"), summary.cameras), coverageRow(word("sensors"), summary.sensors));
 }
 
-export function drawUnseeing(page, total) {
+export function drawUnseeing(page, total, unheard) {
   const rows = page.items.slice(0, UNSEEING_SHOWN).map((source) => el("li", {},
     el("span", { class: `badge state-badge state-${source.state.code}`, text: nameOf(source.state) }),
     el("span", { class: "source-name", text: source.name, title: source.id }),
     el("span", { class: "quiet", text: sentence(source.detail) || nameOf(source.reason) })));
   const rest = total - rows.length;
   if (rest > 0) rows.push(el("li", { class: "quiet", text: word("unseeing_more", { n: integer(rest) }) }));
-  if (!total) rows.push(el("li", { class: "quiet", text: word("unseeing_none") }));
+  if (!total) rows.push(el("li", { class: "quiet", text: unheard ? word("unheard", { n: integer(unheard) }) : word("unseeing_none") }));
   $("unseeing").replaceChildren(...rows);
+}
+
+function serviceText({ service, instance, name }) {
+  return instance === "0" || instance === service ? nameOf(name) : `${nameOf(name)} ${instance}`;
 }
 
 export function drawHealth(health) {
@@ -47,7 +59,7 @@ export function drawHealth(health) {
   $("health-services").replaceChildren(...services.map((service) => el("span",
     { class: `service ${service.silent ? "is-silent" : ""}`, title: Object.entries(service.counters).map(([key, n]) => `${key} ${n}`).join("\n") },
     el("i", { "aria-hidden": "true" }),
-    service.instance === "0" || service.instance === service.service ? service.service : `${service.service} ${service.instance}`,
+    serviceText(service),
     service.silent ? ` ${word("silent", { t: duration(service.age_s) })}` : "")));
   setText($("refused"), word("refused", { n: integer(health ? health.refused_total : 0) }));
   $("refused").classList.toggle("has-some", Boolean(health && health.refused_total));

@@ -9,6 +9,7 @@ const WORDS = {
     "本屏为演练数据, 不得作为真实告警处置 · This is a drill, nothing here is real",
     "This is a drill, nothing here is real · 本屏为演练数据, 不得作为真实告警处置",
   ],
+  drill_tally: ["演练告警 {counts}", "drill alerts {counts}"],
   level_term: ["内部告警等级", "Internal alert level"],
   level_none: ["无", "none"],
   level_1: ["蓝", "blue"],
@@ -30,6 +31,7 @@ const WORDS = {
   cameras: ["摄像头", "Cameras"],
   sensors: ["传感器", "Sensors"],
   coverage: ["在线 {live} / 应看 {expected}", "{live} live of {expected} expected"],
+  unheard: ["{n} 个尚未上报", "{n} not heard of yet"],
   in_catalogue: ["目录 {total}", "{total} in catalogue"],
   alerts: ["告警", "Alerts"],
   queues: ["队列", "Queues"],
@@ -48,9 +50,10 @@ const WORDS = {
   grid_filter: ["网格: {name} ✕", "Grid: {name} ✕"],
   suspected: ["疑似", "suspected"],
   confirmed: ["已确认", "confirmed"],
-  unreviewed: ["未研判", "unreviewed"],
+  unreviewed: ["超时自动转派, 仍为疑似", "passed on unreviewed, still suspected"],
   unknown: ["来源看不清", "source cannot tell"],
   ended: ["已结束", "ended"],
+  judged_false: ["已判误报", "judged false alarm"],
   no_picture: ["无画面", "No picture"],
   sensor_alarm: ["传感器报警", "Sensor alarm"],
   picture_missing: ["图片不可用", "Picture unavailable"],
@@ -59,6 +62,8 @@ const WORDS = {
   demanded: ["要求", "Demanded"],
   people: ["{n} 人", "{n} people"],
   people_error: ["{n} ± {e} 人", "{n} ± {e} people"],
+  peak: ["峰值 {v}", "peak {v}"],
+  alarm: ["报警", "alarm"],
   density: ["{d} 人/m²", "{d} /m²"],
   uncalibrated: ["密度未标定", "density uncalibrated"],
   at_least: ["≥ {v}", "≥ {v}"],
@@ -74,9 +79,19 @@ const WORDS = {
   review_over: ["研判超时 {t}", "review overdue {t}"],
   owner: ["认领人", "Owner"],
   muted: ["已静音", "muted"],
+  muted_until: ["已静音至 {t}", "muted until {t}"],
+  mutes: ["静音中 {n}", "{n} muted"],
+  mutes_title: ["生效中的静音", "Active mutes"],
+  mutes_none: ["没有生效中的静音", "Nothing is muted"],
+  mute_end: ["至 {t}", "until {t}"],
+  every_type: ["各类告警", "every type"],
+  unmute: ["取消静音", "Unmute"],
+  done_unmute: ["已取消静音", "Unmuted"],
   confirm: ["属实", "Real"],
   false_alarm: ["误报", "False alarm"],
   acknowledge: ["认领", "Take"],
+  taken: ["已认领", "Taken"],
+  system: ["系统", "system"],
   mute: ["静音", "Mute"],
   details: ["详情", "Details"],
   done_confirm: ["已研判属实", "Confirmed"],
@@ -99,6 +114,7 @@ const WORDS = {
   mute_reason: ["静音原因(必填)", "Reason (required)"],
   reason_missing: ["请填写原因", "Please give a reason"],
   decisions: ["判定经过", "Decisions"],
+  pictures: ["画面", "Pictures"],
   moves: ["流转经过", "Moves"],
   tickets: ["工单", "Tickets"],
   ticket: ["工单", "Ticket"],
@@ -158,6 +174,15 @@ export function word(key, values = {}) {
 /** A record's name in the language of the page. */
 export const nameOf = (name) => (name ? name[language] || name.zh || name.code || "" : "");
 
+let people = {};
+
+/** Names of persons by the ids that stand in records. */
+export function setPeople(names) {
+  people = names;
+}
+
+export const personName = (id) => (id === "system" ? word("system") : people[id] || id || "");
+
 /** Sentences of records are Chinese first, English in the last brackets; show the half that fits. */
 export function sentence(text) {
   const match = /^(.*[\u3000-\u9fff].*?)\s*\(([^()\u3000-\u9fff]{4,})\)(.*)$/s.exec(text || "");
@@ -191,6 +216,14 @@ const clockFormat = new Intl.DateTimeFormat("en-GB", CLOCK);
 const dayFormat = new Intl.DateTimeFormat("sv-SE", { timeZone: "Asia/Shanghai" });
 
 export const clockTime = (ms) => clockFormat.format(ms);
+const minuteFormat = new Intl.DateTimeFormat("en-GB", { timeZone: "Asia/Shanghai", hour12: false, hour: "2-digit", minute: "2-digit" });
+
+/** HH:MM, with the day before it when that is not the day of `nowMs`. */
+export function untilTime(ms, nowMs) {
+  const day = dayFormat.format(ms);
+  return (day === dayFormat.format(nowMs) ? "" : `${day.slice(5)} `) + minuteFormat.format(ms);
+}
+
 export const fullTime = (ms) => `${dayFormat.format(ms)} ${clockFormat.format(ms)}`;
 
 /** Fill every element that names its word in the markup. */

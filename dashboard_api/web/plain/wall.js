@@ -1,7 +1,7 @@
 // The wall: news come in over the live link, are kept in the store, and are drawn at most a few times a second.
 
 import { command, get, openSession } from "./api.js";
-import { alertCard } from "./alerts.js";
+import { alertCard, subjectOf } from "./alerts.js";
 import * as dialogs from "./dialogs.js";
 import { $, el, levelShape, setHidden, setText } from "./dom.js";
 import { Link } from "./link.js";
@@ -9,7 +9,7 @@ import { SteadyList } from "./list.js";
 import { GridMap } from "./map.js";
 import { drawCoverage, drawHealth, drawUnseeing } from "./panels.js";
 import { Store } from "./store.js";
-import { clockTime, currentLanguage, integer, nameOf, sentence, setLanguage, translatePage, word } from "./text.js";
+import { clockTime, currentLanguage, integer, nameOf, sentence, setLanguage, setPeople, translatePage, word } from "./text.js";
 import { ticketRow } from "./tickets.js";
 
 const DRAW_EVERY_MS = 150;
@@ -40,6 +40,11 @@ const act = {
     ({ reason, note }) => ask(id, { kind: "false_alarm", reason, note }, "done_false_alarm"))),
   mute: (id) => withIncident(id, (incident) => dialogs.askMute(incident, ({ matcher, seconds, reason }) =>
     ask(id, { kind: "mute", matcher, reason, until: new Date(store.now() + seconds * 1000).toISOString() }, "done_mute"))),
+  unmute: (id) => attempt(async () => {
+    await command({ kind: "unmute", target_id: id });
+    toast(word("done_unmute"), "good");
+    return true;
+  }),
 };
 
 const alerts = new SteadyList($("alerts"), (id) => alertCard(id, act, store), {
@@ -74,7 +79,7 @@ async function ask(id, wish, doneWord) {
   card?.setPending(true);
   await attempt(async () => {
     await command({ target_id: id, ...wish });
-    toast(`${word(doneWord)}: ${incident ? `${nameOf(incident.type)} · ${incident.place.name}` : id}`, "good");
+    toast(`${word(doneWord)}: ${incident ? [subjectOf(incident), incident.place.name].filter(Boolean).join(" · ") : id}`, "good");
   });
   card?.setPending(false);
 }
@@ -92,6 +97,7 @@ function onSnapshot(snapshot) {
   summary = snapshot.sources;
   drawCoverage(summary);
   refreshUnseeing();
+  refreshMutes();
   if (!meta) start();
   dirty.all = true;
   connection.waiting = "";
@@ -106,6 +112,7 @@ function onChanges(changes, message) {
   for (const id of seen.tickets) dirty.tickets.add(id);
   freshOpened.push(...seen.opened);
   if (seen.sources) planSummary();
+  if (seen.mutes) dirty.all = true;
   plan();
 }
 
@@ -151,7 +158,7 @@ function draw() {
   map.show(store.listIncidents({ ...filter, grid: null }));
   drawTally();
   drawHead(shown.length, open.length);
-  setHidden($("drill"), !(meta?.site.exercise || store.hasDrill()));
+  drawDrill();
   announce();
   Object.assign(dirty, { incidents: new Set(), tickets: new Set(), all: false });
 }
@@ -171,12 +178,22 @@ function drawHead(alertsTotal, ticketsTotal) {
   const gridButton = $("grid-filter");
   gridButton.classList.toggle("has-some", Boolean(filter.grid));
   setText(gridButton, filter.grid ? word("grid_filter", { name: map.gridName(filter.grid) }) : "");
+  $("mutes").classList.toggle("has-some", store.mutes.size > 0);
+  setText($("mutes"), word("mutes", { n: integer(store.mutes.size) }));
+}
+
+/** The banner of drills has its own counts: the tally above counts what is real. */
+function drawDrill() {
+  setHidden($("drill"), !(meta?.site.exercise || store.hasDrill()));
+  const counts = Object.entries(store.countLevels(true)).reverse().filter(([, count]) => count > 0);
+  setText($("drill-tally"), counts.length
+    ? word("drill_tally", { counts: counts.map(([level, count]) => `${word(`level_${level}`)} ${integer(count)}`).join(" · ") }) : "");
 }
 
 const chips = new Map();
 
 function drawTally() {
-  const counts = store.countLevels();
+  const counts = store.countLevels(false);
   for (const level of [4, 3, 2, 1]) {
     let chip = chips.get(level);
     if (!chip) {
@@ -243,6 +260,12 @@ function planSummary() {
   }, SUMMARY_EVERY_MS);
 }
 
+const refreshMutes = () => quietly(async () => {
+  store.setMutes((await get("mutes?active=true&limit=500")).items);
+  dirty.all = true;
+  plan();
+});
+
 const refreshUnseeing = () => quietly(async () => {
   unseeing = await get("sources?state=unseeing&limit=30");
   drawSources();
@@ -252,7 +275,7 @@ function drawSources() {
   if (!summary) return;
   drawCoverage(summary);
   const total = summary.cameras.unseeing + summary.sensors.unseeing;
-  drawUnseeing(unseeing, total);
+  drawUnseeing(unseeing, total, summary.cameras.unheard + summary.sensors.unheard);
 }
 
 async function quietly(work) {
@@ -284,6 +307,7 @@ function askToken() {
 async function start() {
   await quietly(async () => {
     meta = await get("meta");
+    setPeople(meta.people);
     if (!localStorage.getItem("language")) setLanguage(meta.language);
     retranslate();
   });
@@ -347,7 +371,9 @@ function tick() {
   alerts.tick(now);
   tickets.tick(now);
   if (connection.state === "disconnected") drawConnection();
-  if (!alerts.held && alerts.waiting) plan();
+  const muteEnded = store.endMutes();
+  if (muteEnded) dirty.all = true;
+  if (muteEnded || (!alerts.held && alerts.waiting)) plan();
 }
 
 setLanguage(localStorage.getItem("language") || "zh");
@@ -365,9 +391,12 @@ $("theme").addEventListener("click", () => {
 $("fresh").addEventListener("click", () => {
   alerts.force();
   $("alerts").scrollTop = 0;
+  const panel = $("alerts").closest(".panel");
+  if (panel.getBoundingClientRect().top < 0) panel.scrollIntoView();
   plan();
 });
 $("grid-filter").addEventListener("click", () => setGrid(null));
+$("mutes").addEventListener("click", () => dialogs.showMutes(store.listMutes(), store.now(), act.unmute));
 $("refused").addEventListener("click", () => dialogs.showRefused(health ? health.refusals : []));
 $("map-in").addEventListener("click", () => map.zoom(1 / 1.5));
 $("map-out").addEventListener("click", () => map.zoom(1.5));
