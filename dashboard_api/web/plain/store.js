@@ -20,6 +20,7 @@ export class Store {
     this.incidents = new Map();
     this.tickets = new Map();
     this.mutes = new Map();
+    this.muteSeq = 0;
     this.ended = new Map(); // the last state of incidents that ended lately, for cards that still stand
     this.unseen = { real: none(), drill: none() }; // open alerts by level that the snapshot left out
     this.clockOffsetMs = 0;
@@ -35,6 +36,7 @@ export class Store {
   }
 
   reset(snapshot) {
+    this.muteSeq = 0;
     this.incidents = new Map(snapshot.incidents.map((incident) => [incident.id, incident]));
     this.tickets = new Map(snapshot.tickets.map((ticket) => [ticket.id, ticket]));
     this.unseen = { real: none(), drill: none() };
@@ -59,6 +61,7 @@ export class Store {
         seen.tickets.add(record.id);
       } else if (kind === "mute") {
         this.setMute(record);
+        this.muteSeq = record.seq;
         seen.mutes = true;
       } else if (kind === "source") seen.sources = true;
       else seen.others = true;
@@ -79,9 +82,12 @@ export class Store {
     if (this.ended.size > ENDED_MAX) this.ended.delete(this.ended.keys().next().value);
   }
 
-  setMutes(mutes) {
+  /** Take over the list of mutes; false when a change came in that is newer than the list. */
+  setMutes({ items, seq }) {
+    if (seq < this.muteSeq) return false;
     this.mutes = new Map();
-    for (const mute of mutes) this.setMute(mute);
+    for (const mute of items) this.setMute(mute);
+    return true;
   }
 
   setMute(mute) {

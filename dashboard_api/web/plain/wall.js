@@ -261,7 +261,7 @@ function planSummary() {
 }
 
 const refreshMutes = () => quietly(async () => {
-  store.setMutes((await get("mutes?active=true&limit=500")).items);
+  if (!store.setMutes(await get("mutes?active=true&limit=500"))) refreshMutes();
   dirty.all = true;
   plan();
 });
