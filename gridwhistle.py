@@ -142,7 +142,7 @@ async def run_county(path: Path, site: Site, loaded: dict[str, Any], log_level: 
                 announcement.cancel()
     finally:
         alone.close()
-    console.print("已全部停止 (all stopped)")
+    console.print("已全部停止 (all stopped)", highlight=False)
 
 
 def needed_ports(loaded: dict[str, Any]) -> list[NeededPort]:
