@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from contracts.instant import MINUTE, SECOND, Instant
+from contracts.instant import DAY, MINUTE, SECOND, Instant
 from contracts.observation import IncidentType, Observation, Phase, observation_id
 from contracts.reading import Quality, Reading
 from contracts.source import Sensor, SourceKind
@@ -19,6 +19,8 @@ from ingest.mqtt.carbon_monoxide import FRESH_BELOW_PPM, dose_after
 from ingest.mqtt.rules import BAD_READINGS, RULES, STALE_PERIODS, SignalRule
 
 _ALARM_IDS_KEPT: Final = 64
+_ALARM_ID_NS: Final = DAY
+"""As long as the engine remembers a device's alarm id: a device that uses one again after a day is believed."""
 _HISTORY_NS: Final = 10 * MINUTE
 _HISTORY_MAX: Final = 256
 _GAP_PERIODS: Final = 3.0
@@ -31,7 +33,7 @@ class _RuleState:
 
     step: int = _UNDECIDED
     dose: float = 0.0
-    alarm_ids: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    alarm_ids: OrderedDict[str, Instant] = field(default_factory=OrderedDict)
 
 
 @dataclass(slots=True)
@@ -128,10 +130,11 @@ class Signals:
         """Each alarm id once, even while in alarm; without an id the step into alarm."""
         alarm_id = reading.external_id
         if alarm_id is not None:
-            if alarm_id in state.alarm_ids:
+            seen_at = state.alarm_ids.get(alarm_id)
+            if seen_at is not None and abs(reading.event_time - seen_at) < _ALARM_ID_NS:
                 state.alarm_ids.move_to_end(alarm_id)
                 return []
-            state.alarm_ids[alarm_id] = None
+            state.alarm_ids[alarm_id] = reading.event_time
             while len(state.alarm_ids) > _ALARM_IDS_KEPT:
                 state.alarm_ids.popitem(last=False)
         elif state.step > 0:

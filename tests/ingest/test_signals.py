@@ -94,6 +94,13 @@ def test_each_alarm_id_makes_one_claim_even_while_in_alarm() -> None:
     assert again.claims[0].id == told.claims[3].id, "after a restart the same alarm has the same id"
 
 
+def test_device_uses_an_alarm_id_again_after_a_day_then_it_is_believed() -> None:
+    told = Told(SensorKind.SMOKE)
+    assert told.say(1, 0, "always-the-same") == [SMOKE_ACTIVE]
+    assert told.say(1, 23 * 3600, "always-the-same") == []
+    assert told.say(1, 25 * 3600, "always-the-same") == [SMOKE_ACTIVE]
+
+
 def test_late_alarm_is_told_and_late_reset_is_not() -> None:
     told = Told(SensorKind.SMOKE)
     told.say(1, 100, "a")
