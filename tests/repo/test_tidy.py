@@ -70,6 +70,11 @@ def test_no_leftover_marks_machine_paths_or_registry_hosts() -> None:
     assert found == []
 
 
+def test_readmes_hold_no_placeholder() -> None:
+    for name in ("README.md", "README.zh-CN.md"):
+        assert not re.search(r"\b[A-Z]+_(TABLE|EN|ZH)\b", (ROOT / name).read_text(encoding="utf-8"))
+
+
 def test_queues_state_their_bound() -> None:
     unbounded = re.compile(r"\b(?:asyncio|queue|multiprocessing|mp)\.(?:Simple)?Queue\(\s*\)")
     product = [(path, text) for path, text in texts() if path.relative_to(ROOT).parts[0] in PACKAGES[:-1]]
