@@ -13,8 +13,9 @@ from models.train.run import export, split_parts
 from models.train.sets import CLASSES
 
 NMS_IOU = 0.50
-"""People stand close. Whole rendered pictures (50 to 60 people) were counted 23 too high with 0.65 and one with 0.45;
-inside the zones of two full squares (52 and 58 people) 0.45 found 45.5 and 51.2, 0.50 49.5 and 55.5, 0.55 52.7 and 58.7."""
+"""People stand close. Rendered pictures of 50 to 60 people were counted 23 too high with 0.65, one with 0.45;
+inside the zones of two full squares (52 and 58 people) 0.45 found 45.5 and 51.2, 0.50 49.5 and 55.5, 0.55 52.7
+and 58.7."""
 
 
 def ship(checkpoint: Path, folder: Path, data: Path, *, version: str) -> dict[str, float]:
