@@ -7,7 +7,7 @@ never said; what was said is on the disk.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -36,6 +36,7 @@ from contracts import topics, wire
 from contracts.command import Command
 from contracts.errors import MalformedMessage, StoreBusy, StoreFull
 from contracts.policy import Policy
+from runtime.crew import Crew
 from runtime.log import get_log
 from runtime.metrics import StageCounters
 from runtime.shutdown import Shutdown
@@ -129,17 +130,20 @@ class _OneWriter:
             self.given.names(),
         )
         server = ZmqRequestServer(site.endpoint(topics.COMMAND), clock)
+        crew = Crew()
+        crew.add("take records in", _intake(receiver, inbox, self.config.batch_records))
+        crew.add("answer requests", server.serve(_handler(self.given, inbox, self.database)))
+        for sender in senders:
+            crew.add("deliver", sender.run())
         stepping = stepper.run(writer, receiver, publisher, lambda: _wake(senders), self.stop)
         get_log().info(
             "Alerts are watched", step=recovered.step, replayed=recovered.replayed, epoch=self.lease.epoch
         )
         try:
-            await _together(
-                stepping,
-                _intake(receiver, inbox, self.config.batch_records),
-                server.serve(_handler(self.given, inbox, self.database)),
-                *(sender.run() for sender in senders),
-            )
+            try:
+                await crew.work(stepping, self.stop)
+            finally:
+                await crew.close()
             await writer.release_lease(clock.now())
         except (StoreFull, StoreBusy) as error:
             if not self.stop.is_set():
@@ -242,19 +246,6 @@ def _answer_given(database: Database, command_id: str) -> msgspec.Struct | None:
 async def _intake(receiver: ZmqLogReceiver, inbox: Inbox, limit: int) -> None:
     while True:
         await inbox.put_entries(await receiver.receive(limit=limit, wait_s=1.0))
-
-
-async def _together(*works: Coroutine[object, object, None]) -> None:
-    """Run all until the first of them ends, in order or by failing; then end the others."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _wake(senders: list[Sender]) -> None:

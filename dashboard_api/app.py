@@ -36,6 +36,7 @@ from dashboard_api.security import Guard
 from dashboard_api.services import Services
 from dashboard_api.snapshots import Snapshots
 from runtime.clock import Clock
+from runtime.crew import Crew
 from runtime.health import report_forever
 from runtime.log import get_log
 from runtime.metrics import StageCounters
@@ -174,17 +175,10 @@ async def run(site: Site, config: ApiConfig, clock: Clock, stop: asyncio.Event) 
         sender = ZmqLogSender(site.endpoint(topics.LOG), "api", clock)
         on_stop("close the log link", sender.close)
         await services.snapshots.load_copies()
-        tasks = [
-            asyncio.create_task(services.feed.run(subscriber, stop)),
-            asyncio.create_task(services.snapshots.keep_fresh(stop)),
-            asyncio.create_task(report_forever(counters, sender, site.id, "api", clock)),
-        ]
-        on_stop("stop the tasks", lambda: _cancel(tasks))
+        crew = Crew()
+        on_stop("stop the tasks", crew.close)
+        crew.add("follow the changes", services.feed.run(subscriber, stop))
+        crew.add("keep the snapshots fresh", services.snapshots.keep_fresh(stop))
+        crew.add("report health", report_forever(counters, sender, site.id, "api", clock))
         get_log().info("The API listens", host=config.host, port=listening.getsockname()[1])
-        await serve(services, listening, stop)
-
-
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        await crew.work(serve(services, listening, stop), stop)

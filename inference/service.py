@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any, Final
+from typing import Final
 
 import cv2
 
@@ -17,6 +16,7 @@ from inference.pipeline import Pipeline
 from inference.registry import load_model
 from inference.watch import Observer
 from runtime.clock import Clock
+from runtime.crew import Crew
 from runtime.health import report_forever
 from runtime.log import get_log
 from runtime.metrics import StageCounters
@@ -46,22 +46,24 @@ async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.E
         copy = CatalogueCopy(site.state_dir / "inference-catalogue.bin")
         pipeline = Pipeline(config, clock, stop, detector, observer, counters, copy)
         on_stop("end the decoders", pipeline.close)
-        tasks: list[Coroutine[Any, Any, None]] = [
-            pipeline.follow_catalogue(client),
-            pipeline.follow_headers(puller),
-            *(pipeline.decode_forever(puller, decoder) for decoder in pipeline.decoders),
-            pipeline.detect_forever(),
-            pipeline.watch_lateness(),
-            report_forever(counters, sender, site.id, INSTANCE, clock),
-        ]
-        sending = asyncio.create_task(pipeline.outgoing.send_forever(sender))
+        seeing, sending = Crew(), Crew()
+        on_stop("end the sending", sending.close)
+        on_stop("end the seeing", seeing.close)
+        sending.add("send records", pipeline.outgoing.send_forever(sender))
+        seeing.add("follow the catalogue", pipeline.follow_catalogue(client))
+        seeing.add("follow the headers", pipeline.follow_headers(puller))
+        for decoder in pipeline.decoders:
+            seeing.add("decode", pipeline.decode_forever(puller, decoder))
+        seeing.add("detect", pipeline.detect_forever())
+        seeing.add("watch lateness", pipeline.watch_lateness())
+        seeing.add("report health", report_forever(counters, sender, site.id, INSTANCE, clock))
         try:
-            await _until_stopped(tasks, sending, stop)
-            # What was seen before the stop still goes out, if alerts is there to take it.
-            await pipeline.outgoing.drain(clock, _DRAIN_S)
+            await sending.work(seeing.work(stop.wait(), stop), stop)
         finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            stop.set()
+            await seeing.close()
+        # What was seen before the stop still goes out, if alerts is there to take it.
+        await pipeline.outgoing.drain(clock, _DRAIN_S)
 
 
 def _prepare(site: Site, config: InferenceConfig, counters: StageCounters) -> tuple[Detector, Observer]:
@@ -80,22 +82,3 @@ def _prepare(site: Site, config: InferenceConfig, counters: StageCounters) -> tu
         counters=counters,
     )
     return detector, observer
-
-
-async def _until_stopped(
-    coroutines: Sequence[Coroutine[Any, Any, None]], sending: asyncio.Task[None], stop: asyncio.Event
-) -> None:
-    """Run all until `stop`; the first that fails, or `sending`, stops the others and is raised."""
-    tasks = [asyncio.create_task(each) for each in coroutines]
-    stopper = asyncio.create_task(stop.wait())
-    running: set[asyncio.Task[Any]] = {*tasks, stopper, sending}
-    failures: list[BaseException] = []
-    while stopper in running and not failures:
-        done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        failures = [error for task in done if (error := task.exception()) is not None]
-    stop.set()
-    for task in (*tasks, stopper):
-        task.cancel()
-    await asyncio.gather(*tasks, stopper, return_exceptions=True)
-    if failures:
-        raise failures[0]

@@ -17,11 +17,11 @@ from contracts.errors import LinkError
 from contracts.source import Camera, Catalogue, SourceChange, SourceKind, SourceState
 from ingest.camera import CameraReceiver, CameraShop
 from ingest.catalogue import CatalogueCopy
-from ingest.crew import Crew
 from ingest.health import ChangeBoard, SourceHealth
 from ingest.rtsp.credentials import Credentials, read_credentials
 from ingest.rtsp.pace import ConnectPace
 from ingest.rtsp.receive import ReceivePool
+from runtime.crew import Crew
 from runtime.health import report_forever
 from runtime.latest import LatestStore
 from runtime.log import CountedLog, get_log

@@ -13,13 +13,13 @@ from contracts import topics
 from contracts.errors import GridwhistleError, LinkError
 from contracts.source import Catalogue
 from ingest.catalogue import CatalogueCopy
-from ingest.crew import Crew
 from ingest.health import ChangeBoard
 from ingest.mqtt.mapping import TopicTable
 from ingest.mqtt.receive import SensorReceiver
 from ingest.mqtt.session import MqttMessage, MqttSession
 from ingest.rtsp.credentials import Credentials, find_credentials
 from ingest.worker import read_site_credentials, send_changes
+from runtime.crew import Crew
 from runtime.health import report_forever
 from runtime.log import CountedLog, get_log
 from runtime.metrics import StageCounters

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ingest.crew import Crew
+from runtime.crew import Crew
 
 
 async def forever() -> None:

@@ -1,22 +1,23 @@
-"""The tasks of a worker: when one of them ends by a defect the worker ends too, loudly, to be started anew."""
+"""The tasks of a service: when one of them ends by a defect the service ends too, loudly, to be started anew."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from typing import Any
 
 
 class Crew:
-    """Background tasks that live as long as the worker."""
+    """Background tasks that live as long as the main work of a service."""
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
 
-    def add(self, name: str, work: Coroutine[None, None, None]) -> None:
+    def add(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Begin a task."""
         self._tasks.append(asyncio.create_task(work, name=name))
 
-    async def work(self, main: Coroutine[None, None, None], stop: asyncio.Event) -> None:
+    async def work(self, main: Coroutine[Any, Any, object], stop: asyncio.Event) -> None:
         """Run `main` to its end. Raises what a background task raised, or RuntimeError when one ended by itself
         before `stop`."""
         ours = asyncio.create_task(main, name="main")
