@@ -9,36 +9,37 @@ import asyncio
 import hashlib
 import sqlite3
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
-from contracts import topics, wire
-from contracts.errors import GridwhistleError, LinkError, MalformedMessage
+from contracts import topics
+from contracts.errors import GridwhistleError
 from contracts.grid import GridTree
 from contracts.policy import Policy
 from contracts.source import Catalogue
 from dashboard_api.database import DatabaseReader
 from dashboard_api.directory import EMPTY, Directory
 from runtime.clock import Clock
-from runtime.log import CountedLog, get_log
+from runtime.log import CountedLog
 from runtime.request_link import RequestClient
+from runtime.snapshot_copy import SnapshotCopy
 from runtime.supervise import wait_or_stop
 
-REQUEST_TIMEOUT_S: Final = 5.0
 CHECK_EVERY_S: Final = 2.0
-
-S = TypeVar("S", Catalogue, GridTree, Policy)
 
 
 class Snapshots:
     """Holds the current `directory` and the grid map; replaces both as one when a version changes."""
 
     def __init__(self, folder: Path, reader: DatabaseReader, client: RequestClient, clock: Clock) -> None:
-        self._folder = folder
         self._reader = reader
-        self._client = client
         self._clock = clock
+        self._catalogue_copy = SnapshotCopy(
+            client, topics.REQUEST_CATALOGUE, Catalogue, folder / "api-catalogue.bin"
+        )
+        self._grids_copy = SnapshotCopy(client, topics.REQUEST_GRIDS, GridTree, folder / "api-grids.bin")
+        self._policy_copy = SnapshotCopy(client, topics.REQUEST_POLICY, Policy, folder / "api-policy.bin")
         self._log = CountedLog(clock, interval_s=30.0)
         self._catalogue: Catalogue | None = None
         self._grids: GridTree | None = None
@@ -49,9 +50,9 @@ class Snapshots:
 
     async def load_copies(self) -> None:
         """Start with what the last run left on disk, if anything."""
-        self._catalogue = await asyncio.to_thread(self._load, "catalogue", Catalogue)
-        self._grids = await asyncio.to_thread(self._load, "grids", GridTree)
-        self._policy = await asyncio.to_thread(self._load, "policy", Policy)
+        self._catalogue = await self._catalogue_copy.stored()
+        self._grids = await self._grids_copy.stored()
+        self._policy = await self._policy_copy.stored()
         await self._rebuild()
 
     async def keep_fresh(self, stop: asyncio.Event) -> None:
@@ -68,43 +69,16 @@ class Snapshots:
         versions = await self._reader.read(_versions)
         changed = False
         if self._catalogue is None or versions.get("catalogue_version") not in (None, self._catalogue.version):
-            self._catalogue = await self._fetch(topics.REQUEST_CATALOGUE, Catalogue)
+            self._catalogue = await self._catalogue_copy.ask()
             changed = True
         if self._grids is None or versions.get("grids_version") not in (None, self._grids.version):
-            self._grids = await self._fetch(topics.REQUEST_GRIDS, GridTree)
+            self._grids = await self._grids_copy.ask()
             changed = True
         if self._policy is None or versions.get("policy_version") not in (None, self._policy.version):
-            self._policy = await self._fetch(topics.REQUEST_POLICY, Policy)
+            self._policy = await self._policy_copy.ask()
             changed = True
         if changed:
             await self._rebuild()
-
-    async def _fetch(self, kind: str, type_: type[S]) -> S:
-        data = await self._client.request(kind, b"", timeout_s=REQUEST_TIMEOUT_S)
-        record = await asyncio.to_thread(wire.decode, data, type_)
-        await asyncio.to_thread(self._save, kind, data)
-        return record
-
-    def _file(self, kind: str) -> Path:
-        return self._folder / f"api-{kind}.bin"
-
-    def _load(self, kind: str, type_: type[S]) -> S | None:
-        try:
-            return wire.decode(self._file(kind).read_bytes(), type_)
-        except FileNotFoundError:
-            return None
-        except (OSError, MalformedMessage) as error:
-            get_log().warning("A snapshot copy is left aside", file=str(self._file(kind)), error=str(error))
-            return None
-
-    def _save(self, kind: str, data: bytes) -> None:
-        path = self._file(kind)
-        try:
-            part = path.with_suffix(".part")
-            part.write_bytes(data)
-            part.replace(path)
-        except OSError as error:
-            raise LinkError(f"the copy {path} of a snapshot cannot be written: {error}") from None
 
     async def _rebuild(self) -> None:
         self.directory = await asyncio.to_thread(Directory, self._catalogue, self._grids, self._policy)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from contracts.instant import SECOND, Instant, beijing_date
 from contracts.observation import EvidenceRef, IncidentType
 from inference.config import EvidenceConfig
 from inference.picture import Bgr, Picture
+from runtime.whole_file import write_whole
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -109,7 +109,7 @@ class EvidenceStore:
         path = Path(beijing_date(picture.event_time)) / f"{digest}.jpg"
         self._check_room(len(data), picture.arrival_time)
         try:
-            _write(self._folder / path, data)
+            write_whole(self._folder / path, data)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StoreFull(f"证据盘已满 (no space for evidence in {self._folder})") from None
@@ -156,21 +156,6 @@ class EvidenceStore:
 def union(boxes: Sequence[F32]) -> F32:
     """All boxes of several pictures, (n, 4)."""
     return np.concatenate(boxes) if boxes else np.empty((0, 4), np.float32)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write atomically: whoever sees the name sees the whole picture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    waiting = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with waiting.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        waiting.replace(path)
-    except OSError:
-        waiting.unlink(missing_ok=True)
-        raise
 
 
 def _bytes_below(folder: Path) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from contracts.errors import GridwhistleError
 from contracts.instant import MINUTE, SECOND, Instant
-from inference.catalogue import CatalogueCopy
+from contracts.source import Catalogue
 from inference.config import InferenceConfig
 from inference.decode import Decoded, Decoder, DecoderLost, Quarantine, Refused
 from inference.detector import Detector
@@ -27,7 +27,7 @@ from runtime.clock import Clock
 from runtime.latest import LatestPuller
 from runtime.log import CountedLog
 from runtime.metrics import StageCounters
-from runtime.request_link import RequestClient
+from runtime.snapshot_copy import SnapshotCopy
 from runtime.supervise import Backoff, supervise, wait_or_stop
 
 CATALOGUE_EVERY_S: Final = 30.0
@@ -47,7 +47,7 @@ class Pipeline:
         detector: Detector,
         observer: Observer,
         counters: StageCounters,
-        copy: CatalogueCopy,
+        copy: SnapshotCopy[Catalogue],
     ) -> None:
         self._config = config
         self._clock = clock
@@ -87,15 +87,18 @@ class Pipeline:
         for decoder in self.decoders:
             await asyncio.to_thread(decoder.close)
 
-    async def follow_catalogue(self, client: RequestClient) -> None:
+    async def follow_catalogue(self) -> None:
         """Start with the copy on disk; ask alerts until it answers, then again now and then."""
-        await asyncio.to_thread(self._copy.load)
-        await self._use_catalogue()
+        current = await self._copy.stored()
+        await self._use_catalogue(current)
 
         async def ask() -> None:
+            nonlocal current
             while True:
-                if await self._copy.refresh(client):
-                    await self._use_catalogue()
+                catalogue = await self._copy.ask()
+                if catalogue != current:
+                    current = catalogue
+                    await self._use_catalogue(current)
                 if await wait_or_stop(self._clock, self._stop, CATALOGUE_EVERY_S):
                     return
 
@@ -105,13 +108,15 @@ class Pipeline:
 
         await supervise(ask, Backoff(0.2, 5.0, "catalogue"), self._clock, self._stop, on_failure)
 
-    async def _use_catalogue(self) -> None:
-        cameras = self._copy.cameras()
+    async def _use_catalogue(self, catalogue: Catalogue | None) -> None:
+        listed = catalogue.cameras if catalogue is not None else ()
+        # Secret cameras and forbidden places are never looked at, whatever ingest should send.
+        cameras = [each for each in listed if not each.secrecy and not each.forbidden_place]
         self._known = frozenset(camera.id for camera in cameras)
         self._scheduler.keep_only(self._known)
         self._counters.gauge("cameras_known", len(cameras))
         await self._on_pixels(self._observer.cameras, cameras)
-        if self._copy.catalogue is not None:
+        if catalogue is not None:
             self._catalogue_known.set()
 
     async def follow_headers(self, puller: LatestPuller) -> None:

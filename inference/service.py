@@ -8,7 +8,7 @@ from typing import Final
 import cv2
 
 from contracts import topics
-from inference.catalogue import CatalogueCopy
+from contracts.source import Catalogue
 from inference.config import InferenceConfig
 from inference.detector import Detector
 from inference.evidence import EvidenceStore
@@ -22,6 +22,7 @@ from runtime.log import get_log
 from runtime.metrics import StageCounters
 from runtime.shutdown import Shutdown
 from runtime.site import Site
+from runtime.snapshot_copy import SnapshotCopy
 from runtime.zmq_latest import ZmqLatestPuller
 from runtime.zmq_log import ZmqLogSender
 from runtime.zmq_request import ZmqRequestClient
@@ -43,14 +44,16 @@ async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.E
         endpoints = [site.endpoint(f"{topics.FRAMES}-{n}") for n in range(config.frame_workers)]
         puller = ZmqLatestPuller(endpoints, clock)
         on_stop("close the picture link", puller.close)
-        copy = CatalogueCopy(site.state_dir / "inference-catalogue.bin")
+        copy = SnapshotCopy(
+            client, topics.REQUEST_CATALOGUE, Catalogue, site.state_dir / "inference-catalogue.bin"
+        )
         pipeline = Pipeline(config, clock, stop, detector, observer, counters, copy)
         on_stop("end the decoders", pipeline.close)
         seeing, sending = Crew(), Crew()
         on_stop("end the sending", sending.close)
         on_stop("end the seeing", seeing.close)
         sending.add("send records", pipeline.outgoing.send_forever(sender))
-        seeing.add("follow the catalogue", pipeline.follow_catalogue(client))
+        seeing.add("follow the catalogue", pipeline.follow_catalogue())
         seeing.add("follow the headers", pipeline.follow_headers(puller))
         for decoder in pipeline.decoders:
             seeing.add("decode", pipeline.decode_forever(puller, decoder))

@@ -24,6 +24,7 @@ from contracts.errors import ConfigError
 from contracts.instant import SECOND
 from runtime.log import get_log
 from runtime.supervise import Backoff, wait_or_stop
+from runtime.whole_file import write_whole
 
 if TYPE_CHECKING:
     from runtime.clock import Clock
@@ -176,14 +177,14 @@ class ProcessGroup:
                 self._state_file.unlink()
 
     def _write_state(self) -> None:
-        partial = self._state_file.with_suffix(".partial")
         try:
             self._state_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            partial.write_text(json.dumps({"parent": os.getpid(), "children": self._pids}), encoding="utf-8")
-            partial.replace(self._state_file)
+            write_whole(self._state_file, json.dumps({"parent": os.getpid(), "children": self._pids}).encode())
         except OSError as error:
             # A full disk takes the list, never the processes.
-            get_log().warning("The list of processes cannot be written", file=str(partial), error=str(error))
+            get_log().warning(
+                "The list of processes cannot be written", file=str(self._state_file), error=str(error)
+            )
 
 
 def _listens(path: Path) -> bool:

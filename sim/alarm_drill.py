@@ -14,10 +14,11 @@ from contracts.grid import GridTree
 from contracts.place import Place
 from contracts.source import Catalogue, Sensor, SensorKind
 from runtime.clock import Clock
+from runtime.whole_file import write_whole
 from sim.broker import EmbeddedBroker
 from sim.catalogue import point_near
 from sim.county import build_county
-from sim.export import catalogue_json, grids_geojson, write_whole
+from sim.export import catalogue_json, grids_geojson
 from sim.stack import Stack
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import msgspec
 
@@ -37,11 +35,3 @@ def grids_geojson(tree: GridTree) -> bytes:
 def catalogue_json(catalogue: Catalogue) -> bytes:
     """The catalogue as `msgspec.json.decode(data, type=Catalogue)` reads it back."""
     return msgspec.json.format(msgspec.json.encode(catalogue), indent=1) + b"\n"
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old or the new one, never a half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_bytes(data)
-    os.replace(fresh, path)

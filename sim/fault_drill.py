@@ -20,10 +20,11 @@ from contracts.grid import GridTree
 from contracts.instant import SECOND
 from contracts.source import Camera, Catalogue, Sensor, SensorKind
 from runtime.clock import Clock
+from runtime.whole_file import write_whole
 from sim.alarm_drill import smoke_county
 from sim.config import SimConfig
 from sim.county import build_county
-from sim.export import catalogue_json, grids_geojson, write_whole
+from sim.export import catalogue_json, grids_geojson
 from sim.mqtt_link import MqttLink
 from sim.scenario import cast_live, make_catalogue
 from sim.sensors import senml, sensor_topic

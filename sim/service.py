@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from contracts.errors import ConfigError
 from runtime.log import get_log
 from runtime.shutdown import Shutdown
+from runtime.whole_file import write_whole
 from sim.broker import EmbeddedBroker
 from sim.cameras import CameraFarm, plan_footage, plan_scenes
 from sim.config import SimConfig
 from sim.county import County, build_county
-from sim.export import catalogue_json, grids_geojson, write_whole
+from sim.export import catalogue_json, grids_geojson
 from sim.faults import fault_mounts
 from sim.footage import Progress, playable
 from sim.mqtt_link import MqttLink
