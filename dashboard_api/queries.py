@@ -94,6 +94,25 @@ class Where:
         return f"WHERE {' AND '.join(self._terms)}" if self._terms else ""
 
 
+def cases_where(
+    *,
+    states: Sequence[str] | None,
+    open_states: tuple[str, ...],
+    levels: Sequence[int] | None,
+    types: Sequence[str] | None,
+    grid: str | None,
+    exercise: bool | None,
+) -> Where:
+    """The filters that incidents and tickets share; the state `open` stands for all of `open_states`."""
+    where = Where()
+    where.any_of("state", [code for each in states or () for code in (open_states if each == "open" else (each,))])
+    where.any_of("level", levels or ())
+    where.any_of("type", types or ())
+    where.prefix("grid_code", grid)
+    where.equals("exercise", exercise)
+    return where
+
+
 def read_page(
     connection: sqlite3.Connection,
     table: str,

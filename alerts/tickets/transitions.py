@@ -1,4 +1,4 @@
-"""Transitions T02 to T22 as a table: from, to, words, roles and guards. What it does not hold is illegal.
+"""Transitions T02 to T22 as a table: number, from, to, roles and guards. What it does not hold is illegal.
 
 After the county practice of case handling (数字城管 seven stages, 12345 rules). T01 is the birth; T23
 (escalation by timers) and T24 (side records) change no state.
@@ -23,7 +23,6 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table. `by_system`: the product may take it without a person."""
 
     number: str
-    words: str
     source: TicketState
     target: TicketState
     roles: frozenset[Role]
@@ -42,7 +41,6 @@ class _Row(enum.Enum):
 
 def _row(
     number: str,
-    words: str,
     sources: TicketState | frozenset[TicketState] | tuple[TicketState, ...],
     target: TicketState,
     roles: _Row,
@@ -53,7 +51,6 @@ def _row(
     return [
         Transition(
             number=number,
-            words=words,
             source=source,
             target=target,
             roles=roles.value,
@@ -65,25 +62,23 @@ def _row(
 
 
 TABLE: Final[tuple[Transition, ...]] = (
-    *_row("T02", "待定位", S.REPORTED, S.UNLOCATED, _Row.CENTRE, by_system=True),
-    *_row("T02", "定位", S.UNLOCATED, S.REPORTED, _Row.CENTRE, guards.has_grid_code),
-    *_row("T03", "受理", S.REPORTED, S.ACCEPTED, _Row.CENTRE, by_system=True),
+    *_row("T02", S.REPORTED, S.UNLOCATED, _Row.CENTRE, by_system=True),
+    *_row("T02", S.UNLOCATED, S.REPORTED, _Row.CENTRE, guards.has_grid_code),
+    *_row("T03", S.REPORTED, S.ACCEPTED, _Row.CENTRE, by_system=True),
     # A false alarm is rejected by the person who reviews it, wherever the machine alone has moved the ticket.
-    *_row("T04", "不予立案", (S.REPORTED, S.UNLOCATED, S.ACCEPTED), S.REJECTED, _Row.CENTRE, guards.has_reason),
-    *_row("T04", "不予立案", S.REGISTERED, S.REJECTED, _Row.CENTRE, guards.has_reason, guards.still_suspected),
+    *_row("T04", (S.REPORTED, S.UNLOCATED, S.ACCEPTED), S.REJECTED, _Row.CENTRE, guards.has_reason),
+    *_row("T04", S.REGISTERED, S.REJECTED, _Row.CENTRE, guards.has_reason, guards.still_suspected),
     *_row(
         "T05",
-        "并案",
         (S.REPORTED, S.ACCEPTED, S.REGISTERED),
         S.MERGED,
         _Row.WHISTLERS,
         guards.has_note("主案编号"),
         by_system=True,
     ),
-    *_row("T06", "立案", S.ACCEPTED, S.REGISTERED, _Row.LEAD, by_system=True),
+    *_row("T06", S.ACCEPTED, S.REGISTERED, _Row.LEAD, by_system=True),
     *_row(
         "T07",
-        "派单",
         S.REGISTERED,
         S.DISPATCHED,
         _Row.CENTRE,
@@ -91,23 +86,21 @@ TABLE: Final[tuple[Transition, ...]] = (
         guards.never_returned,
         by_system=True,
     ),
-    *_row("T08", "接单", S.DISPATCHED, S.IN_PROGRESS, _Row.ASSIGNEE),
-    *_row("T09", "退单", S.DISPATCHED, S.REGISTERED, _Row.ASSIGNEE, guards.has_reason, guards.may_return),
-    *_row("T10", "指定派单", S.REGISTERED, S.DISPATCHED, _Row.LEAD, guards.has_lead, guards.returned),
-    *_row("T11", "吹哨", (S.REGISTERED, S.IN_PROGRESS), S.WHISTLED, _Row.WHISTLERS, guards.has_note("召集单位")),
-    *_row("T12", "会商结论", S.WHISTLED, S.IN_PROGRESS, _Row.WHISTLERS, guards.has_note("会商结论与主办单位")),
-    *_row("T13", "挂起", S.IN_PROGRESS, S.SUSPENDED, _Row.LEAD, guards.has_reason, guards.may_suspend),
-    *_row("T14", "恢复", S.SUSPENDED, S.IN_PROGRESS, _Row.LEAD, by_system=True),
-    *_row("T15", "处置反馈", S.IN_PROGRESS, S.RESOLVED, _Row.ASSIGNEE, guards.has_note("处置情况")),
-    *_row("T16", "核查不通过", S.RESOLVED, S.IN_PROGRESS, _Row.CENTRE, guards.not_handler, guards.has_reason),
-    *_row("T17", "核查通过", S.RESOLVED, S.VERIFIED, _Row.CENTRE, guards.not_handler),
-    *_row("T18", "评单", S.VERIFIED, S.CLOSED, _Row.CENTRE, by_system=True),
-    *_row(
-        "T19", "二次办理", S.VERIFIED, S.IN_PROGRESS, _Row.CENTRE, guards.has_reason, guards.first_dissatisfaction
-    ),
-    *_row("T20", "重开", S.CLOSED, S.IN_PROGRESS, _Row.LEAD, guards.has_reason, guards.within_reopening),
-    *_row("T21", "移交", OPEN_STATES, S.TRANSFERRED, _Row.CENTRE, guards.has_note("回执号")),
-    *_row("T22", "作废", OPEN_STATES, S.CANCELLED, _Row.LEAD, guards.has_reason),
+    *_row("T08", S.DISPATCHED, S.IN_PROGRESS, _Row.ASSIGNEE),
+    *_row("T09", S.DISPATCHED, S.REGISTERED, _Row.ASSIGNEE, guards.has_reason, guards.may_return),
+    *_row("T10", S.REGISTERED, S.DISPATCHED, _Row.LEAD, guards.has_lead, guards.returned),
+    *_row("T11", (S.REGISTERED, S.IN_PROGRESS), S.WHISTLED, _Row.WHISTLERS, guards.has_note("召集单位")),
+    *_row("T12", S.WHISTLED, S.IN_PROGRESS, _Row.WHISTLERS, guards.has_note("会商结论与主办单位")),
+    *_row("T13", S.IN_PROGRESS, S.SUSPENDED, _Row.LEAD, guards.has_reason, guards.may_suspend),
+    *_row("T14", S.SUSPENDED, S.IN_PROGRESS, _Row.LEAD, by_system=True),
+    *_row("T15", S.IN_PROGRESS, S.RESOLVED, _Row.ASSIGNEE, guards.has_note("处置情况")),
+    *_row("T16", S.RESOLVED, S.IN_PROGRESS, _Row.CENTRE, guards.not_handler, guards.has_reason),
+    *_row("T17", S.RESOLVED, S.VERIFIED, _Row.CENTRE, guards.not_handler),
+    *_row("T18", S.VERIFIED, S.CLOSED, _Row.CENTRE, by_system=True),
+    *_row("T19", S.VERIFIED, S.IN_PROGRESS, _Row.CENTRE, guards.has_reason, guards.first_dissatisfaction),
+    *_row("T20", S.CLOSED, S.IN_PROGRESS, _Row.LEAD, guards.has_reason, guards.within_reopening),
+    *_row("T21", OPEN_STATES, S.TRANSFERRED, _Row.CENTRE, guards.has_note("回执号")),
+    *_row("T22", OPEN_STATES, S.CANCELLED, _Row.LEAD, guards.has_reason),
 )
 """Every legal move but T01, the birth."""
 

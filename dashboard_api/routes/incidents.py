@@ -8,7 +8,7 @@ from starlette.responses import Response
 from dashboard_api import queries
 from dashboard_api.incident_views import IncidentDetail, IncidentView, incident_detail, incident_view
 from dashboard_api.openapi import json_response, refuses, returns
-from dashboard_api.queries import Page, Where
+from dashboard_api.queries import Page
 from dashboard_api.routes.examples import INCIDENT
 from dashboard_api.routes.parameters import (
     CursorText,
@@ -46,13 +46,15 @@ async def list_incidents(
     limit: Limit = 50,
 ) -> Response:
     """Incidents that match every filter given; page with `cursor`."""
-    where = Where()
-    where.any_of("state", expand(state, queries.OPEN_INCIDENT_STATES))
-    where.any_of("level", level or ())
-    where.any_of("type", type_ or ())
-    where.prefix("grid_code", grid)
-    where.equals("exercise", None if exercise is None else int(exercise))
-    where.equals("operations", None if operations is None else int(operations))
+    where = queries.cases_where(
+        states=state,
+        open_states=queries.OPEN_INCIDENT_STATES,
+        levels=level,
+        types=type_,
+        grid=grid,
+        exercise=exercise,
+    )
+    where.equals("operations", operations)
     directory, rows = api.snapshots.directory, min(limit, api.config.page_size_max)
     page = await api.reader.read(
         lambda connection: queries.read_page(
@@ -94,8 +96,3 @@ async def get_incident_evidence(
     """The picture behind `sha256`, entered in the access register."""
     incident, _ = await api.reader.read(lambda connection: queries.find_incident(connection, incident_id))
     return await picture_response(api, asker, request, f"incident/{incident.id}", incident.evidence, sha256)
-
-
-def expand(states: list[str] | None, open_states: tuple[str, ...]) -> tuple[str, ...]:
-    """State codes with `open` written out."""
-    return tuple(code for state in states or () for code in (open_states if state == "open" else (state,)))

@@ -7,9 +7,8 @@ from starlette.responses import Response
 
 from dashboard_api import queries
 from dashboard_api.openapi import json_response, refuses, returns
-from dashboard_api.queries import Page, Where
+from dashboard_api.queries import Page
 from dashboard_api.routes.examples import TICKET
-from dashboard_api.routes.incidents import expand
 from dashboard_api.routes.parameters import (
     CursorText,
     Exercise,
@@ -47,12 +46,14 @@ async def list_tickets(
     limit: Limit = 50,
 ) -> Response:
     """Tickets that match every filter given; page with `cursor`."""
-    where = Where()
-    where.any_of("state", expand(state, queries.OPEN_TICKET_STATES))
-    where.any_of("level", level or ())
-    where.any_of("type", type_ or ())
-    where.prefix("grid_code", grid)
-    where.equals("exercise", None if exercise is None else int(exercise))
+    where = queries.cases_where(
+        states=state,
+        open_states=queries.OPEN_TICKET_STATES,
+        levels=level,
+        types=type_,
+        grid=grid,
+        exercise=exercise,
+    )
     where.equals("incident_id", incident_id)
     directory, rows = api.snapshots.directory, min(limit, api.config.page_size_max)
     page = await api.reader.read(
