@@ -56,7 +56,7 @@ StateOption = Annotated[
 ]
 LogLevel = Annotated[str, typer.Option("--log-level", help="debug | info | warning | error")]
 
-ServiceRun = Callable[[Site, Any, Clock, asyncio.Event], Awaitable[None]]
+ServiceRun = Callable[[Site, dict[str, Any], Clock, asyncio.Event], Awaitable[None]]
 
 
 def sections() -> dict[str, type[msgspec.Struct]]:
@@ -96,26 +96,23 @@ def load(path: Path, state: Path | None = None) -> tuple[Site, dict[str, Any]]:
     return Site(loaded["site"], loaded["paths"], path.resolve().parent), loaded
 
 
-def load_to_serve(config: Path | None, state: Path | None) -> tuple[Site, dict[str, Any]]:
-    """The configuration of a service that is about to start. Raises ConfigError, for its state folder too."""
-    site, loaded = load(config_path(config), state)
-    site.check_state_dir()
-    return site, loaded
-
-
-def serve(
-    service: str, run: ServiceRun, config: Path | None, section: str, log_level: str, state: Path | None
-) -> None:
-    """Run one service until SIGTERM or SIGINT."""
+def serve(service: str, run: ServiceRun, config: Path | None, log_level: str, state: Path | None) -> None:
+    """Run one service until SIGTERM or SIGINT. Raises ConfigError, for its state folder too."""
     configure_log(service, log_level)
 
     async def main() -> None:
-        site, loaded = load_to_serve(config, state)
+        site, loaded = load(config_path(config), state)
+        site.check_state_dir()
         stop = asyncio.Event()
         stop_on_signals(stop)
-        await run(site, loaded[section], SystemClock(), stop)
+        await run(site, loaded, SystemClock(), stop)
 
     asyncio.run(main())
+
+
+def with_section(name: str, run: Callable[[Site, Any, Clock, asyncio.Event], Awaitable[None]]) -> ServiceRun:
+    """A service that needs one section of the configuration alone."""
+    return lambda site, loaded, clock, stop: run(site, loaded[name], clock, stop)
 
 
 async def run_county(path: Path, site: Site, loaded: dict[str, Any], log_level: str, footage: Path | None) -> None:
@@ -300,11 +297,11 @@ def ingest(
     if sensors:
         from ingest.mqtt.worker import run as run_sensors
 
-        serve("ingest-sensors", run_sensors, config, "mqtt", log_level, state)
+        serve("ingest-sensors", with_section("mqtt", run_sensors), config, log_level, state)
     else:
         from ingest.worker import run as run_cameras
 
-        serve("ingest-cameras", run_cameras, config, "ingest", log_level, state)
+        serve("ingest-cameras", with_section("ingest", run_cameras), config, log_level, state)
 
 
 @app.command()
@@ -312,7 +309,7 @@ def inference(config: ConfigOption = None, log_level: LogLevel = "info", state: 
     """推理: 解码, 检测, 形成观测。 Decode, detect, observe."""
     from inference.service import run as run_service
 
-    serve("inference", run_service, config, "inference", log_level, state)
+    serve("inference", with_section("inference", run_service), config, log_level, state)
 
 
 @app.command()
@@ -320,15 +317,10 @@ def alerts(config: ConfigOption = None, log_level: LogLevel = "info", state: Sta
     """告警: 观测变为告警与工单, 并投递。 Observations become incidents and tickets."""
     from alerts.service import run as run_service
 
-    configure_log("alerts", log_level)
+    async def run_alerts(site: Site, loaded: dict[str, Any], clock: Clock, stop: asyncio.Event) -> None:
+        await run_service(site, loaded["alerts"], clock, stop, webhook=loaded["webhook"])
 
-    async def main() -> None:
-        site, loaded = load_to_serve(config, state)
-        stop = asyncio.Event()
-        stop_on_signals(stop)
-        await run_service(site, loaded["alerts"], SystemClock(), stop, webhook=loaded["webhook"])
-
-    asyncio.run(main())
+    serve("alerts", run_alerts, config, log_level, state)
 
 
 @app.command()
@@ -336,7 +328,7 @@ def api(config: ConfigOption = None, log_level: LogLevel = "info", state: StateO
     """接口与告警墙。 The API and the wall."""
     from dashboard_api.app import run as run_service
 
-    serve("api", run_service, config, "api", log_level, state)
+    serve("api", with_section("api", run_service), config, log_level, state)
 
 
 @app.command()
@@ -351,16 +343,11 @@ def simulate(
     """模拟县: RTSP 摄像机, MQTT 传感器, 联动平台。 The simulated county."""
     from sim.service import run as run_service
 
-    configure_log("simulate", log_level)
-
-    async def main() -> None:
-        site, loaded = load_to_serve(config, state)
+    async def run_simulation(site: Site, loaded: dict[str, Any], clock: Clock, stop: asyncio.Event) -> None:
         sim = loaded["sim"] if footage is None else msgspec.structs.replace(loaded["sim"], footage=str(footage))
-        stop = asyncio.Event()
-        stop_on_signals(stop)
-        await run_service(site, sim, SystemClock(), stop)
+        await run_service(site, sim, clock, stop)
 
-    asyncio.run(main())
+    serve("simulate", run_simulation, config, log_level, state)
 
 
 @app.command("check-config")
