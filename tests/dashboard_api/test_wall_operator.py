@@ -209,6 +209,8 @@ async def test_sources_that_were_not_heard_of_yet_leave_the_bar_grey(short_dir: 
         bar = "document.querySelectorAll('#coverage .bar')[1]"
         assert 0.06 < await page.evaluate(f"{share}({bar})") < 0.11
         names = page.locator("#health-services .service")
+        # The health line is asked for apart from the sources, so it may come after them.
+        await expect(names).to_have_count(4)
         assert [text.strip() for text in await names.all_text_contents()] == [
             "告警",
             "推理",
