@@ -19,25 +19,37 @@ class SourceKind(enum.StrEnum):
 
 
 class SourceState(enum.StrEnum):
-    """The state of a source as ingest and inference know it."""
+    """The state of a source as ingest and inference know it; the reason beside it says why.
 
-    IDLE = "idle"
-    """In the catalogue, not asked for (not live, switched off, or Secrecy=1)."""
+    Names of before ("idle", "stalled", "backoff", "refused", "quarantined") are still read: stores hold them.
+    """
+
+    OFF = "off"
+    """In the catalogue, not asked for (not live, switched off, Secrecy=1, a forbidden place)."""
     CONNECTING = "connecting"
     LIVE = "live"
     """Key pictures or messages arrive within their bound."""
-    STALLED = "stalled"
-    """Connected, but nothing arrives."""
-    BACKOFF = "backoff"
-    """Failed; the next attempt is scheduled with jitter."""
-    REFUSED = "refused"
-    """401/403/404: retried slowly; a person should look."""
-    BLIND = "blind"
-    """Pictures arrive, but nothing can be seen in them (covered, dark, undecodable)."""
-    QUARANTINED = "quarantined"
-    """Its pictures crashed the decoder twice."""
     STALE = "stale"
-    """A sensor that missed three periods."""
+    """Connected, but nothing arrives: a camera without pictures, a sensor that missed three periods."""
+    SUSPECT = "suspect"
+    """It arrives, but not as it should: sizes collapsed, bytes frozen, values stuck, clock jumping."""
+    BLIND = "blind"
+    """Pictures arrive, but inference sees nothing in them (covered, dark, undecodable, decoder crashed)."""
+    FAULTED = "faulted"
+    """Failed or refused: the next attempt is scheduled with jitter, after a refusal slowly."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> SourceState | None:
+        return cls(_BEFORE[value]) if isinstance(value, str) and value in _BEFORE else None
+
+
+_BEFORE: Final = {
+    "idle": "off",
+    "stalled": "stale",
+    "backoff": "faulted",
+    "refused": "faulted",
+    "quarantined": "blind",
+}
 
 
 class SystemKind(enum.StrEnum):
@@ -61,6 +73,33 @@ SEEING: Final = "seeing"
 """Reason of the LIVE that tells of the pictures (something can be seen again), not of their arrival."""
 
 
+class PlatformKind(enum.StrEnum):
+    """How streams of a platform are found."""
+
+    FIXED = "fixed"
+    """The camera's URL stands in the catalogue."""
+    WVP = "wvp"
+    """WVP-GB28181-pro: a play URL is asked for per connection over its REST interface."""
+
+
+class Platform(msgspec.Struct, frozen=True, kw_only=True):
+    """An aggregating platform or recorder: what it can bear, and how its streams are asked for.
+
+    `sessions_max`: sessions at once on the whole platform, `nvr_sessions_max` on one recorder behind it; None =
+    the site's default. More cameras than sessions are visited in turn (patrol, 轮巡), `patrol_dwell_s` at most
+    each. `base_url` of its REST interface never holds a password: `credentials` names an entry of the secrets file.
+    """
+
+    id: str
+    name: str = ""
+    kind: PlatformKind = PlatformKind.FIXED
+    base_url: str | None = None
+    credentials: str | None = None
+    sessions_max: int | None = None
+    nvr_sessions_max: int | None = None
+    patrol_dwell_s: float = 10.0
+
+
 class Camera(msgspec.Struct, frozen=True, kw_only=True):
     """A camera of the catalogue.
 
@@ -68,6 +107,11 @@ class Camera(msgspec.Struct, frozen=True, kw_only=True):
     secrets file. `platform` is the key of the aggregating platform or recorder that serves the stream, for
     limits per platform. `homography`: 9 floats, row-major, normalised picture coordinates to local ground
     metres; None = not calibrated. `key_interval_s`: the expected time between key pictures.
+
+    `nvr` names the recorder or parent device behind the platform, for its session limit. `channel` is the
+    platform's own name of the stream where a play URL is asked for (WVP: `deviceId/channelId`). `keep_ring`: its
+    last key pictures are always kept for filmstrips. `recording_url`: RTSP playback by `Range: clock=`, None =
+    its platform records nothing that we may read.
     """
 
     id: str
@@ -77,6 +121,10 @@ class Camera(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None = None
     credentials: str | None = None
     platform: str = ""
+    nvr: str = ""
+    channel: str = ""
+    recording_url: str | None = None
+    keep_ring: bool = False
     transport: TransportPolicy = TransportPolicy.TCP
     zones: tuple[Zone, ...] = ()
     homography: tuple[float, ...] | None = None
@@ -131,6 +179,7 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     cameras: tuple[Camera, ...]
     sensors: tuple[Sensor, ...]
     schema: int = 1
+    platforms: tuple[Platform, ...] = ()
 
 
 class SourceChange(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="source_change", tag_field="record"):

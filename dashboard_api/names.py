@@ -119,15 +119,13 @@ SERVICES: Final[Mapping[str, Pair]] = {
 }
 
 SOURCE_STATES: Final[Mapping[str, Pair]] = {
-    "idle": ("未启用", "idle"),
+    "off": ("未启用", "off"),
     "connecting": ("连接中", "connecting"),
     "live": ("在线", "live"),
-    "stalled": ("断流", "stalled"),
-    "backoff": ("等待重连", "waiting to retry"),
-    "refused": ("被拒绝", "refused"),
+    "stale": ("断流", "stale"),
+    "suspect": ("可疑", "suspect"),
     "blind": ("看不清", "blind"),
-    "quarantined": ("已隔离", "quarantined"),
-    "stale": ("超时未报", "stale"),
+    "faulted": ("故障", "faulted"),
     UNREPORTED: ("未上报", "not heard of yet"),
 }
 

@@ -17,12 +17,10 @@ from dashboard_api.views import Coded, coded
 
 UNSEEING: Final = frozenset(
     {
-        SourceState.STALLED,
-        SourceState.BACKOFF,
-        SourceState.REFUSED,
-        SourceState.BLIND,
-        SourceState.QUARANTINED,
         SourceState.STALE,
+        SourceState.SUSPECT,
+        SourceState.BLIND,
+        SourceState.FAULTED,
     }
 )
 """States of a source that should tell us something and does not."""
@@ -133,7 +131,7 @@ def is_expected(entry: SourceEntry | None, state: str) -> bool:
     """Whether somebody asked for this source: the catalogue, or a worker that reports on it."""
     if entry is not None and entry.expected:
         return True
-    return state not in (UNREPORTED, SourceState.IDLE)
+    return state not in (UNREPORTED, SourceState.OFF)
 
 
 def summary(rows: Mapping[str, SourceRow], directory: Directory) -> SourceSummary:

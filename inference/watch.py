@@ -112,7 +112,7 @@ class Watch:
         """Its pictures ended the decoder twice; when it is seen again, that is news."""
         self._blind = BlindWatch(self._config.blind)
         sentence = "画面两次使解码器崩溃, 已隔离 (its pictures ended the decoder twice; it is left alone)"
-        change = self.writer.change(SourceState.QUARANTINED, now, reason, sentence)
+        change = self.writer.change(SourceState.BLIND, now, reason, sentence)
         return [change, *self.say_late(now, "quarantined")]
 
     def _urgency(self) -> float:

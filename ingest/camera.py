@@ -106,7 +106,7 @@ class CameraReceiver:
     def retire(self, reason: str, detail: str) -> None:
         """The camera is not asked for any more."""
         now = self._shop.clock.now()
-        self._shop.board.post(self._health.become(SourceState.IDLE, reason, detail, now))
+        self._shop.board.post(self._health.become(SourceState.OFF, reason, detail, now))
         self._shop.publisher.forget(self.camera.id)
 
     async def _attempt(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from contracts.errors import ConfigError, GridwhistleError, SourceMissing, SourceRefused
+from contracts.errors import GridwhistleError
 from contracts.ids import derive_id
 from contracts.instant import MS, SECOND, Instant
 from contracts.source import SourceChange, SourceKind, SourceState
@@ -12,16 +12,14 @@ from contracts.source import SourceChange, SourceKind, SourceState
 SKEW_NEWS_NS: Final = 2 * SECOND
 """A camera clock further from ours than this is news."""
 _SKEW_CLEARED_NS: Final = 1_500 * MS
-_FAILED: Final = frozenset({SourceState.BACKOFF, SourceState.REFUSED, SourceState.STALLED})
+_FAILED: Final = frozenset({SourceState.FAULTED, SourceState.STALE})
 
 
 def state_of_failure(error: GridwhistleError) -> SourceState:
     """The state that a failed attempt or session leaves a source in."""
-    if isinstance(error, SourceRefused | SourceMissing | ConfigError):
-        return SourceState.REFUSED
     if error.reason in ("stall", "no_key_picture"):
-        return SourceState.STALLED
-    return SourceState.BACKOFF
+        return SourceState.STALE
+    return SourceState.FAULTED
 
 
 class SourceHealth:

@@ -111,7 +111,7 @@ class CameraWorker:
         if health is None:
             health = SourceHealth(camera.id, SourceKind.CAMERA, self._shop.site, exercise=camera.exercise)
             self._idle[camera.id] = health
-        self._shop.board.post(health.become(SourceState.IDLE, reason, detail, self._shop.clock.now()))
+        self._shop.board.post(health.become(SourceState.OFF, reason, detail, self._shop.clock.now()))
 
     def gauges(self) -> None:
         """Set the gauges of this moment."""

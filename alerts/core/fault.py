@@ -26,32 +26,28 @@ from contracts.source import SEEING, SourceChange, SourceKind, SourceState
 
 _CAMERA_FAULTS: Final = {
     SourceState.BLIND: IncidentType.VIDEO_QUALITY,
-    SourceState.QUARANTINED: IncidentType.VIDEO_QUALITY,
-    SourceState.STALLED: IncidentType.VIDEO_LOSS,
-    SourceState.BACKOFF: IncidentType.VIDEO_LOSS,
-    SourceState.REFUSED: IncidentType.VIDEO_LOSS,
+    SourceState.STALE: IncidentType.VIDEO_LOSS,
+    SourceState.FAULTED: IncidentType.VIDEO_LOSS,
 }
 """Pictures arrive but nothing can be seen in them, or none arrive."""
 
-_UNSEEN: Final = frozenset({SourceState.BLIND, SourceState.QUARANTINED})
-"""What only those can say who look at the pictures."""
-
-_FAILED: Final = frozenset({*_CAMERA_FAULTS, SourceState.STALE})
+_FAILED: Final = frozenset(_CAMERA_FAULTS)
 """States of a sensor that are a fault; one that is switched off has none."""
+
+_ARRIVING: Final = frozenset({SourceState.LIVE, SourceState.SUSPECT})
+"""What the source tells still reaches us."""
 
 _LATE: Final = "late|"
 _LATE_ZH: Final = "迟到的报警"
 
 _STATE_ZH: Final = {
-    SourceState.IDLE: "停用",
+    SourceState.OFF: "停用",
     SourceState.CONNECTING: "连接中",
     SourceState.LIVE: "在线",
-    SourceState.STALLED: "断流",
-    SourceState.BACKOFF: "连接失败",
-    SourceState.REFUSED: "被拒绝",
+    SourceState.STALE: "断流或超时未上报",
+    SourceState.SUSPECT: "数据可疑",
     SourceState.BLIND: "画面不可用",
-    SourceState.QUARANTINED: "已隔离",
-    SourceState.STALE: "超时未上报",
+    SourceState.FAULTED: "连接失败或被拒绝",
 }
 
 
@@ -241,7 +237,7 @@ def _end_due(fault: Fault, rule: Rule, turn: Turn) -> None:
 
 def _is_of_sight(change: SourceChange) -> bool:
     """Whether it tells what the pictures show, not whether they arrive."""
-    return change.state in _UNSEEN or (change.state is SourceState.LIVE and change.reason == SEEING)
+    return change.state is SourceState.BLIND or (change.state is SourceState.LIVE and change.reason == SEEING)
 
 
 def _remember(memory: SourceMemory, change: SourceChange, of_sight: bool) -> None:
@@ -251,7 +247,7 @@ def _remember(memory: SourceMemory, change: SourceChange, of_sight: bool) -> Non
         return
     memory.link = change
     if change.state is not SourceState.CONNECTING:
-        memory.cut = change.state is not SourceState.LIVE
+        memory.cut = change.state not in _ARRIVING
 
 
 def _hold_open(memory: SourceMemory, change: SourceChange, at: int, turn: Turn) -> None:

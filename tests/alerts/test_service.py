@@ -139,7 +139,7 @@ async def test_source_that_fails_is_stored_with_the_place_of_the_catalogue(short
         site=SITE,
         source_id=site_files.CAMERA_ID,
         kind=SourceKind.CAMERA,
-        state=SourceState.STALLED,
+        state=SourceState.STALE,
         at=CLOCK.now(),
         reason="stall",
     )

@@ -251,9 +251,9 @@ def make_source_changes(now: Instant) -> list[SourceChange]:
     """The cameras and sensors that were heard of, in some states that an operator must see."""
     odd = {
         3: (SourceState.BLIND, "covered", "画面被遮挡, 无法识别"),
-        7: (SourceState.REFUSED, "not_found", "RTSP 404: 平台上没有这路视频"),
-        11: (SourceState.BACKOFF, "unreachable", "无法连接, 16 秒后重试"),
-        15: (SourceState.STALLED, "stall", "已连接, 8 秒没有关键帧"),
+        7: (SourceState.FAULTED, "not_found", "RTSP 404: 平台上没有这路视频"),
+        11: (SourceState.FAULTED, "unreachable", "无法连接, 16 秒后重试"),
+        15: (SourceState.STALE, "stall", "已连接, 8 秒没有关键帧"),
     }
     changes = []
     for number, camera in enumerate(county().cameras[:48]):

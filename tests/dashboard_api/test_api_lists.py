@@ -153,7 +153,7 @@ async def test_sources_page_through_catalogue_and_states(client: httpx.AsyncClie
     items = await pages(client, "sources", limit=100)
     assert len(items) == len({item["id"] for item in items}) == len(county().cameras) + len(county().sensors)
     unseeing = await pages(client, "sources", state="unseeing", kind="camera")
-    assert {item["state"]["code"] for item in unseeing} == {"blind", "refused", "backoff", "stalled"}
+    assert {item["state"]["code"] for item in unseeing} == {"blind", "faulted", "stale"}
     one = (await client.get(f"sources/{unseeing[0]['id']}")).json()
     assert one == unseeing[0]
 

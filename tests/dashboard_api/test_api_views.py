@@ -150,7 +150,7 @@ def test_coverage_counts_expected_live_and_unseeing() -> None:
     rows = {
         cameras[0].id: SourceRow(cameras[0].id, "camera", SourceState.LIVE, "", "", NOW, 1),
         cameras[1].id: SourceRow(cameras[1].id, "camera", SourceState.BLIND, "covered", "", NOW, 2),
-        cameras[2].id: SourceRow(cameras[2].id, "camera", SourceState.IDLE, "", "", NOW, 3),
+        cameras[2].id: SourceRow(cameras[2].id, "camera", SourceState.OFF, "", "", NOW, 3),
         "stranger": SourceRow("stranger", "camera", SourceState.LIVE, "", "", NOW, 4),
     }
     found = summary(rows, directory()).cameras

@@ -70,13 +70,13 @@ MESSAGES = {
     ),
 }
 CAMERAS = {
-    "garbage": ("backoff", "garbage", "sessions_failed:garbage"),
-    "silent": ("stalled", "stall", "sessions_failed:stall"),
-    "refused": ("refused", "refused_credentials", "sessions_failed:refused_credentials"),
-    "missing": ("refused", "not_found", "sessions_failed:not_found"),
-    "stall": ("stalled", "stall", "sessions_failed:stall"),
-    "cut": ("backoff", "closed", "sessions_failed:closed"),
-    "noise": ("backoff", "garbage", "sessions_failed:garbage"),
+    "garbage": ("faulted", "garbage", "sessions_failed:garbage"),
+    "silent": ("stale", "stall", "sessions_failed:stall"),
+    "refused": ("faulted", "refused_credentials", "sessions_failed:refused_credentials"),
+    "missing": ("faulted", "not_found", "sessions_failed:not_found"),
+    "stall": ("stale", "stall", "sessions_failed:stall"),
+    "cut": ("faulted", "closed", "sessions_failed:closed"),
+    "noise": ("faulted", "garbage", "sessions_failed:garbage"),
     "truncated": ("blind", "undecodable", "pictures_refused:corrupt"),
 }
 """State, reason and counter of the camera behind each faulty path."""

@@ -154,7 +154,7 @@ async def test_gstreamer_and_mosquitto_then_pictures_are_analysed_and_alarms_bec
         await asyncio.to_thread(gstreamer.stop)
 
         async def gone() -> bool:
-            return all(state == "backoff" for state, _ in await states(stack, cameras))
+            return all(state == "faulted" for state, _ in await states(stack, cameras))
 
         await until(stack, gone, "nobody noticed that the cameras went away")
         await asyncio.to_thread(gstreamer.start)

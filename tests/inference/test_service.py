@@ -241,7 +241,7 @@ async def test_camera_whose_pictures_end_the_child_twice_is_quarantined_and_othe
         made.offer(good[next(turn) % 4], other.id)
 
     def quarantined() -> bool:
-        return SourceState.QUARANTINED in [change.state for change in made.changes]
+        return SourceState.BLIND in [change.state for change in made.changes]
 
     config = msgspec.structs.replace(CONFIG, access_unit_max_kb=16_384, pull_max=2)
     async with county(short_dir, catalogue(CAMERA, other), config) as made:
@@ -262,7 +262,7 @@ async def test_camera_whose_pictures_end_the_child_twice_is_quarantined_and_othe
             ),
             offer_both,
         )
-    change = next(c for c in made.changes if c.state is SourceState.QUARANTINED)
+    change = next(c for c in made.changes if c.state is SourceState.BLIND)
     assert change.source_id == CAMERA.id
     assert change.reason == "crash"
 

@@ -112,7 +112,7 @@ def test_quarantined_camera_is_news_with_its_counts_unknown() -> None:
     post = Post(camera(zone(ZoneKind.STANDING)))
     post.sees(0, Detections.empty())
     records = post.observer.quarantined(post.camera.id, at(5), "crash")
-    assert changes(records) == [SourceState.QUARANTINED]
+    assert changes(records) == [SourceState.BLIND]
     assert [o.phase for o in observations(records)] == [Phase.UNKNOWN]
     assert changes(post.sees(4000, Detections.empty())) == [SourceState.LIVE]
 

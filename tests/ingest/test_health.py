@@ -43,10 +43,10 @@ def test_life_of_a_camera_is_told_in_changes_without_repetition() -> None:
         (SourceState.CONNECTING, ""),
         (SourceState.LIVE, ""),
         None,
-        (SourceState.STALLED, "stall"),
+        (SourceState.STALE, "stall"),
         None,
         None,
-        (SourceState.BACKOFF, "unreachable"),
+        (SourceState.FAULTED, "unreachable"),
         None,
         (SourceState.LIVE, ""),
     ]
@@ -54,13 +54,13 @@ def test_life_of_a_camera_is_told_in_changes_without_repetition() -> None:
 
 def test_failures_lead_to_states_by_kind() -> None:
     cases: list[tuple[GridwhistleError, SourceState]] = [
-        (SourceRefused("x"), SourceState.REFUSED),
-        (SourceMissing("x"), SourceState.REFUSED),
-        (ConfigError("x", reason="password_in_url"), SourceState.REFUSED),
-        (SourceUnreachable("x", reason="stall"), SourceState.STALLED),
-        (SourceUnreachable("x", reason="no_key_picture"), SourceState.STALLED),
-        (SourceUnreachable("x"), SourceState.BACKOFF),
-        (ProtocolViolation("x", reason="garbage"), SourceState.BACKOFF),
+        (SourceRefused("x"), SourceState.FAULTED),
+        (SourceMissing("x"), SourceState.FAULTED),
+        (ConfigError("x", reason="password_in_url"), SourceState.FAULTED),
+        (SourceUnreachable("x", reason="stall"), SourceState.STALE),
+        (SourceUnreachable("x", reason="no_key_picture"), SourceState.STALE),
+        (SourceUnreachable("x"), SourceState.FAULTED),
+        (ProtocolViolation("x", reason="garbage"), SourceState.FAULTED),
     ]
     for error, state in cases:
         assert state_of_failure(error) is state
@@ -117,7 +117,7 @@ def test_storm_is_bounded_by_the_number_of_sources() -> None:
     for _ in range(100):
         for name in ("a", "b", "c"):
             board.post(change(name, SourceState.LIVE))
-            board.post(change(name, SourceState.STALLED))
+            board.post(change(name, SourceState.STALE))
     board.post(None)
     assert len(board) == 3
     assert board.overtaken == 597
@@ -126,7 +126,7 @@ def test_storm_is_bounded_by_the_number_of_sources() -> None:
     board.post(change("a", SourceState.LIVE))
     board.put_back(taken)
     rest = {each.source_id: each.state for each in board.take(10)}
-    assert rest == {"a": SourceState.LIVE, "b": SourceState.STALLED, "c": SourceState.STALLED}
+    assert rest == {"a": SourceState.LIVE, "b": SourceState.STALE, "c": SourceState.STALE}
 
 
 def test_activity_is_one_when_nothing_changes_and_high_when_much_moves() -> None:

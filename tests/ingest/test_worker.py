@@ -113,14 +113,14 @@ async def test_cameras_of_the_catalogue_are_received_and_bad_ones_have_their_rea
             assert frames["good"].header.codec is Codec.H264
             assert frames["good"].header.size == len(frames["good"].data)
             expected = [
-                ("secret", SourceState.IDLE, "secrecy"),
-                ("forbidden", SourceState.IDLE, "forbidden_place"),
-                ("off", SourceState.IDLE, "not_live"),
-                ("garbage", SourceState.BACKOFF, "garbage"),
-                ("missing", SourceState.REFUSED, "not_found"),
-                ("locked", SourceState.REFUSED, "refused_credentials"),
-                ("unnamed", SourceState.REFUSED, "no_credentials"),
-                ("password", SourceState.REFUSED, "password_in_url"),
+                ("secret", SourceState.OFF, "secrecy"),
+                ("forbidden", SourceState.OFF, "forbidden_place"),
+                ("off", SourceState.OFF, "not_live"),
+                ("garbage", SourceState.FAULTED, "garbage"),
+                ("missing", SourceState.FAULTED, "not_found"),
+                ("locked", SourceState.FAULTED, "refused_credentials"),
+                ("unnamed", SourceState.FAULTED, "no_credentials"),
+                ("password", SourceState.FAULTED, "password_in_url"),
                 ("file", SourceState.LIVE, ""),
             ]
             for name, wanted, reason in expected:
@@ -152,7 +152,7 @@ async def test_catalogue_change_adds_and_removes_without_disturbing_the_others(s
             ended = [uri for method, uri, _ in first.requests if method == "TEARDOWN"]
             assert len(ended) == 1
             assert [uri for m, uri, _ in first.requests if m == "OPTIONS"].count(first.url + "/stays") == 1
-            await end.until(state(end, "goes", SourceState.IDLE, "removed"))
+            await end.until(state(end, "goes", SourceState.OFF, "removed"))
         assert first.methods().count("TEARDOWN") == 2, "the other one when the worker ended"
 
 
@@ -168,9 +168,9 @@ async def test_h265_over_rtsp_falls_to_ffmpeg_and_bad_content_has_its_reason(sho
         )
         async with alerts_end(site, cameras=cameras) as end, working(site, stall_s=0.5):
             await server.until(lambda: any("Lavf" in h.get("User-Agent", "") for _, _, h in server.requests))
-            await end.until(state(end, "noise", SourceState.BACKOFF, "garbage"))
-            await end.until(state(end, "gone", SourceState.REFUSED, "not_found"))
-            await end.until(state(end, "scheme", SourceState.REFUSED, "url"))
+            await end.until(state(end, "noise", SourceState.FAULTED, "garbage"))
+            await end.until(state(end, "gone", SourceState.FAULTED, "not_found"))
+            await end.until(state(end, "scheme", SourceState.FAULTED, "url"))
 
 
 async def test_secrets_file_that_others_can_read_stops_the_start(short_dir: Path) -> None:

@@ -7,7 +7,7 @@ const UNSEEING_SHOWN = 30;
 
 function coverageRow(title, summary) {
   const bar = el("div", { class: "bar", "aria-hidden": "true" });
-  const asked = summary.states.filter(({ state }) => state.code !== "idle" && state.code !== "unreported");
+  const asked = summary.states.filter(({ state }) => state.code !== "off" && state.code !== "unreported");
   for (const { state, count } of asked) {
     const part = el("span", { class: `part state-${state.code}` });
     part.style.flexGrow = count;

@@ -28,13 +28,13 @@ def test_check_19_covered_camera_is_in_the_operations_queue_within_30_s_without_
 
 
 FAULTS = [
-    (CAMERA, SourceState.STALLED, IncidentType.VIDEO_LOSS),
-    (CAMERA, SourceState.BACKOFF, IncidentType.VIDEO_LOSS),
-    (CAMERA, SourceState.REFUSED, IncidentType.VIDEO_LOSS),
+    (CAMERA, SourceState.STALE, IncidentType.VIDEO_LOSS),
+    (CAMERA, SourceState.FAULTED, IncidentType.VIDEO_LOSS),
+    (CAMERA, SourceState.FAULTED, IncidentType.VIDEO_LOSS),
     (CAMERA, SourceState.BLIND, IncidentType.VIDEO_QUALITY),
-    (CAMERA, SourceState.QUARANTINED, IncidentType.VIDEO_QUALITY),
+    (CAMERA, SourceState.BLIND, IncidentType.VIDEO_QUALITY),
     (SENSOR, SourceState.STALE, IncidentType.SENSOR_FAULT),
-    (SENSOR, SourceState.BACKOFF, IncidentType.SENSOR_FAULT),
+    (SENSOR, SourceState.FAULTED, IncidentType.SENSOR_FAULT),
 ]
 
 
@@ -55,7 +55,7 @@ def test_state_that_lasts_is_a_fault_of_its_type_and_ends_when_live(
 
 def test_fault_shorter_than_its_hold_is_counted_and_not_shown() -> None:
     county = County()
-    county.camera().goes(SourceState.STALLED)
+    county.camera().goes(SourceState.STALE)
     county.at(20).camera().goes(SourceState.LIVE)
     county.at(100)
     assert county.incidents == {}
@@ -65,7 +65,7 @@ def test_fault_shorter_than_its_hold_is_counted_and_not_shown() -> None:
 def test_flapping_camera_is_one_incident() -> None:
     county = County()
     for minute in range(10):
-        county.at(minute * 60).camera().goes(SourceState.STALLED)
+        county.at(minute * 60).camera().goes(SourceState.STALE)
         county.at(minute * 60 + 45).camera().goes(SourceState.LIVE)
     assert len(county.incidents) == 1
 
@@ -73,7 +73,7 @@ def test_flapping_camera_is_one_incident() -> None:
 def test_connecting_again_and_again_does_not_end_the_fault() -> None:
     county = County()
     for second in range(0, 60, 10):
-        county.at(second).camera().goes(SourceState.BACKOFF)
+        county.at(second).camera().goes(SourceState.FAULTED)
         county.at(second + 5).camera().goes(SourceState.CONNECTING)
     assert county.incident().type is IncidentType.VIDEO_LOSS
     assert county.incident().state is IncidentState.CONFIRMED
@@ -105,7 +105,7 @@ def test_change_of_another_site_or_repeated_is_refused_and_an_overtaken_one_is_c
     county.at(10)
     change = SourceChange(id="a", site=SITE, source_id="C-1", kind=CAMERA, state=SourceState.LIVE, at=county.now)
     elsewhere = msgspec.structs.replace(change, id="b", site="elsewhere")
-    earlier = msgspec.structs.replace(change, id="c", at=T0, state=SourceState.STALLED)
+    earlier = msgspec.structs.replace(change, id="c", at=T0, state=SourceState.STALE)
     county.take(Batch(source_changes=(change, elsewhere, change, earlier)))
     assert county.reasons() == [Reason.WRONG_SITE, Reason.DUPLICATE]
     assert county.engine.counters()["source_changes_overtaken"] == 1
@@ -116,13 +116,13 @@ def test_ingest_and_inference_tell_of_one_camera_by_two_clocks_and_neither_is_re
     county = County()
     county.at(10).camera().goes(SourceState.LIVE)
     county.camera().goes(SourceState.LIVE, reason=SEEING, at_s=-1.5)
-    county.at(20).camera().goes(SourceState.STALLED)
+    county.at(20).camera().goes(SourceState.STALE)
     county.at(21).camera().goes(SourceState.BLIND, at_s=-3)
     county.at(30).camera().goes(SourceState.LIVE)
     county.at(31).camera().goes(SourceState.LIVE, reason=SEEING, at_s=-2)
     assert county.refused == []
     states = [change.state for change in county.sources]
-    assert states == [SourceState.LIVE, SourceState.STALLED, SourceState.BLIND, SourceState.LIVE]
+    assert states == [SourceState.LIVE, SourceState.STALE, SourceState.BLIND, SourceState.LIVE]
 
 
 def test_covered_camera_whose_stream_comes_back_is_still_covered() -> None:
@@ -130,13 +130,13 @@ def test_covered_camera_whose_stream_comes_back_is_still_covered() -> None:
     for second in range(0, 66, 2):
         county.at(second).camera().sees_crowd(3.2)
     county.camera().goes(SourceState.BLIND)
-    county.at(80).camera().goes(SourceState.BACKOFF)
+    county.at(80).camera().goes(SourceState.FAULTED)
     county.at(82).camera().goes(SourceState.LIVE)
     county.at(120)
     crowd, fault = sorted(county.incidents.values(), key=lambda incident: incident.operations)
     assert crowd.unknown
     assert (fault.type, fault.state) == (IncidentType.VIDEO_QUALITY, IncidentState.CONFIRMED)
-    assert [change.state for change in county.sources[-2:]] == [SourceState.BACKOFF, SourceState.BLIND]
+    assert [change.state for change in county.sources[-2:]] == [SourceState.FAULTED, SourceState.BLIND]
     county.camera().sees_again()
     county.at(131)
     assert county.incidents[fault.id].state is IncidentState.CLEARED
@@ -146,8 +146,8 @@ def test_covered_camera_whose_stream_comes_back_is_still_covered() -> None:
 def test_camera_that_stalls_after_its_worker_s_clock_was_set_back_is_noticed() -> None:
     county = County()
     county.at(3600).camera().goes(SourceState.LIVE)
-    county.at(3601).camera().goes(SourceState.STALLED, at_s=-3600)
-    assert county.sources[-1].state is SourceState.STALLED
+    county.at(3601).camera().goes(SourceState.STALE, at_s=-3600)
+    assert county.sources[-1].state is SourceState.STALE
     assert county.incidents == {}
     county.at(3632)
     assert county.incident().type is IncidentType.VIDEO_LOSS
@@ -172,9 +172,9 @@ def test_late_change_that_says_what_is_known_is_neither_news_nor_refused() -> No
 
 def test_fault_that_comes_back_within_its_clear_hold_goes_on() -> None:
     county = County()
-    county.camera().goes(SourceState.STALLED)
+    county.camera().goes(SourceState.STALE)
     county.at(35).camera().goes(SourceState.LIVE)
-    county.at(40).camera().goes(SourceState.STALLED)
+    county.at(40).camera().goes(SourceState.STALE)
     county.at(44).camera().goes(SourceState.LIVE)
     county.at(50)
     assert county.incident().state is IncidentState.CONFIRMED
@@ -196,10 +196,10 @@ def test_two_causes_of_one_fault_must_both_end() -> None:
 
 def test_fault_that_a_person_dismissed_stays_dismissed_while_it_lasts() -> None:
     county = County()
-    county.camera().goes(SourceState.STALLED)
+    county.camera().goes(SourceState.STALE)
     county.at(31)
     assert county.person().asks(CommandKind.FALSE_ALARM, county.incident().id, reason="检修").accepted
-    county.at(200).camera().goes(SourceState.STALLED)
+    county.at(200).camera().goes(SourceState.STALE)
     county.at(300).camera().goes(SourceState.LIVE)
     county.at(400)
     assert county.incident().state is IncidentState.FALSE_ALARM
@@ -209,7 +209,7 @@ def test_camera_switched_off_is_no_fault_but_its_counts_are_unknown() -> None:
     county = County()
     for second in range(0, 66, 2):
         county.at(second).camera().sees_crowd(3.2)
-    county.camera().goes(SourceState.IDLE)
+    county.camera().goes(SourceState.OFF)
     county.at(100)
     assert county.incident().unknown
 
@@ -225,7 +225,7 @@ def test_clear_of_a_fault_that_never_was_is_nothing() -> None:
 def test_fault_without_a_known_place_names_its_source() -> None:
     county = County()
     change = SourceChange(
-        id="x", site=SITE, source_id="C-7", kind=CAMERA, state=SourceState.REFUSED, at=county.now
+        id="x", site=SITE, source_id="C-7", kind=CAMERA, state=SourceState.FAULTED, at=county.now
     )
     county.take(Batch(source_changes=(change,)))
     county.at(31)

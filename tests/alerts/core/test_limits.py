@@ -201,7 +201,7 @@ def test_policy_with_other_levels_goes_on_with_what_was_on() -> None:
 def test_policy_without_the_type_leaves_its_incidents_to_people() -> None:
     county = County()
     county.detector().alarms("a")
-    county.camera("C-1", SQUARE).goes(SourceState.STALLED)
+    county.camera("C-1", SQUARE).goes(SourceState.STALE)
     rules = tuple(rule for rule in POLICY.rules if rule.code not in ("23004", "24001", "23003"))
     county.engine = Engine.restore(SITE, COUNTY, changed_policy(rules=rules), county.engine.snapshot())
     county.at(100).detector().alarms("b")

@@ -226,7 +226,7 @@ def test_vehicle_whose_camera_went_blind_after_it_left_is_held_open() -> None:
     stopped(county, 70)
     county.at(30)
     stopped(county, 0, Phase.CLEAR)
-    county.at(33).camera("C-9", LANE).goes(SourceState.STALLED)
+    county.at(33).camera("C-9", LANE).goes(SourceState.STALE)
     county.at(60)
     vehicle = next(incident for incident in county.incidents.values() if incident.code == "22003")
     assert vehicle.unknown

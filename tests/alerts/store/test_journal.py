@@ -54,7 +54,7 @@ def mute(number: int = 1) -> Mute:
     )
 
 
-def source_change(state: SourceState = SourceState.STALLED) -> SourceChange:
+def source_change(state: SourceState = SourceState.STALE) -> SourceChange:
     return SourceChange(
         id="sc-1", site=SITE, source_id="C-1", kind=SourceKind.CAMERA, state=state, at=T0, reason="stall"
     )
@@ -86,7 +86,7 @@ def test_step_with_every_effect_is_in_every_table_after_commit(books: Books) -> 
     [row] = books.rows("deliveries")
     assert wire.decode(row["body"], Delivery).ticket_version == 1  # type: ignore[arg-type]
     assert [row["state"] for row in books.rows("outbox")] == ["pending"]
-    assert [row["state"] for row in books.rows("sources")] == ["stalled"]
+    assert [row["state"] for row in books.rows("sources")] == ["stale"]
     assert [row["id"] for row in books.rows("mutes")] == ["mute-1"]
     assert [(row["reason"], row["total"]) for row in books.rows("refusals")] == [("too_late", 1)]
     [row] = books.rows("journal")

@@ -1,0 +1,112 @@
+"""Control: what is asked of ingest and inference between records: every picture, one look, the past.
+
+Asked over the request links of the asked service (`topics.CONTROL_INGEST`, `topics.CONTROL_INFERENCE`), by name.
+Nothing here is a record: a question that is lost is asked again, an answer that is late is of no use.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from contracts.frame import Frame
+from contracts.instant import Instant
+from contracts.observation import EvidenceRef
+
+
+class Promote(msgspec.Struct, frozen=True, kw_only=True):
+    """Hand on every picture of this camera until `until`; asked again, the later end holds.
+
+    `from_last_key`: begin with the group of pictures that is open now, when ingest keeps it (a suspect or a camera
+    that the policy names); else, and without it, with the next key picture. `reason`: a stable code for the log.
+    """
+
+    source_id: str
+    until: Instant
+    reason: str
+    from_last_key: bool = False
+
+
+class PromoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """`reason` is a stable code when not accepted: `unknown_source`, `not_live`, `limit`, `codec`, `no_link`.
+
+    `until` is the end in force (ingest may shorten it); `from_last_key` whether the open group was handed on.
+    """
+
+    source_id: str
+    accepted: bool
+    reason: str = ""
+    until: Instant | None = None
+    from_last_key: bool = False
+
+
+class LookOutcome(enum.StrEnum):
+    """What an immediate look found."""
+
+    SEEN = "seen"
+    """Something of `kind` is there now."""
+    NOTHING = "nothing"
+    """The picture was understood, and nothing of `kind` is in it."""
+    BLIND = "blind"
+    """Nothing can be seen in it (covered, dark, undecodable), so nothing is said of the scene."""
+    UNANSWERED = "unanswered"
+    """No fresh picture came in time; `reason` says why."""
+
+
+class LookRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Look at this camera now, before its turn, and answer within `within_s` seconds.
+
+    `kind`: the incident type whose classes count as seen, "" for any. `zone_id`: only there, "" for everywhere.
+    """
+
+    id: str
+    source_id: str
+    kind: str = ""
+    zone_id: str = ""
+    within_s: float = 2.0
+
+
+class LookAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a LookRequest. `counts`: objects by class name; never of anybody in particular.
+
+    `event_time` of the picture looked at, None when there was none; `reason` a stable code (`covered`, `dark`,
+    `undecodable`, `not_live`, `unknown_source`, `late`, `busy`, ...).
+    """
+
+    id: str
+    source_id: str
+    outcome: LookOutcome
+    reason: str = ""
+    counts: tuple[tuple[str, int], ...] = ()
+    event_time: Instant | None = None
+    evidence: tuple[EvidenceRef, ...] = ()
+
+
+class HistoryOrigin(enum.StrEnum):
+    """Where pictures of the past came from."""
+
+    RING = "ring"
+    """Kept in memory by ingest."""
+    RECORDING = "recording"
+    """Played back by the platform or recorder (`Range: clock=`)."""
+    MISSING = "missing"
+    """Nowhere: shown as missing, never filled."""
+
+
+class HistoryRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The key pictures of a camera between two moments (Instants, nanoseconds), at most `pictures_max`."""
+
+    source_id: str
+    begin: Instant
+    end: Instant
+    pictures_max: int = 64
+
+
+class HistoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Key pictures oldest first. `origin` MISSING, with a stable `reason`, when there are none."""
+
+    source_id: str
+    origin: HistoryOrigin
+    frames: tuple[Frame, ...] = ()
+    reason: str = ""
