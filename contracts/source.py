@@ -87,7 +87,7 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
 
     `sessions_max`: sessions at once on the whole platform, `nvr_sessions_max` on one recorder behind it; None =
     the site's default. More cameras than sessions are visited in turn (patrol, 轮巡), `patrol_dwell_s` at most
-    each. `base_url` of its REST interface never holds a password: `credentials` names an entry of the secrets file.
+    each. `base_url` of its REST interface holds no password: `credentials` names an entry of the secrets file.
     """
 
     id: str
