@@ -19,8 +19,9 @@ from contracts.errors import GridwhistleError
 from contracts.frame import FrameHeader
 from contracts.instant import MINUTE, SECOND, Instant
 from contracts.source import Catalogue
+from inference.chain_book import Chained
 from inference.config import InferenceConfig
-from inference.decode import Decoded, Decoder, DecoderLost, Refused
+from inference.decode import Decodable, Decoded, Decoder, DecoderLost, Fate, Followed, Refused
 from inference.detector import Detector
 from inference.outgoing import Outgoing
 from inference.quarantine import Quarantine
