@@ -95,7 +95,7 @@ class Clip:
 
 
 def make_clip(name: ClipName) -> Clip:
-    """Draw and encode a clip, some seconds. Raises ConfigError when the encoder is missing or misses the bounds."""
+    """Draw and encode a clip, some seconds. Raises ConfigError without an encoder that keeps the bounds."""
     order = _ORDERS[name]
     if order.codec not in av.codecs_available:
         raise ConfigError(f"没有编码器 {order.codec} (FFmpeg of PyAV has no such encoder); install PyAV's wheels")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +10,7 @@ import msgspec
 
 from bench.load.clips import KEY_INTERVAL, ClipName, make_clip
 from bench.load.faults import Fault
+from bench.load.lines import say
 from bench.load.server import LoadServer
 from contracts.wire import DOES_NOT_PARSE
 from runtime.clock import SystemClock
@@ -179,12 +179,6 @@ def status(server: LoadServer) -> Status:
         cpu_user_s=times.user,
         cpu_system_s=times.system,
     )
-
-
-def say(line: msgspec.Struct) -> None:
-    """One JSON line on standard output."""
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-    sys.stdout.buffer.flush()
 
 
 def serve(clip_name: ClipName, host: str, port: int) -> None:
