@@ -33,6 +33,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--clip", type=ClipName, default=ClipName.NORMAL, choices=list(ClipName))
     parser.add_argument("--hosts", type=int, default=1, help=">1: 每路一个本机地址 an address for each stream")
     parser.add_argument(
+        "--in-pairs", action="store_true", help="每次发送两帧 our server sends two pictures at once"
+    )
+    parser.add_argument(
         "--ingest", action="append", default=[], metavar="KEY=VALUE", help="[ingest] 的设置 settings"
     )
     parser.add_argument("--json", action="store_true", help="仅末行 JSON the last line alone")
@@ -66,6 +69,7 @@ def main() -> int:
         clip=given.clip,
         url_template=given.url_template,
         hosts=given.hosts,
+        in_pairs=given.in_pairs,
         ingest=settings(given.ingest),
     )
     try:

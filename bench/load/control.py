@@ -149,10 +149,7 @@ class Control:
                 return Done(server.cut(None if ask.streams is None else range(ask.streams), ask.refuse_s))
             case SetFault():
                 for stream in ask.streams:
-                    if ask.kind is None:
-                        server.faults.pop(stream, None)
-                    else:
-                        server.faults[stream] = ask.kind
+                    server.set_fault(stream, ask.kind)
                 return Done(len(ask.streams))
             case Stop():
                 server.stopped = True
@@ -181,10 +178,10 @@ def status(server: LoadServer) -> Status:
     )
 
 
-def serve(clip_name: ClipName, host: str, port: int) -> None:
+def serve(clip_name: ClipName, host: str, port: int, *, in_pairs: bool) -> None:
     """Run a load server until standard input ends or says so. Raises ConfigError."""
     clip = make_clip(clip_name)
-    server = LoadServer(clip, SystemClock(), host, port)
+    server = LoadServer(clip, SystemClock(), host, port, in_pairs=in_pairs)
     sizes = clip.sizes()
     server.watch(_STDIN, Control(server).readable)
     say(

@@ -14,6 +14,7 @@ from sim.rtsp_message import Request, response, take_request
 from sim.rtsp_server import METHODS, interleaved_channel, session_description
 
 if TYPE_CHECKING:
+    from bench.load.faults import Fault
     from bench.load.programme import Programme
 
 BACKLOG_BYTES_MAX: Final = 1 << 20
@@ -31,7 +32,8 @@ class Gone(Exception):
 class Player:
     """A client. `stream` is the number in its URL, -1 before it named one; `playing` after PLAY.
 
-    `on_sent(stream, counter)` hears of each key picture whose last byte the kernel took.
+    `on_sent(stream, counter)` hears of each key picture whose last byte the kernel took. `plain`: pictures may go
+    straight to `send` as they are on channel 0: nothing waits, and nothing is special about the stream.
     """
 
     __slots__ = (
@@ -41,8 +43,10 @@ class Player:
         "_received",
         "_sock",
         "channel",
+        "fault",
         "pictures",
         "pictures_left_out",
+        "plain",
         "playing",
         "send",
         "stream",
@@ -61,6 +65,8 @@ class Player:
         """The socket's own: the hot loop of the server calls it."""
         self.stream = -1
         self.channel = 0
+        self.fault: Fault | None = None
+        self.plain = True
         self.playing = False
         self.pictures = 0
         self.pictures_left_out = 0
@@ -73,6 +79,14 @@ class Player:
     def waiting(self) -> bool:
         """Bytes wait for the kernel: nothing else may be sent before them."""
         return bool(self._pending)
+
+    def set_fault(self, fault: Fault | None) -> None:
+        """What is wrong with the stream from now on."""
+        self.fault = fault
+        self._set_plain()
+
+    def _set_plain(self) -> None:
+        self.plain = not self._pending and self.channel == 0 and self.fault is None
 
     def offer(self, blob: bytes, counter: int | None) -> int:
         """Send, or keep in order what the kernel does not take; `counter` marks a key picture. Bytes sent now.
@@ -90,6 +104,7 @@ class Player:
         """The kernel took the bytes in front of `rest` only."""
         self._pending.append((rest, counter))
         self._backlog_bytes += len(rest)
+        self.plain = False
 
     def flush(self) -> int:
         """Send what waits, as far as the kernel takes it; bytes sent. Raises Gone."""
@@ -110,6 +125,7 @@ class Player:
             self._pending.popleft()
             if counter is not None:
                 self._on_sent(self.stream, counter)
+        self._set_plain()
         return total
 
     def requests(self) -> list[Request]:
@@ -173,6 +189,7 @@ class Player:
         if channel is None:
             return response(461, cseq)
         self.channel = channel
+        self._set_plain()
         transport = f"RTP/AVP/TCP;unicast;interleaved={channel}-{channel + 1};ssrc={ssrc:08X}"
         return response(200, cseq, {"Transport": transport, **session})
 

@@ -43,7 +43,8 @@ _HOSTS_A_NET: Final = 250
 
 @dataclass(frozen=True, slots=True)
 class RigPlan:
-    """What to measure. `url_template` holds `{i}`; None = our load server, on this machine, as `hosts` addresses.
+    """What to measure. `url_template` holds `{i}`; None = our load server, on this machine, as `hosts` addresses,
+    `in_pairs` as there.
 
     `ingest` goes over the defaults of `[ingest]`; `platform` names the platform that all cameras belong to.
     """
@@ -52,6 +53,7 @@ class RigPlan:
     clip: ClipName = ClipName.NORMAL
     url_template: str | None = None
     hosts: int = 1
+    in_pairs: bool = False
     ingest: Mapping[str, object] = field(default_factory=dict)
     platform: Platform | None = None
 
@@ -148,10 +150,12 @@ def log_tail(folder: Path, lines: int = 20) -> str:
 
 
 @asynccontextmanager
-async def load_server(clip: ClipName, streams: int, host: str) -> AsyncIterator[tuple[LineProcess, Ready]]:
+async def load_server(
+    clip: ClipName, streams: int, host: str = "127.0.0.1", *, in_pairs: bool = False
+) -> AsyncIterator[tuple[LineProcess, Ready]]:
     """A load server on a free port of this machine."""
     arguments = ["--host", host, "--port", "0", "--clip", clip.value, "--streams", str(2 * streams)]
-    server = await LineProcess.start("bench.load_server", arguments)
+    server = await LineProcess.start("bench.load_server", arguments + ["--in-pairs"] * in_pairs)
     try:
         yield server, await server.hear(Ready)
     finally:
@@ -212,7 +216,9 @@ async def rig(plan: RigPlan, folder: Path) -> AsyncIterator[Rig]:
         template = plan.url_template
         if template is None:
             host = "127.0.0.1" if plan.hosts == 1 else "0.0.0.0"
-            server, ready = await stack.enter_async_context(load_server(plan.clip, plan.streams, host))
+            server, ready = await stack.enter_async_context(
+                load_server(plan.clip, plan.streams, host, in_pairs=plan.in_pairs)
+            )
             template = f"rtsp://{'127.0.0.1' if plan.hosts == 1 else '{host}'}:{ready.port}/cam/{{i}}"
         platforms = () if plan.platform is None else (plan.platform,)
         platform = "" if plan.platform is None else plan.platform.id
