@@ -15,9 +15,8 @@ import msgspec
 import numpy as np
 
 from bench.load.ledger import Ledger
-from bench.load.lines import say
+from bench.load.lines import answer_lines
 from bench.load.marks import find_mark
-from contracts.wire import DOES_NOT_PARSE
 from runtime.clock import SystemClock
 from runtime.zmq_latest import ZmqLatestPuller
 
@@ -117,24 +116,12 @@ class Consumer:
 async def consume(endpoint: str) -> None:
     """Pull until standard input ends."""
     consumer = Consumer(endpoint)
-    working = [asyncio.create_task(consumer.listen()), asyncio.create_task(consumer.pull())]
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     try:
-        while line := await reader.readline():
-            for task in working:
-                if task.done():
-                    task.result()
-            try:
-                say(consumer.seen(msgspec.json.decode(line, type=AskSeen)))
-            except DOES_NOT_PARSE as error:
-                print(f"{line[:100]!r}: {error}", file=sys.stderr)
+        await answer_lines(
+            lambda line: consumer.seen(msgspec.json.decode(line, type=AskSeen)),
+            [consumer.listen(), consumer.pull()],
+        )
     finally:
-        transport.close()
-        for task in working:
-            task.cancel()
-        await asyncio.wait(working)
         await consumer.close()
 
 
