@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ingest.media.demux import MediaFormat, MediaPicture
     from ingest.rtsp.pace import ConnectPace
     from ingest.rtsp.receive import ReceivePool
-    from ingest.rtsp.session import KeyPicture, StreamInfo
+    from ingest.rtsp.session import ReceivedPicture, StreamInfo
     from runtime.clock import Clock
     from runtime.latest import LatestPublisher
     from runtime.metrics import StageCounters
@@ -190,7 +190,7 @@ class CameraReceiver:
     def playing(self, info: StreamInfo) -> None:
         """The server accepted PLAY; the camera is live with its first key picture, not before."""
 
-    def picture(self, picture: KeyPicture) -> None:
+    def picture(self, picture: ReceivedPicture) -> None:
         """A key picture of the RTSP session."""
         now = picture.arrival_time
         self._became_live()
@@ -202,7 +202,7 @@ class CameraReceiver:
             sequence=self._sequence,
             event_time=picture.event_time,
             arrival_time=now,
-            codec=Codec.H264,
+            codec=picture.codec,
             size=len(picture.data),
             activity=self._activity.interval(picture.dropped_pictures, picture.dropped_bytes),
             discontinuity=picture.discontinuity,

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ingest.rtsp.depacketize import KeyPicturePolicy
+from ingest.rtsp.assembly import KeyPicturePolicy
 
 
 class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

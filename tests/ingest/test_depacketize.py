@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import MalformedMessage
-from ingest.rtsp.depacketize import H264Depacketizer, KeyPicturePolicy
+from ingest.rtsp.assembly import KeyPicturePolicy
+from ingest.rtsp.depacketize_h264 import H264Depacketizer
 from ingest.rtsp.h264 import has_recovery_point, parse_sps
 from tests.ingest.h264_clip import START, clip, fragments, split_nals, stap_a, stream
 
@@ -22,7 +23,7 @@ class Received:
         self.pictures: list[tuple[bytes, int, bool]] = []
         self.depacketizer = H264Depacketizer(self._take, **options)  # type: ignore[arg-type]
 
-    def _take(self, data: bytes, timestamp: int, late: bool) -> None:
+    def _take(self, data: bytes, timestamp: int, late: bool, _key: bool) -> None:
         self.pictures.append((data, timestamp, late))
 
     def feed(self, packets: list[Packet]) -> Received:
