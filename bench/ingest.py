@@ -4,7 +4,8 @@
     python -m bench.ingest --url-template 'rtsp://HOST:PORT/cam/{i}' --streams N --seconds S --json
 
 --bare measures the bare receiver too, --scale 100,500,1000,3700 how CPU grows, --baselines 40 what ffmpeg and PyAV
-spend on the same streams. Without --url-template our load server runs on this machine. The last line is one JSON object.
+spend on the same streams. Without --url-template our load server runs on this machine. The last line is one JSON
+object.
 """
 
 from __future__ import annotations

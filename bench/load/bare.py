@@ -12,9 +12,8 @@ import msgspec
 
 from bench.load.lines import answer_lines
 from contracts.errors import GridwhistleError
-from ingest.rtsp.pace import ConnectPace
 from ingest.rtsp.receive import ReceivePool
-from ingest.rtsp.session import KeyPicture, RtspSession, StreamInfo
+from ingest.rtsp.session import ReceivedPicture, RtspSession, StreamInfo
 from runtime.clock import SystemClock
 
 
@@ -30,49 +29,32 @@ class BareCounts(msgspec.Struct, frozen=True, kw_only=True):
     ended: int
 
 
-class _Counter:
-    """Takes key pictures and counts them."""
+class _Taker:
+    """A PictureReceiver that keeps nothing but the count."""
 
     def __init__(self) -> None:
-        self.streams = 0
         self.key_pictures = 0
-
-    def taker(self) -> _Taker:
-        """For one session."""
-        return _Taker(self)
-
-
-class _Taker:
-    """A PictureReceiver that keeps nothing."""
-
-    def __init__(self, counter: _Counter) -> None:
-        self._counter = counter
-        self._seen = False
 
     def playing(self, info: StreamInfo) -> None:
         """The server accepted PLAY."""
 
-    def picture(self, picture: KeyPicture) -> None:  # noqa: ARG002 - a PictureReceiver
-        """A key picture is complete."""
-        self._counter.key_pictures += 1
-        if not self._seen:
-            self._seen = True
-            self._counter.streams += 1
+    def picture(self, picture: ReceivedPicture) -> None:
+        """A picture is complete."""
+        self.key_pictures += picture.key
 
 
 async def receive(template: str, streams: int, connects_per_s: float) -> None:
     """Receive until standard input ends."""
     clock = SystemClock()
     pool = ReceivePool(clock)
-    pace = ConnectPace(clock, connects_per_s)
-    counter = _Counter()
+    takers = [_Taker() for _ in range(streams)]
     ended = 0
 
     async def play(number: int) -> None:
         nonlocal ended
         url = template.replace("{i}", str(number))
-        session = RtspSession(url, source_id=str(number), clock=clock, pool=pool, receiver=counter.taker())
-        await pace.turn()
+        session = RtspSession(url, source_id=str(number), clock=clock, pool=pool, receiver=takers[number])
+        await clock.asleep(number / connects_per_s)
         try:
             await session.run_once()
         except GridwhistleError as error:
@@ -81,7 +63,8 @@ async def receive(template: str, streams: int, connects_per_s: float) -> None:
 
     def counts(line: bytes) -> BareCounts:
         msgspec.json.decode(line, type=AskBare)
-        return BareCounts(streams=counter.streams, key_pictures=counter.key_pictures, ended=ended)
+        counts = [taker.key_pictures for taker in takers]
+        return BareCounts(streams=sum(count > 0 for count in counts), key_pictures=sum(counts), ended=ended)
 
     await answer_lines(counts, [pool.sweep_forever(), *(play(number) for number in range(streams))])
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from msgspec import structs
 
 from bench.load.clips import ClipName
 from bench.load.consumer import AskSeen, Seen
@@ -35,7 +36,6 @@ from sim.stack import toml
 
 ARRIVING: Final = frozenset({SourceState.LIVE, SourceState.SUSPECT})
 """States in which key pictures arrive: suspect is a judgement of what they show."""
-PLATFORM: Final = "bench"
 SERVICE: Final = "ingest-cameras"
 _STOP_S: Final = 30.0
 _HOSTS_A_NET: Final = 250
@@ -56,6 +56,8 @@ class RigPlan:
     in_pairs: bool = False
     ingest: Mapping[str, object] = field(default_factory=dict)
     platform: Platform | None = None
+    begin_empty: bool = False
+    """The first catalogue holds no camera: the worker's memory without any can be read first."""
 
 
 @dataclass(slots=True)
@@ -76,6 +78,12 @@ class Rig:
     def arriving(self) -> int:
         """Cameras from which pictures arrive now."""
         return sum(change.state in ARRIVING for change in self.end.sources.values())
+
+    def publish(self, numbers: Iterable[int]) -> None:
+        """Put a newer catalogue in force, with exactly these cameras; the worker finds it at its next look."""
+        catalogue = self.end.catalogue
+        listed = cameras(numbers, self.template, self.plan.platform)
+        self.end.catalogue = structs.replace(catalogue, version=catalogue.version + 1, cameras=listed)
 
     def worker(self) -> Usage:
         """What the worker uses. Raises LinkClosed when it ended."""
@@ -120,8 +128,8 @@ def camera_id(stream: int) -> str:
     return f"{SITE}00001320{stream:06d}"
 
 
-def cameras(count: int, template: str, *, platform: str = "") -> tuple[Camera, ...]:
-    """Live cameras 0 .. count-1 of the catalogue."""
+def cameras(numbers: Iterable[int], template: str, platform: Platform | None = None) -> tuple[Camera, ...]:
+    """Live cameras of the catalogue."""
     place = Place(105.7, 38.8, "152921001001001")
     return tuple(
         Camera(
@@ -130,10 +138,10 @@ def cameras(count: int, template: str, *, platform: str = "") -> tuple[Camera, .
             place=place,
             owner="load",
             url=template.replace("{i}", str(number)).replace("{host}", loopback(number)),
-            platform=platform,
+            platform="" if platform is None else platform.id,
             live=True,
         )
-        for number in range(count)
+        for number in numbers
     )
 
 
@@ -221,8 +229,7 @@ async def rig(plan: RigPlan, folder: Path) -> AsyncIterator[Rig]:
             )
             template = f"rtsp://{'127.0.0.1' if plan.hosts == 1 else '{host}'}:{ready.port}/cam/{{i}}"
         platforms = () if plan.platform is None else (plan.platform,)
-        platform = "" if plan.platform is None else plan.platform.id
-        listed = cameras(plan.streams, template, platform=platform)
+        listed = () if plan.begin_empty else cameras(range(plan.streams), template, plan.platform)
         end = await stack.enter_async_context(
             alerts_end(site, cameras=listed, platforms=platforms, remembers=False)
         )
