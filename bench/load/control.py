@@ -32,7 +32,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The server's own figures. `cpu_user_s`, `cpu_system_s` since its start; `late_*_ms` of its slots.
 
     `connects_per_s_max` is the most that were accepted within any one second, `opening_max` the most that were
-    open without playing yet; both since the counts were last reset.
+    open without playing yet; both since they were last reset. Lateness: since it was last reset.
     """
 
     playing: int
@@ -66,6 +66,10 @@ class ResetConnects(msgspec.Struct, frozen=True, tag="reset_connects", tag_field
     """Count connections anew."""
 
 
+class ResetLate(msgspec.Struct, frozen=True, tag="reset_late", tag_field="do"):
+    """Note how late slots are anew."""
+
+
 class Cut(msgspec.Struct, frozen=True, tag="cut", tag_field="do"):
     """Reset the streams 0 .. `streams`-1 (None: all), and whoever comes again within `refuse_s`."""
 
@@ -96,7 +100,7 @@ class Refused(msgspec.Struct, frozen=True):
     error: str
 
 
-Ask = AskStatus | AskSent | ResetConnects | Cut | SetFault | Stop
+Ask = AskStatus | AskSent | ResetConnects | ResetLate | Cut | SetFault | Stop
 
 
 def most_within(times_ns: list[int], span_ns: int) -> int:
@@ -144,6 +148,9 @@ class Control:
             case ResetConnects():
                 server.accepted_ns.clear()
                 server.opening_max = server.opening
+                return Done()
+            case ResetLate():
+                server.reset_late()
                 return Done()
             case Cut():
                 return Done(server.cut(None if ask.streams is None else range(ask.streams), ask.refuse_s))

@@ -6,7 +6,6 @@ import re
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +14,9 @@ from sim.rtsp_server import METHODS, interleaved_channel, session_description
 
 if TYPE_CHECKING:
     from bench.load.faults import Fault
+    from bench.load.ledger import Ledger
     from bench.load.programme import Programme
+    from runtime.clock import Clock
 
 BACKLOG_BYTES_MAX: Final = 1 << 20
 """What may wait for a connection that reads too slowly; pictures beyond it are left out whole, and counted."""
@@ -32,15 +33,16 @@ class Gone(Exception):
 class Player:
     """A client. `stream` is the number in its URL, -1 before it named one; `playing` after PLAY.
 
-    `on_sent(stream, counter)` hears of each key picture whose last byte the kernel took. `plain`: pictures may go
+    `sent` holds each key picture once its last byte was taken by the kernel, with the moment just before. `plain`: pictures may go
     straight to `send` as they are on channel 0: nothing waits, and nothing is special about the stream.
     """
 
     __slots__ = (
         "_backlog_bytes",
-        "_on_sent",
+        "_clock",
         "_pending",
         "_received",
+        "_sent",
         "_sock",
         "channel",
         "fault",
@@ -52,12 +54,13 @@ class Player:
         "stream",
     )
 
-    def __init__(self, sock: socket.socket, on_sent: Callable[[int, int], None]) -> None:
+    def __init__(self, sock: socket.socket, clock: Clock, sent: Ledger) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         self._sock = sock
-        self._on_sent = on_sent
+        self._clock = clock
+        self._sent = sent
         self._received = bytearray()
         self._pending: deque[tuple[memoryview, int | None]] = deque()
         self._backlog_bytes = 0
@@ -111,6 +114,7 @@ class Player:
         total = 0
         while self._pending:
             blob, counter = self._pending[0]
+            at_ns = self._clock.monotonic_ns()
             try:
                 sent = self.send(blob)
             except (BlockingIOError, InterruptedError):
@@ -124,7 +128,7 @@ class Player:
                 break
             self._pending.popleft()
             if counter is not None:
-                self._on_sent(self.stream, counter)
+                self._sent.note(self.stream, counter, at_ns)
         self._set_plain()
         return total
 

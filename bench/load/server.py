@@ -45,7 +45,8 @@ def phase_of(stream: int) -> int:
 class LoadServer:
     """Serves `rtsp://host:port/cam/{number}` for any number. Raises ConfigError when the port is taken.
 
-    `sent` holds every key picture whose last byte the kernel took, with the moment. Port 0 takes a free one.
+    `sent` holds every key picture whose last byte the kernel took, with the moment just
+    before it was handed over. Port 0 takes a free one.
     `in_pairs`: two pictures go out with one `send`, the later one (all key pictures are later ones) on time and
     the one before it a period late, as encoders do that flush in batches; it costs half as many system calls.
     """
@@ -111,6 +112,10 @@ class LoadServer:
             if reached >= share * total:
                 return late
         return _LATE_MS_MAX
+
+    def reset_late(self) -> None:
+        """Note anew how late slots begin."""
+        self._late_ms = [0] * (_LATE_MS_MAX + 1)
 
     def watch(self, fileno: int, readable: Callable[[], None]) -> None:
         """Call `readable` when this descriptor (the control link's) has something to read."""
@@ -189,6 +194,7 @@ class LoadServer:
                 if not player.plain:
                     total += self._send_carefully(player, picture, report, wall, gone)
                     continue
+                at_ns = 0 if counter is None else monotonic_ns()
                 try:
                     sent = player.send(blob)
                 except (BlockingIOError, InterruptedError):
@@ -201,7 +207,7 @@ class LoadServer:
                     player.keep(memoryview(blob)[sent:], counter)
                     self._want_writable(player)
                 elif counter is not None:
-                    note(player.stream, counter, monotonic_ns())
+                    note(player.stream, counter, at_ns)
             self.bytes_sent += total
             self.pictures_sent += len(players) * (2 if self._in_pairs else 1)
         for player in gone:
@@ -295,7 +301,7 @@ class LoadServer:
                 ) from None
             now_ns = self.clock.monotonic_ns()
             self.accepted_ns.append(now_ns)
-            player = Player(sock, self._on_sent)
+            player = Player(sock, self.clock, self.sent)
             if now_ns < self._refuse_all_until_ns:
                 self.refused_connections += 1
                 player.close(reset=True)
@@ -303,9 +309,6 @@ class LoadServer:
             self._players[player.fileno()] = player
             self._epoll.register(player.fileno(), select.EPOLLIN)
             self.opening_max = max(self.opening_max, self.opening)
-
-    def _on_sent(self, stream: int, counter: int) -> None:
-        self.sent.note(stream, counter, self.clock.monotonic_ns())
 
     def _want_writable(self, player: Player) -> None:
         self._epoll.modify(player.fileno(), select.EPOLLIN | select.EPOLLOUT)
