@@ -33,8 +33,8 @@ class Gone(Exception):
 class Player:
     """A client. `stream` is the number in its URL, -1 before it named one; `playing` after PLAY.
 
-    `sent` holds each key picture once its last byte was taken by the kernel, with the moment just before. `plain`: pictures may go
-    straight to `send` as they are on channel 0: nothing waits, and nothing is special about the stream.
+    `sent` holds each key picture once its last byte was taken by the kernel, with the moment just before. `plain`:
+    pictures may go straight to `send` as they are on channel 0, since nothing waits and nothing is special.
     """
 
     __slots__ = (
