@@ -37,7 +37,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=20.0, help="测量时长 length of the window, s")
     parser.add_argument("--start-seconds", type=float, default=400.0, help="等待全部在线的上限 wait for all, s")
     parser.add_argument("--clip", type=ClipName, default=ClipName.NORMAL, choices=list(ClipName))
-    parser.add_argument("--hosts", type=int, default=1, help=">1: 每路一个本机地址 an address for each stream")
+    parser.add_argument("--hosts", type=int, default=1, help="分散到 N 个本机地址 spread over so many addresses")
     parser.add_argument(
         "--in-pairs", action="store_true", help="每次发送两帧 our server sends two pictures at once"
     )

@@ -28,7 +28,7 @@ from contracts import topics
 from contracts.errors import LinkClosed
 from contracts.instant import SECOND
 from contracts.place import Place
-from contracts.source import Camera, Platform, SourceState
+from contracts.source import Camera, SourceState
 from runtime.clock import Clock, SystemClock
 from runtime.site import Site
 from sim.alerts_end import SITE, AlertsEnd, alerts_end, site_in
@@ -46,7 +46,7 @@ class RigPlan:
     """What to measure. `url_template` holds `{i}`; None = our load server, on this machine, as `hosts` addresses,
     `in_pairs` as there.
 
-    `ingest` goes over the defaults of `[ingest]`; `platform` names the platform that all cameras belong to.
+    `ingest` goes over the defaults of `[ingest]`.
     """
 
     streams: int
@@ -55,7 +55,6 @@ class RigPlan:
     hosts: int = 1
     in_pairs: bool = False
     ingest: Mapping[str, object] = field(default_factory=dict)
-    platform: Platform | None = None
     begin_empty: bool = False
     """The first catalogue holds no camera: the worker's memory without any can be read first."""
 
@@ -82,7 +81,7 @@ class Rig:
     def publish(self, numbers: Iterable[int]) -> None:
         """Put a newer catalogue in force, with exactly these cameras; the worker finds it at its next look."""
         catalogue = self.end.catalogue
-        listed = cameras(numbers, self.template, self.plan.platform)
+        listed = cameras(numbers, self.template, self.plan.hosts)
         self.end.catalogue = structs.replace(catalogue, version=catalogue.version + 1, cameras=listed)
 
     def worker(self) -> Usage:
@@ -128,8 +127,8 @@ def camera_id(stream: int) -> str:
     return f"{SITE}00001320{stream:06d}"
 
 
-def cameras(numbers: Iterable[int], template: str, platform: Platform | None = None) -> tuple[Camera, ...]:
-    """Live cameras of the catalogue."""
+def cameras(numbers: Iterable[int], template: str, hosts: int = 1) -> tuple[Camera, ...]:
+    """Live cameras of the catalogue; `{host}` of the template stands for one of so many addresses."""
     place = Place(105.7, 38.8, "152921001001001")
     return tuple(
         Camera(
@@ -137,8 +136,7 @@ def cameras(numbers: Iterable[int], template: str, platform: Platform | None = N
             name=f"load {number}",
             place=place,
             owner="load",
-            url=template.replace("{i}", str(number)).replace("{host}", loopback(number)),
-            platform="" if platform is None else platform.id,
+            url=template.replace("{i}", str(number)).replace("{host}", loopback(number % hosts)),
             live=True,
         )
         for number in numbers
@@ -146,7 +144,7 @@ def cameras(numbers: Iterable[int], template: str, platform: Platform | None = N
 
 
 def loopback(number: int) -> str:
-    """An address of this machine, one for each number up to 62,500."""
+    """An address of this machine (127.0.0.0/8), another for each number up to 62,500."""
     return f"127.0.{1 + number // _HOSTS_A_NET % _HOSTS_A_NET}.{1 + number % _HOSTS_A_NET}"
 
 
@@ -228,11 +226,8 @@ async def rig(plan: RigPlan, folder: Path) -> AsyncIterator[Rig]:
                 load_server(plan.clip, plan.streams, host, in_pairs=plan.in_pairs)
             )
             template = f"rtsp://{'127.0.0.1' if plan.hosts == 1 else '{host}'}:{ready.port}/cam/{{i}}"
-        platforms = () if plan.platform is None else (plan.platform,)
-        listed = () if plan.begin_empty else cameras(range(plan.streams), template, plan.platform)
-        end = await stack.enter_async_context(
-            alerts_end(site, cameras=listed, platforms=platforms, remembers=False)
-        )
+        listed = () if plan.begin_empty else cameras(range(plan.streams), template, plan.hosts)
+        end = await stack.enter_async_context(alerts_end(site, cameras=listed, remembers=False))
         consumer = await stack.enter_async_context(consumer_of(site))
         pid = await stack.enter_async_context(worker_of(site, folder, plan.ingest))
         yield Rig(plan, site, end, consumer, pid, template, folder, SystemClock(), server, ready)

@@ -12,7 +12,6 @@ from bench.load.clips import ClipName
 from bench.load.process import ROOT
 from bench.load.rig import RigPlan, camera_id, cameras, load_server
 from bench.load.trial import run_trial
-from contracts.source import Platform
 
 SETTINGS = {"connect_rate_per_s": 100.0}
 
@@ -25,10 +24,11 @@ def test_settings_are_json_or_text() -> None:
     }
 
 
-def test_cameras_of_the_catalogue_have_their_ids_hosts_and_platform() -> None:
-    first, last = cameras([0, 3_699], "rtsp://{host}:8554/cam/{i}", Platform(id="p"))
+def test_cameras_of_the_catalogue_have_their_ids_and_hosts() -> None:
+    first, last = cameras([0, 3_699], "rtsp://{host}:8554/cam/{i}", 4_000)
     assert (first.url, last.url) == ("rtsp://127.0.1.1:8554/cam/0", "rtsp://127.0.15.200:8554/cam/3699")
-    assert first.platform == last.platform == "p"
+    (shared,) = cameras([9], "rtsp://{host}:8554/cam/{i}", 3)
+    assert shared.url == "rtsp://127.0.1.1:8554/cam/9"
     assert camera_id(3_699) == last.id
     assert len(last.id) == 20
     assert last.live
