@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -50,10 +51,14 @@ class Storm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StormResult(msgspec.Struct, frozen=True, kw_only=True):
-    """All storms. `per_s_allowed`: what the policy allows within one second, its burst included."""
+    """All storms. `per_s_allowed`: what the policy allows within one second, its burst included.
+
+    `opening_allowed`: connections in the handshake at once by the policy, None = it has no limit.
+    """
 
     streams: int
     per_s_allowed: int
+    opening_allowed: int | None
     rss_before_mb: float
     slope_mb_per_storm: float
     storms: list[Storm]
@@ -61,7 +66,13 @@ class StormResult(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def good(self) -> bool:
         """All back in time, the policy kept."""
-        return all(each.back_s is not None and each.per_s_max <= self.per_s_allowed for each in self.storms)
+        most = self.opening_allowed
+        return all(
+            each.back_s is not None
+            and each.per_s_max <= self.per_s_allowed
+            and (most is None or each.opening_max <= most)
+            for each in self.storms
+        )
 
     @property
     def flat(self) -> bool:
@@ -74,10 +85,18 @@ def slope(values: Sequence[float]) -> float:
     return float(np.polyfit(np.arange(len(values)), np.array(values), 1)[0]) if len(values) > 1 else 0.0
 
 
+def policy(ingest: Mapping[str, object]) -> tuple[int, int | None]:
+    """Connections within any second, and in the handshake at once (None: any), by `[ingest]` with settings."""
+    settings = {**msgspec.structs.asdict(IngestConfig()), **ingest}
+    # A second may begin with a full bucket, and end with the token that its last moment brings.
+    per_s = math.ceil(settings["connect_rate_per_s"]) + settings.get("connect_burst", BURST) + 1
+    limits = [settings[name] for name in ("openings_max", "host_openings_max") if settings.get(name)]
+    return per_s, min(limits, default=None)
+
+
 async def run_storms(plan: RigPlan, folder: Path, *, storms: int, refuse_s: float) -> StormResult:
     """Cut all streams `storms` times, refusing them for `refuse_s` each time. Raises ConfigError, LinkClosed."""
-    rate = plan.ingest.get("connect_rate_per_s", IngestConfig().connect_rate_per_s)
-    assert isinstance(rate, int | float)
+    per_s_allowed, opening_allowed = policy(plan.ingest)
     async with rig(plan, folder) as rigged:
         server = rigged.server
         if server is None or await all_live(rigged, _START_S) is None:
@@ -90,7 +109,8 @@ async def run_storms(plan: RigPlan, folder: Path, *, storms: int, refuse_s: floa
             tell(f"风暴 (storm) {number + 1}/{storms}: {msgspec.to_builtins(found[-1])}")
         return StormResult(
             streams=plan.streams,
-            per_s_allowed=round(rate) + BURST + 1,
+            per_s_allowed=per_s_allowed,
+            opening_allowed=opening_allowed,
             rss_before_mb=round(before_mb, 1),
             # The first storm fills pools and free lists for good.
             slope_mb_per_storm=round(slope([each.rss_mb for each in found[1:]]), 3),

@@ -70,7 +70,7 @@ class Programme:
         return self._kept[number - oldest]
 
     def report(self, picture: PackedPicture, wall: Instant) -> bytes | None:
-        """The sender report that goes with this picture, about every 5 s; `wall`: when the stream's camera took it."""
+        """The sender report that goes with this picture, about every 5 s; `wall`: when it was taken."""
         if picture.number % _REPORT_EVERY:
             return None
         return sender_report(self.ssrc, wall, picture.timestamp, picture.packets_before, picture.octets_before)
