@@ -114,8 +114,8 @@ async def run_trial(plan: RigPlan, folder: Path, *, seconds: float, start_s: flo
             await rigged.server.ask(ResetLate(), Done)
         begin = await moment(rigged)
         both_ends_mb = tcp_mb = 0.0
-        for _ in range(max(1, round(seconds / _SAMPLE_S))):
-            await rigged.clock.asleep(min(_SAMPLE_S, seconds))
+        while (left_s := seconds - (rigged.clock.monotonic_ns() - begin.at_ns) / SECOND) > 0:
+            await rigged.clock.asleep(min(_SAMPLE_S, left_s))
             rigged.worker()
             tell(f"测量中 (measuring): 在线 live {rigged.arriving():,}/{plan.streams:,}")
             both_ends_mb = max(both_ends_mb, kernel_tcp_mb() - tcp_before_mb)
