@@ -184,9 +184,9 @@ async def test_nonce_that_grew_old_is_renewed_in_mid_session() -> None:
         (Script(status={"SETUP": 453}), SourceUnreachable, "status_453"),
         (Script(sdp="hello"), ProtocolViolation, "sdp"),
         (Script(sdp="v=0\r\nm=audio 0 RTP/AVP 8\r\n"), ProtocolViolation, "no_video"),
-        (Script(sdp=clip_sdp(codec="H265")), ProtocolViolation, "unsupported_codec"),
+        (Script(sdp=clip_sdp(codec="MP4V-ES")), ProtocolViolation, "unsupported_codec"),
         (Script(media=clip_media(), close_after_media=True), SourceUnreachable, "closed"),
-        (Script(media=clip_media() + b"GARBAGE\x00\x01\x02" * 9), ProtocolViolation, "garbage"),
+        (Script(media=clip_media() + b"GARBAGE\x00\x01\x02" * 9000), ProtocolViolation, "garbage"),
         (Script(status={"DESCRIBE": 302}, extra={"Location": "http://x/"}), ProtocolViolation, "redirect"),
     ],
 )
