@@ -64,9 +64,9 @@ class TransportPolicy(enum.StrEnum):
     """How RTP comes to us."""
 
     TCP = "tcp"
-    """RTP interleaved in the RTSP connection (RFC 2326, 10.12)."""
+    """RTP interleaved in the RTSP connection (RFC 2326, 10.12); UDP where the server refuses it (461)."""
     UDP = "udp"
-    """For servers that refuse TCP; read through FFmpeg."""
+    """RTP over UDP, for servers that take TCP and then do not send."""
 
 
 SEEING: Final = "seeing"

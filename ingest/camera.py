@@ -18,6 +18,7 @@ from ingest.health import ChangeBoard, SourceHealth
 from ingest.media.player import MediaPlayer
 from ingest.promotion import Promotion
 from ingest.rtsp.credentials import Credentials, find_credentials
+from ingest.rtsp.quirks import QuirkPolicy
 from ingest.rtsp.session import RtspSession, SessionLimits
 from runtime.log import CountedLog
 from runtime.supervise import Backoff, supervise
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ingest.rtsp.pace import ConnectPace
     from ingest.rtsp.receive import ReceivePool
     from ingest.rtsp.session import ReceivedPicture, StreamInfo
+    from ingest.rtsp.udp import UdpPorts
     from runtime.clock import Clock
     from runtime.latest import LatestPublisher
     from runtime.metrics import StageCounters
@@ -45,6 +47,7 @@ class CameraShop:
     config: IngestConfig
     clock: Clock
     pool: ReceivePool
+    udp_ports: UdpPorts
     pace: ConnectPace
     publisher: LatestPublisher
     ring: PictureRing
@@ -79,7 +82,7 @@ class CameraReceiver:
         self._activity = ActivityMeter()
         self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
         self._live_since_ns: int | None = None
-        self._through_ffmpeg = camera.transport is TransportPolicy.UDP or not _is_rtsp(camera.url)
+        self._through_ffmpeg = not _is_rtsp(camera.url)
         self._session: RtspSession | None = None
         config = shop.config
         self._backoff = PatientBackoff(
@@ -148,6 +151,10 @@ class CameraReceiver:
     def _rtsp(self, credentials: Credentials | None) -> RtspSession:
         if self._session is None:
             config = self._shop.config
+            policies = (
+                *config.rtsp_policies.get(self.camera.platform, ()),
+                *config.rtsp_policies.get(self.camera.id, ()),
+            )
             self._session = RtspSession(
                 self.camera.url or "",
                 source_id=self.camera.id,
@@ -155,7 +162,10 @@ class CameraReceiver:
                 pool=self._shop.pool,
                 receiver=self,
                 credentials=credentials,
+                policy=QuirkPolicy(policies),
+                udp_ports=self._shop.udp_ports,
                 limits=SessionLimits(
+                    transport=self.camera.transport,
                     connect_s=config.connect_s,
                     reply_s=config.reply_s,
                     stall_s=config.stall_s,

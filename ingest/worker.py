@@ -24,6 +24,7 @@ from ingest.ring import PictureRing
 from ingest.rtsp.credentials import Credentials, read_credentials
 from ingest.rtsp.pace import ConnectPace
 from ingest.rtsp.receive import ReceivePool
+from ingest.rtsp.udp import UdpPorts
 from runtime.crew import Crew
 from runtime.health import report_forever
 from runtime.latest import LatestStore
@@ -188,6 +189,7 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
                 config=config,
                 clock=clock,
                 pool=pool,
+                udp_ports=UdpPorts(config.udp_port_first, config.udp_port_last),
                 pace=ConnectPace(
                     clock, config.connect_rate_per_s, config.platform_sessions_max, config.platform_sessions
                 ),
