@@ -150,6 +150,8 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """CA certificates (PEM) for mqtts; empty = the system's."""
     shared_group: str = ""
     """Name of a shared subscription ($share), for several instances; empty = none."""
+    instance: int = 0
+    """Number of this worker where several serve one site: each has a session of its own."""
     keepalive_s: int = 30
     """MQTT keep-alive, seconds."""
     session_expiry_s: int = 86_400

@@ -41,6 +41,15 @@ class LogSender(Protocol):
         acknowledged.
         """
 
+    async def enter(self, payloads: Sequence[bytes], *, deadline_s: float | None = None) -> int:
+        """The first half of `send`: returns when the records are in the window, with the number to wait for.
+
+        Who hands over more before the first ones are committed keeps the receiver busy, in order.
+        """
+
+    async def committed(self, number: int) -> None:
+        """The second half of `send`: returns when the receiver has committed all up to a number of `enter`."""
+
     async def close(self) -> None:
         """Give the link back; unacknowledged records are lost to this sender (their callers were not answered)."""
 

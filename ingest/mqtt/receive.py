@@ -72,6 +72,9 @@ class SensorReceiver:
 
     def _message(self, message: MqttMessage) -> list[Observation]:
         self._counters.count("messages_received")
+        if message.taken:
+            self._counters.count("messages_redelivered")
+            return []
         try:
             size = len(message.payload)
             if size > self._config.max_payload_bytes:
@@ -79,7 +82,7 @@ class SensorReceiver:
                     f"载荷超过 {self._config.max_payload_bytes} 字节 (the payload is over the bound)",
                     reason="too_large",
                 )
-            raws = self._table.read(message.topic, message.payload, message.arrival, self._sensors.__contains__)
+            raws = self._table.read(message.topic, message.payload, message.heard_at, self._sensors.__contains__)
         except RefusedInput as error:
             self._refused(error, message)
             return []
@@ -91,6 +94,7 @@ class SensorReceiver:
                     raw,
                     sensor,
                     message.arrival,
+                    message.heard_at,
                     retained=message.retained,
                     late_max_s=self._config.late_max_s,
                     future_max_s=self._config.future_max_s,
