@@ -7,6 +7,7 @@ it and sends it again, and its claims have the same ids again.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from contracts import topics
@@ -143,7 +144,7 @@ async def run(site: Site, config: MqttConfig, clock: Clock, stop: asyncio.Event)
         receiver.apply(catalogue)
         client_id = _client_id(config, site)
         book = HeardBook(site.state_dir / f"{instance}-heard.bin", f"{config.url} {client_id}")
-        on_stop("close the book of what was heard", book.close)
+        on_stop("close the book of what was heard", partial(asyncio.to_thread, book.close))
         session = MqttSession(
             config,
             client_id=client_id,
