@@ -34,7 +34,7 @@ class Mutator:
         self._random = random.Random(seed)
         self._ways = (
             self._flip, self._byte, self._cut, self._shorten, self._repeat, self._splice, self._word, self._insert,
-            self._length, self._digits, self._swap, self._noise,
+            self._length, self._digits, self._digits, self._swap, self._noise,
         )  # fmt: skip
 
     def next(self) -> bytes:
