@@ -11,6 +11,8 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from contracts.instant import DAY, MINUTE, SECOND, Instant
 from contracts.observation import IncidentType, Observation, Phase, observation_id
 from contracts.reading import Quality, Reading
@@ -25,6 +27,8 @@ _HISTORY_NS: Final = 10 * MINUTE
 _HISTORY_MAX: Final = 256
 _GAP_PERIODS: Final = 3.0
 _UNDECIDED: Final = -1
+DOUBTS: Final = frozenset({"out_of_range", "stuck"})
+"""Faults that make a sensor's values unfit to be judged; a low battery or an opened case does not."""
 
 
 @dataclass(slots=True)
@@ -46,6 +50,7 @@ class _SensorState:
     same_value_since: Instant | None = None
     same_value_count: int = 0
     last_value: float | None = None
+    latest: Reading | None = None
     history: deque[tuple[Instant, float]] = field(default_factory=lambda: deque(maxlen=_HISTORY_MAX))
 
 
@@ -60,13 +65,16 @@ class Signals:
         """Judge one reading of a sensor.
 
         A reading older than the sensor's last one may still raise an alarm, but never ends one: lateness and
-        reordering close nothing.
+        reordering close nothing. The same reading a second time, told by its own time, says nothing new.
         """
         rules = RULES[sensor.kind]
         state = self._states.get(sensor.id)
         if state is None or len(state.rules) != len(rules):
             state = self._states[sensor.id] = _SensorState([_RuleState() for _ in rules])
         state.arrival = reading.arrival_time
+        if _repeats(reading, state.latest):
+            return []
+        state.latest = reading
         claims = self._faults(sensor, reading, state)
         if reading.quality is not Quality.GOOD:
             return claims
@@ -76,9 +84,14 @@ class Signals:
             state.last_time = reading.event_time
             _remember(state, reading)
         for rule, rule_state in zip(rules, state.rules, strict=True):
-            if not late or rule.single_shot:
+            if not late or reading.value >= rule.steps[0]:
                 claims += self._judge(sensor, reading, rule, rule_state, state, elapsed_ns, late)
         return claims
+
+    def doubts(self, sensor_id: str) -> tuple[str, ...]:
+        """Why the values of a sensor are not to be trusted now: `out_of_range`, `stuck`, or nothing."""
+        state = self._states.get(sensor_id)
+        return tuple(fault for fault in state.faults if fault in DOUBTS) if state is not None else ()
 
     def stale(self, sensors: dict[str, Sensor], now: Instant, since: Instant) -> list[str]:
         """Ids of sensors that missed three periods; silence before `since` (our connection) does not count."""
@@ -107,18 +120,21 @@ class Signals:
         late: bool,
     ) -> list[Observation]:
         passed = sum(reading.value >= step for step in rule.steps)
-        if rule.dose:
+        if late:
+            pass
+        elif rule.dose:
             passed += _dosed(sensor, reading, state, elapsed_ns)
         elif rule.rise_per_min and passed == 0 and _rises(rule, sensor_state.history):
             passed = 1
         if rule.single_shot and passed:
             return self._single_shot(sensor, reading, rule, state, late)
-        if late:
-            return []
         if passed > max(state.step, 0):
+            # Behind a later reading that was quiet: the next quiet one must say CLEAR, and does.
             state.step = passed
             return [self._claim(sensor, reading, rule.type, Phase.ACTIVE)]
-        quiet = passed == 0 and reading.value < rule.clear_below and _settled(rule, sensor_state.history)
+        quiet = (
+            not late and passed == 0 and reading.value < rule.clear_below and _settled(rule, sensor_state.history)
+        )
         if quiet and state.step != 0:
             state.step = 0
             return [self._claim(sensor, reading, rule.type, Phase.CLEAR)]
@@ -194,6 +210,11 @@ class Signals:
             detail=detail,
             exercise=sensor.exercise,
         )
+
+
+def _repeats(reading: Reading, latest: Reading | None) -> bool:
+    """A device that sends a reading again gives it the same time; one without a time of its own never repeats."""
+    return latest is not None and latest == msgspec.structs.replace(reading, arrival_time=latest.arrival_time)
 
 
 def _remember(state: _SensorState, reading: Reading) -> None:

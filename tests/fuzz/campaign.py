@@ -81,9 +81,12 @@ def watchdog() -> Iterator[Callable[[], None]]:
     def bark(_number: int, _frame: FrameType | None) -> None:
         raise Hang(f"over {HANG_S:g} s")
 
+    def feed() -> None:
+        signal.setitimer(signal.ITIMER_REAL, HANG_S)
+
     before = signal.signal(signal.SIGALRM, bark)
     try:
-        yield lambda: signal.setitimer(signal.ITIMER_REAL, HANG_S) and None
+        yield feed
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

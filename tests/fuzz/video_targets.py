@@ -144,9 +144,13 @@ def judge(dialogue: Dialogue, reply: RtspReply) -> None:
 
 def sdp_target() -> Target:
     """Session descriptions."""
+
+    def run(data: bytes) -> None:
+        parse_sdp(data, "rtsp://camera/1")
+
     return Target(
         "sdp",
-        lambda data: parse_sdp(data, "rtsp://camera/1") and None,
+        run,
         refuses=(SourceError,),
         words=(
             b"m=video 0 RTP/AVP 96\r\n", b"a=rtpmap:96 H265/90000\r\n", b"a=control:", b"a=fmtp:96 ", b"====",
