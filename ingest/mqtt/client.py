@@ -7,6 +7,8 @@ PUBLISH is parsed without paho's objects, PUBACKs leave many at a time.
 
 from __future__ import annotations
 
+import socket
+import ssl
 import struct
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -93,6 +95,18 @@ class BrokerClient(Client):
         found = self._buffer[self._at : self._at + size]
         self._at += len(found)
         return found
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        """As paho's, but a connection that fails to be trusted is closed at once, not left to the collector."""
+        assert self._ssl_context is not None
+        secure = self._ssl_context.wrap_socket(tcp_sock, server_hostname=self._host, do_handshake_on_connect=False)
+        try:
+            secure.settimeout(self._connect_timeout)
+            secure.do_handshake()
+        except BaseException:
+            secure.close()
+            raise
+        return secure
 
     def _packet_handle(self) -> MQTTErrorCode:
         try:

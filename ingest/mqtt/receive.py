@@ -49,7 +49,7 @@ class SensorReceiver:
         self._board = board
         self._counters = counters
         self._log = log
-        self._signals = Signals(site)
+        self._signals = Signals(site, shared=bool(config.shared_group))
         self._sensors: dict[str, Sensor] = {}
         self._health: dict[str, SourceHealth] = {}
 

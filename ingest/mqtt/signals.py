@@ -18,7 +18,7 @@ from contracts.observation import IncidentType, Observation, Phase, observation_
 from contracts.reading import Quality, Reading
 from contracts.source import Sensor, SourceKind
 from ingest.mqtt.carbon_monoxide import FRESH_BELOW_PPM, dose_after
-from ingest.mqtt.rules import BAD_READINGS, RULES, STALE_PERIODS, SignalRule
+from ingest.mqtt.rules import BAD_READINGS, RULES, SHARED_STALE_PERIODS, STALE_PERIODS, SignalRule
 
 _ALARM_IDS_KEPT: Final = 64
 _ALARM_ID_NS: Final = DAY
@@ -26,7 +26,9 @@ _ALARM_ID_NS: Final = DAY
 _HISTORY_NS: Final = 10 * MINUTE
 _HISTORY_MAX: Final = 256
 _GAP_PERIODS: Final = 3.0
+_CLEAR_AGAIN_NS: Final = MINUTE
 _UNDECIDED: Final = -1
+_NEVER: Final = Instant(0)
 DOUBTS: Final = frozenset({"out_of_range", "stuck"})
 """Faults that make a sensor's values unfit to be judged; a low battery or an opened case does not."""
 
@@ -36,6 +38,7 @@ class _RuleState:
     """`step` is the number of steps passed: 0 = clear, -1 = nothing known yet. `dose` is for CO."""
 
     step: int = _UNDECIDED
+    cleared_at: Instant = _NEVER
     dose: float = 0.0
     alarm_ids: OrderedDict[str, Instant] = field(default_factory=OrderedDict)
 
@@ -55,10 +58,14 @@ class _SensorState:
 
 
 class Signals:
-    """All sensors of a site. `step` takes one reading and gives what it claims, in order."""
+    """All sensors of a site. `step` takes one reading and gives what it claims, in order.
 
-    def __init__(self, site: str) -> None:
+    `shared`: other workers judge readings of the same sensors, and what this one said last may no longer hold.
+    """
+
+    def __init__(self, site: str, *, shared: bool = False) -> None:
         self._site = site
+        self._shared = shared
         self._states: dict[str, _SensorState] = {}
 
     def step(self, sensor: Sensor, reading: Reading) -> list[Observation]:
@@ -94,11 +101,15 @@ class Signals:
         return tuple(fault for fault in state.faults if fault in DOUBTS) if state is not None else ()
 
     def stale(self, sensors: dict[str, Sensor], now: Instant, since: Instant) -> list[str]:
-        """Ids of sensors that missed three periods; silence before `since` (our connection) does not count."""
+        """Ids of sensors that missed three periods; silence before `since` (our connection) does not count.
+
+        Of two workers that share, each hears half by chance: only after thirty periods is it the sensor.
+        """
+        periods = SHARED_STALE_PERIODS if self._shared else STALE_PERIODS
         return [
             sensor.id
             for sensor in sensors.values()
-            if now - max(self._last_heard(sensor.id), since) > STALE_PERIODS * sensor.period_s * SECOND
+            if now - max(self._last_heard(sensor.id), since) > periods * sensor.period_s * SECOND
         ]
 
     def forget(self, sensor_id: str) -> None:
@@ -135,8 +146,10 @@ class Signals:
         quiet = (
             not late and passed == 0 and reading.value < rule.clear_below and _settled(rule, sensor_state.history)
         )
-        if quiet and state.step != 0:
-            state.step = 0
+        # Where workers share the sensors, the alarm that ends may be one that another of them told.
+        again = self._shared and reading.event_time - state.cleared_at >= _CLEAR_AGAIN_NS
+        if quiet and (state.step != 0 or again):
+            state.step, state.cleared_at = 0, reading.event_time
             return [self._claim(sensor, reading, rule.type, Phase.CLEAR)]
         return []
 

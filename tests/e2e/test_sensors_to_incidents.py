@@ -118,9 +118,9 @@ async def test_check_16_gas_levels_and_carbon_monoxide(short_dir: Path, broker: 
         await here.say(form, "gas_lel-3", 24.9)
         await here.say(form, "gas_lel-3", 25)
         await here.until(lambda: [each.level for each in here.incidents("gas.lel1")] == [Level.ORANGE])
-        assert here.incidents("gas.lel2") == []
         await here.say(form, "gas_lel-3", 50)
-        await here.until(lambda: [each.level for each in here.incidents("gas.lel2")] == [Level.RED])
+        # A higher level raises the same alert; it opens no second one.
+        await here.until(lambda: [each.level for each in here.incidents("gas.lel%")] == [Level.RED])
         await here.say(form, "co-4", 299)
         await here.say(form, "co-4", 300)
         await here.until(lambda: [each.level for each in here.incidents("gas.co")] == [Level.RED])

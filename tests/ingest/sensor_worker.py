@@ -52,11 +52,12 @@ def smoke(alarm_id: str | None, value: int = 1, **more: Any) -> str:
 async def working(site: Site, port: int, **config: Any) -> AsyncIterator[asyncio.Task[None]]:
     """The worker as it runs in its process."""
     config.setdefault("protocol", "3.1.1")
+    config.setdefault("url", f"mqtt://127.0.0.1:{port}")
     stop = asyncio.Event()
     task = asyncio.create_task(
         run(
             site,
-            MqttConfig(url=f"mqtt://127.0.0.1:{port}", catalogue_poll_s=0.2, **config),
+            MqttConfig(catalogue_poll_s=0.2, **config),
             SystemClock(),
             stop,
         )

@@ -1,4 +1,4 @@
-"""Sensor hygiene [D] and thresholds, line by line, as SenML and as plain JSON, through all that judges a message."""
+"""Sensor hygiene [D] and thresholds line by line, as SenML and as plain JSON, through all that judges messages."""
 
 from __future__ import annotations
 
