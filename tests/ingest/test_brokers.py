@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from contracts import wire
 from contracts.source import HealthReport
@@ -66,21 +67,23 @@ async def test_default_broker_configuration_would_lose_them(short_dir: Path) -> 
 
 async def test_broker_holds_back_what_exceeds_the_receive_maximum(short_dir: Path) -> None:
     site = site_in(short_dir)
+    config = {"protocol": "5", "inflight_max": 10}
     async with (
         mosquitto(short_dir) as port,
         Publisher(port) as device,
         alerts_end(site, sensors=(SMOKE,)) as end,
-        working(site, port, protocol="5", inflight_max=10),
     ):
-        await connected(end)
+        async with working(site, port, **config):
+            await connected(end)
         end.commits = False
         for number in range(50):
             await device.publish(topic("S-17"), smoke(f"n-{number}"))
-        await end.until(lambda: len(heard(end)) == 10)
-        await CLOCK.asleep(0.5)
-        assert len(heard(end)) == 10, "ten are unacknowledged, the broker keeps the others"
-        end.commits = True
-        await end.until(lambda: len(heard(end)) == 50)
+        async with working(site, port, **config):
+            await end.until(lambda: len(heard(end)) == 10)
+            await CLOCK.asleep(0.5)
+            assert len(heard(end)) == 10, "ten are unacknowledged, the broker keeps the others"
+            end.commits = True
+            await end.until(lambda: len(heard(end)) == 50)
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
@@ -159,9 +162,10 @@ async def until_connected(database: Path) -> None:
 
 
 def is_connected(database: Path) -> bool:
-    if not database.exists():
+    try:
+        found = rows(database, "SELECT body FROM health WHERE service = 'ingest-sensors'")
+    except OperationalError:
         return False
-    found = rows(database, "SELECT body FROM health WHERE service = 'ingest-sensors'")
     return any(dict(wire.decode(row["body"], HealthReport).gauges).get("broker_connected") for row in found)
 
 
