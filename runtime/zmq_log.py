@@ -70,7 +70,7 @@ class ZmqLogSender:
             await self.committed(await self.enter(payloads, deadline_s=deadline_s))
 
     async def enter(self, payloads: Sequence[bytes], *, deadline_s: float | None = None) -> int:
-        """See LogSender."""
+        """See LogWindow."""
         self._listener.check()
         for start in range(0, len(payloads), self._window):
             await self._enter(payloads[start : start + self._window], deadline_s)
@@ -99,7 +99,7 @@ class ZmqLogSender:
             self._transmit(first, payloads)
 
     async def committed(self, number: int) -> None:
-        """See LogSender."""
+        """See LogWindow."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._closed or self._acknowledged >= number)
         if self._acknowledged < number:

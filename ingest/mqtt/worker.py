@@ -33,7 +33,7 @@ from runtime.zmq_request import ZmqRequestClient
 if TYPE_CHECKING:
     from ingest.config import MqttConfig
     from runtime.clock import Clock
-    from runtime.log_link import LogSender
+    from runtime.log_link import LogWindow
     from runtime.site import Site
 
 _STALE_EVERY_S: Final = 2.0
@@ -54,7 +54,7 @@ class Pump:
         self,
         session: MqttSession,
         receiver: SensorReceiver,
-        sender: LogSender,
+        sender: LogWindow,
         counters: StageCounters,
         clock: Clock,
         batch_max: int,
