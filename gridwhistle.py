@@ -292,12 +292,20 @@ def ingest(
     log_level: LogLevel = "info",
     sensors: Annotated[bool, typer.Option("--sensors", help="传感器角色 (MQTT)。 The role of sensors.")] = False,
     state: StateOption = None,
+    instance: Annotated[
+        int | None,
+        typer.Option(min=0, max=99, help="传感器进程的编号, 代替 [mqtt].instance。 Number of this sensor worker."),
+    ] = None,
 ) -> None:
     """接入: 摄像机(缺省)或传感器。 Receive cameras (default) or sensors."""
     if sensors:
         from ingest.mqtt.worker import run as run_sensors
 
-        serve("ingest-sensors", with_section("mqtt", run_sensors), config, log_level, state)
+        async def run_instance(site: Site, mqtt: Any, clock: Clock, stop: asyncio.Event) -> None:
+            numbered = mqtt if instance is None else msgspec.structs.replace(mqtt, instance=instance)
+            await run_sensors(site, numbered, clock, stop)
+
+        serve("ingest-sensors", with_section("mqtt", run_instance), config, log_level, state)
     else:
         from ingest.worker import run as run_cameras
 

@@ -183,6 +183,7 @@ REASONS: Final[Mapping[str, Pair]] = {
     "no_key_picture": ("没有关键帧", "no key picture"),
     "no_credentials": ("未配置凭据", "no credentials"),
     "clock_skew": ("设备时钟不准", "clock is off"),
+    "stuck": ("数值无变化", "value does not move"),
     "not_live": ("未启用", "not switched on"),
     "no_url": ("没有地址", "no URL"),
     "secrecy": ("涉密, 不接入", "secret, never opened"),
@@ -202,6 +203,7 @@ REASONS: Final[Mapping[str, Pair]] = {
     "out_of_range": ("数值不可能", "impossible value"),
     "retained": ("保留消息", "retained message"),
     "too_old": ("消息过旧", "message too old"),
+    "bug": ("程序缺陷", "a defect"),
 }
 
 

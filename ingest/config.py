@@ -174,13 +174,15 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """CA certificates (PEM) for mqtts; empty = the system's."""
     shared_group: str = ""
     """Name of a shared subscription ($share), for several instances; empty = none."""
+    instance: int = 0
+    """Number of this worker where several serve one site: each has a session of its own."""
     keepalive_s: int = 30
     """MQTT keep-alive, seconds."""
     session_expiry_s: int = 86_400
     """How long the broker keeps messages for us while we are away (MQTT 5), seconds."""
-    inflight_max: int = 1_000
+    inflight_max: int = 2_000
     """Messages received and not yet acknowledged; the broker waits beyond it (MQTT 5 receive maximum)."""
-    batch_max: int = 512
+    batch_max: int = 1_024
     """Messages handed to alerts at once."""
     max_payload_bytes: int = 64 * 1024
     """A larger payload is refused, counted and never kept in memory."""
