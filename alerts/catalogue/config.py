@@ -116,13 +116,9 @@ class CatalogueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     feed: tuple[FeedConfig, ...] = ()
     """Platforms and files."""
-    poll_s: float = 2.0
-    """Seconds between two looks of the running site at its catalogue file."""
 
     def __post_init__(self) -> None:
         """Cross-field rules."""
         keys = [feed.platform for feed in self.feed]
         if len(set(keys)) != len(keys):
             raise ValueError("catalogue.feed: platform 出现两次 (a key is used twice)")
-        if self.poll_s <= 0:
-            raise ValueError("catalogue.poll_s 必须大于 0 (must be above 0)")
