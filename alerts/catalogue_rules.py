@@ -62,9 +62,13 @@ def _check_platforms(catalogue: Catalogue) -> None:
         if keys.count(platform.id) > 1:
             raise ValueError(f"平台 {platform.id} 出现两次 (platform id used twice)")
         if platform.base_url is not None and urlsplit(platform.base_url).password is not None:
-            raise ValueError(f"平台 {platform.id}: base_url 中含有密码 (a password in the URL); 请以 credentials 指名")
+            raise ValueError(
+                f"平台 {platform.id}: base_url 中含有密码 (a password in the URL); 请以 credentials 指名"
+            )
         if platform.kind is PlatformKind.WVP and not platform.base_url:
-            raise ValueError(f"平台 {platform.id}: 缺少 base_url (a WVP platform needs the address of its interface)")
+            raise ValueError(
+                f"平台 {platform.id}: 缺少 base_url (a WVP platform needs the address of its interface)"
+            )
 
 
 def _check_register(catalogue: Catalogue) -> None:

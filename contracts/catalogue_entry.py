@@ -52,7 +52,7 @@ class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(msgspec.msgpack.encode((content, rules))).hexdigest()[:16]
 
 
-class CataloguePage(msgspec.Struct, frozen=True, kw_only=True):
+class CataloguePage(msgspec.Struct, frozen=True):
     """A part of a pass over a catalogue. `next_cursor` None = the pass is over.
 
     `gaps`: sentences on what could not be read, or was fewer than the platform said. The pass goes on, but it is

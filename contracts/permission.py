@@ -37,7 +37,9 @@ class Permissions:
                 self._by_owner.setdefault(grant.owner, []).append(grant)
         self._wanting = {platform.id for platform in catalogue.platforms if platform.grants_required}
         self._no_consent = {
-            each.camera_id for each in catalogue.registrations if each.near_secret_unit and not each.secrecy_consent
+            each.camera_id
+            for each in catalogue.registrations
+            if each.near_secret_unit and not each.secrecy_consent
         }
         self._turns = sorted({turn for grant in catalogue.grants for turn in (grant.begins, grant.expires)})
 

@@ -78,7 +78,7 @@ class Gate:
             )
         )
         boxes = [polygon(grid).bounds for grid in leaves(tree)]
-        self._box = (
+        self._box: tuple[float, float, float, float] = (
             min(box[0] for box in boxes) - MARGIN_DEG,
             min(box[1] for box in boxes) - MARGIN_DEG,
             max(box[2] for box in boxes) + MARGIN_DEG,
@@ -151,7 +151,11 @@ class Gate:
         """Who owns the camera: what the entry says if it is a name, else by industry, else the feed's."""
         said = entry.owner.strip()
         named = any("\u3400" <= character <= "\u9fff" for character in said)
-        return said[:_NAME_MAX] if named else self._feed.owners.get(device.industry) or self._feed.owner or said[:_NAME_MAX]
+        return (
+            said[:_NAME_MAX]
+            if named
+            else self._feed.owners.get(device.industry) or self._feed.owner or said[:_NAME_MAX]
+        )
 
     def _kind(self, entry: CatalogueEntry) -> SystemKind:
         if not entry.system_kind:
@@ -202,7 +206,8 @@ class Gate:
         if not (-180 <= lon <= 180 and -90 <= lat <= 90):
             return False
         x, y = to_wgs84(lon, lat, system)
-        return self._box[0] <= x <= self._box[2] and self._box[1] <= y <= self._box[3]
+        west, south, east, north = self._box
+        return west <= x <= east and south <= y <= north
 
 
 def _refuse(reason: str, sentence: str) -> NoReturn:

@@ -66,7 +66,9 @@ class CatalogueBook:
         try:
             catalogue_rules.check(bare, self.tree)
         except ValueError as error:
-            raise ConfigError(f"新目录不合要求, 未写入 (the new catalogue is wrong; nothing written): {error}") from None
+            raise ConfigError(
+                f"新目录不合要求, 未写入 (the new catalogue is wrong; nothing written): {error}"
+            ) from None
         try:
             write_whole(self._file, msgspec.json.format(msgspec.json.encode(bare), indent=1) + b"\n")
         except OSError as error:

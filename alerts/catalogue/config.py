@@ -90,7 +90,7 @@ class FeedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         if not _KEY.fullmatch(self.platform):
             raise ValueError(f"{where}: platform 应为 1 至 40 个字母、数字或短横 (letters, digits and dashes)")
         if self.kind == "wvp" and not self.base_url:
-            raise ValueError(f"{where}: kind = \"wvp\" 需要 base_url (needs it), 如 http://10.0.0.5:18080")
+            raise ValueError(f'{where}: kind = "wvp" 需要 base_url (needs it), 如 http://10.0.0.5:18080')
         if self.base_url:
             parts = urlsplit(self.base_url)
             if parts.username is not None or parts.password is not None:

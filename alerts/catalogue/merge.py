@@ -12,7 +12,6 @@ from alerts.catalogue.refusals import Refused
 from contracts.source import Camera, Catalogue
 
 
-
 class Merged(msgspec.Struct, frozen=True, kw_only=True):
     """What a pass comes to. `catalogue` is the very object of before when nothing changed.
 

@@ -80,7 +80,7 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
         lines += [f"  拒绝 {reason}: {n}" for reason, n in count_reasons(self.refused).items()]
         lines += [f"    {each.line()}" for each in self.refused[:_SHOWN_MAX]]
         if len(self.refused) > _SHOWN_MAX:
-            lines.append(f"    … 其余见报告文件 (the rest is in the report file)")
+            lines.append("    … 其余见报告文件 (the rest is in the report file)")
         return "\n".join(lines)
 
     def refusals_csv(self) -> bytes:
@@ -167,9 +167,7 @@ def take(
                     admitted[camera_id] = _stricter(first, judged)
     complete = whole and not said.gaps
     before = book.read()
-    merged = merge(
-        before, feed, admitted.values(), refused, complete=complete, confirm_removal=confirm_removal
-    )
+    merged = merge(before, feed, admitted.values(), refused, complete=complete, confirm_removal=confirm_removal)
     if merged.catalogue is not before:
         book.write(merged.catalogue)
     report = ImportReport(
@@ -202,7 +200,9 @@ def open_spool(book: CatalogueBook, feed: FeedConfig, now: Instant) -> Spool:
 
 
 def _contradiction(second: Admitted, first: Admitted) -> Refused:
-    sentence = f"与 {first.origin} 的同一编码内容不同, 取先者 (differs from the first entry of this id, which counts)"
+    sentence = (
+        f"与 {first.origin} 的同一编码内容不同, 取先者 (differs from the first entry of this id, which counts)"
+    )
     return Refused("duplicate", second.origin, second.camera.id, sentence)
 
 

@@ -119,7 +119,9 @@ class WvpUrls:
             f"/api/playback/start/{_channel(camera)}", startTime=_local(begin), endTime=_local(last)
         )
         first = Instant(begin // SECOND * SECOND)
-        return RecordingUrl(_address(camera, data), first, last, ranged=False, stream=str(data.get("stream") or ""))
+        return RecordingUrl(
+            _address(camera, data), first, last, ranged=False, stream=str(data.get("stream") or "")
+        )
 
     async def release_recording(self, camera: Camera, recording: RecordingUrl) -> None:
         """End the playback: it is ours alone."""
@@ -198,7 +200,8 @@ def _channel(camera: Camera) -> str:
     device, separator, channel = camera.channel.partition("/")
     if not separator or not device or not channel or "/" in channel:
         raise ConfigError(
-            f"{camera.id}: channel {camera.channel[:60]!r} 应为 设备编号/通道编号 (deviceId/channelId)", reason="no_channel"
+            f"{camera.id}: channel {camera.channel[:60]!r} 应为 设备编号/通道编号 (deviceId/channelId)",
+            reason="no_channel",
         )
     return f"{quote(device, safe='')}/{quote(channel, safe='')}"
 

@@ -49,7 +49,13 @@ class WvpSession:
     """
 
     def __init__(
-        self, platform_id: str, base_url: str, credentials: Credentials | None, clock: Clock, *, reply_s: float = _REPLY_S
+        self,
+        platform_id: str,
+        base_url: str,
+        credentials: Credentials | None,
+        clock: Clock,
+        *,
+        reply_s: float = _REPLY_S,
     ) -> None:
         self._id = platform_id
         self._credentials = credentials
@@ -117,7 +123,9 @@ class WvpSession:
     async def _ask(self, path: str, query: dict[str, str | int], token: str) -> httpx.Response:
         headers = {_TOKEN_HEADER: token} if token else {}
         if self._http.is_closed:
-            raise SourceUnreachable(f"平台 {self._id} 已不在目录中 (it left the catalogue)", reason="platform_removed")
+            raise SourceUnreachable(
+                f"平台 {self._id} 已不在目录中 (it left the catalogue)", reason="platform_removed"
+            )
         try:
             async with self._http.stream("GET", path, params=query, headers=headers) as answer:
                 body = bytearray()
@@ -150,9 +158,7 @@ class WvpSession:
                 reason="platform_refused",
             )
         if answer.status_code == _NOT_FOUND or (envelope and envelope.code == _NOT_FOUND):
-            raise SourceMissing(
-                f"平台 {self._id} 没有 {path} (not found: {said})", reason="platform_not_found"
-            )
+            raise SourceMissing(f"平台 {self._id} 没有 {path} (not found: {said})", reason="platform_not_found")
         if envelope is None:
             raise ProtocolViolation(
                 f"平台 {self._id} 的应答不是 WVP 的格式 (not an answer of WVP: {said}); 请核对 base_url",

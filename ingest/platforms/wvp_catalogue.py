@@ -60,7 +60,7 @@ class WvpCatalogue:
         device = devices.list[at.device]
         device_id = _text(device, "deviceId")
         following = _Cursor(at.device_page, at.device + 1, 1, at.devices + 1, 0)
-        done = {"done": following.devices, "total": devices.total}
+        total = devices.total
         try:
             channels = _info(
                 await self._session.get(
@@ -73,7 +73,7 @@ class WvpCatalogue:
             if error.reason not in ("stream_unavailable", "platform_not_found"):
                 raise
             gap = f"设备 {device_id} 的通道未取到 (its channels were not given): {error}"
-            return CataloguePage(entries=(), next_cursor=_encode(following), gaps=(gap,), **done)
+            return CataloguePage((), _encode(following), (gap,), following.devices, total)
         entries = tuple(
             _entry(each, device, f"设备 {device_id} 第 {at.channel_page} 页第 {number} 条")
             for number, each in enumerate(channels.list, start=1)
@@ -81,23 +81,21 @@ class WvpCatalogue:
         seen = at.channels + len(entries)
         if entries and seen < channels.total:
             more = msgspec.structs.replace(at, channel_page=at.channel_page + 1, channels=seen)
-            return CataloguePage(entries=entries, next_cursor=_encode(more), done=at.devices, total=devices.total)
-        gaps = ()
+            return CataloguePage(entries, _encode(more), (), at.devices, total)
+        gaps: tuple[str, ...] = ()
         if seen != channels.total:
             gaps = (f"设备 {device_id}: 平台称有 {channels.total} 条, 实得 {seen} 条 (channels announced, given)",)
-        return CataloguePage(entries=entries, next_cursor=_encode(following), gaps=gaps, **done)
+        return CataloguePage(entries, _encode(following), gaps, following.devices, total)
 
     def _behind_devices(self, at: _Cursor, devices: _PageInfo) -> CataloguePage:
         """The device page is used up: the next one, or the end of the pass."""
-        done = {"done": at.devices, "total": devices.total}
         if devices.list and at.devices < devices.total:
-            return CataloguePage(
-                entries=(), next_cursor=_encode(_Cursor(at.device_page + 1, devices=at.devices)), **done
-            )
-        gaps = ()
+            following = _Cursor(at.device_page + 1, devices=at.devices)
+            return CataloguePage((), _encode(following), (), at.devices, devices.total)
+        gaps: tuple[str, ...] = ()
         if at.devices != devices.total:
             gaps = (f"平台称有 {devices.total} 台设备, 实得 {at.devices} 台 (devices announced, given)",)
-        return CataloguePage(entries=(), next_cursor=None, gaps=gaps, **done)
+        return CataloguePage((), None, gaps, at.devices, devices.total)
 
     async def _device_page(self, number: int) -> _PageInfo:
         if self._devices is None or self._devices[0] != number:
