@@ -69,6 +69,7 @@ class WvpSession:
         self._token = ""
         self._backoff = Backoff(1.0, 30.0, platform_id)
         self._down = ""
+        self._trying = False
         self._again_ns = 0
         self.logins = 0
 
@@ -176,18 +177,21 @@ class WvpSession:
             raise self._unreachable()
         # The one that tries; those behind it fail at once until it has its answer.
         self._again_ns = now_ns + round(_REPLY_S * SECOND)
+        self._trying = True
 
     def _went_down(self, cause: str) -> SourceUnreachable:
         if not self._down:
             get_log().warning("A platform does not answer", platform=self._id, cause=cause)
-        self._down = cause
-        self._again_ns = self._clock.monotonic_ns() + round(self._backoff.failed() * SECOND)
+        # Sixteen requests that were under way fail together: one failure, not sixteen.
+        if not self._down or self._trying:
+            self._again_ns = self._clock.monotonic_ns() + round(self._backoff.failed() * SECOND)
+        self._down, self._trying = cause, False
         return self._unreachable()
 
     def _came_back(self) -> None:
         if self._down:
             get_log().info("A platform answers again", platform=self._id)
-        self._down = ""
+        self._down, self._trying = "", False
         self._backoff.succeeded()
 
     def _unreachable(self) -> SourceUnreachable:

@@ -131,12 +131,12 @@ async def test_platform_that_is_down_is_asked_by_one_and_found_again() -> None:
 
 async def test_every_channel_of_every_page_is_read_and_nothing_twice() -> None:
     async with serving(WvpPlatform()) as platform:
-        counts = {f"152921000011800000{number:02d}": number * 5 for number in range(1, 10)}
+        counts = {f"152921000011800000{number:02d}": number * 5 for number in range(1, 6)}
         for number, (device, count) in enumerate(counts.items()):
             platform.add(device, count)
             for each in platform.channels[device]:
                 each["deviceId"] = f"{each['deviceId'][:14]}{number:02d}{each['deviceId'][16:]}"
-        for page_size in (1, 4, 5, 7, 100):
+        for page_size in (2, 5, 100):
             entries, gaps = await whole_catalogue(platform, page_size)
             assert gaps == []
             assert len({each.id for each in entries}) == len(entries) == sum(counts.values())
