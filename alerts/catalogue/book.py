@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import TypeVar
 
 import msgspec
 
 from alerts import catalogue_rules
+from alerts.grid_index import GridIndex
 from alerts.grids import load_catalogue, load_grids
 from contracts.errors import ConfigError, GridwhistleError
-from contracts.source import Camera, Catalogue
+from contracts.source import Camera, Catalogue, Sensor
 from runtime.lock import FileLock
 from runtime.site import Site
 from runtime.whole_file import write_whole
+
+S = TypeVar("S", Camera, Sensor)
 
 
 class CatalogueBook:
@@ -28,6 +32,7 @@ class CatalogueBook:
         self._file = site.catalogue_file
         self.folder = site.state_dir / "catalogue"
         self.tree = load_grids(site.grids_file, site.id, site.county)
+        self._index = GridIndex(self.tree)
         try:
             self._lock = FileLock(self.folder / "lock")
         except BlockingIOError:
@@ -55,13 +60,13 @@ class CatalogueBook:
     def write(self, catalogue: Catalogue) -> None:
         """Put `catalogue` in the place of the file. Raises ConfigError when the site would not accept it.
 
-        The grid of a camera that a feed maintains is left out: it is found by position at each reading, so that a
-        new grid file never makes the catalogue wrong.
+        A grid that follows from the position is left out: it is found at each reading, so that a new grid file
+        never makes the catalogue wrong.
         """
-        maintained = {each.camera_id for each in catalogue.registrations if each.feed}
         bare = msgspec.structs.replace(
             catalogue,
-            cameras=tuple(_unlocated(each) if each.id in maintained else each for each in catalogue.cameras),
+            cameras=tuple(self._unlocated(each) for each in catalogue.cameras),
+            sensors=tuple(self._unlocated(each) for each in catalogue.sensors),
         )
         try:
             catalogue_rules.check(bare, self.tree)
@@ -74,6 +79,8 @@ class CatalogueBook:
         except OSError as error:
             raise ConfigError(f"{self._file}: 无法写入 (cannot be written: {error.strerror})") from None
 
-
-def _unlocated(camera: Camera) -> Camera:
-    return msgspec.structs.replace(camera, place=msgspec.structs.replace(camera.place, grid_code=None))
+    def _unlocated(self, source: S) -> S:
+        place = source.place
+        if place.grid_code is None or self._index.locate(place.lon, place.lat) != place.grid_code:
+            return source
+        return msgspec.structs.replace(source, place=msgspec.structs.replace(place, grid_code=None))

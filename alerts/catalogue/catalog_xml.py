@@ -27,8 +27,9 @@ _ITEMS_MAX: Final = 20_000
 _DEPTH_MAX: Final = 8
 _TEXT_MAX: Final = 2_000
 
-_MESSAGE: Final = re.compile(rb"(?:<\?xml[^>]{0,200}\?>\s{0,100})?<Response\b.*?</Response\s{0,20}>", re.DOTALL)
 _BEGIN: Final = re.compile(rb"<Response\b")
+_END: Final = re.compile(rb"</Response\s{0,20}>")
+_BEFORE: Final = re.compile(rb"<\?xml[^>]{0,200}\?>\s{0,100}\Z")
 _DECLARED: Final = re.compile(rb"<\?xml[^>]{0,200}?encoding\s{0,5}=\s{0,5}[\"']([A-Za-z0-9._-]{1,20})[\"']")
 _DECLARATION: Final = re.compile(r"^\s*<\?xml[^>]*\?>")
 _BARE_AMPERSAND: Final = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-fA-F]{1,6});)")
@@ -71,8 +72,25 @@ def split_messages(data: bytes) -> tuple[list[bytes], int]:
             "XML 含有 DOCTYPE 或 ENTITY, 不予读取 (a document type declaration is never read); 请去除",
             reason="doctype",
         )
-    bodies = _MESSAGE.findall(data)
-    return bodies, len(_BEGIN.findall(data)) - len(bodies)
+    bodies: list[bytes] = []
+    cut_off = 0
+    end: re.Match[bytes] | None = None
+    begin = _BEGIN.search(data)
+    while begin is not None:
+        following = _BEGIN.search(data, begin.end())
+        # Looked for once for all that begin before it: a file of beginnings alone must not take for ever.
+        if end is None or end.start() < begin.end():
+            end = _END.search(data, begin.end())
+        if end is None or (following is not None and following.start() < end.start()):
+            cut_off += 1
+            if end is None:
+                cut_off += sum(1 for _ in _BEGIN.finditer(data, begin.end()))
+                break
+        else:
+            declaration = _BEFORE.search(data, max(0, begin.start() - 310), begin.start())
+            bodies.append(data[declaration.start() if declaration else begin.start() : end.end()])
+        begin = following
+    return bodies, cut_off
 
 
 def parse_message(body: bytes) -> CatalogMessage:

@@ -79,8 +79,11 @@ def merge(
         register[camera_id] = entry.registration
     for refusal in refused:
         seen.add(refusal.id)
-        if refusal.secret:
-            changed += _close(refusal.id, cameras)
+        if refusal.secret and (closed := _close(refusal.id, cameras)):
+            changed += closed
+            if refusal.id in register:
+                # So that the next entry that can be taken is taken, even the one of before.
+                register[refusal.id] = msgspec.structs.replace(register[refusal.id], fingerprint="")
     gone = tuple(
         camera_id
         for camera_id, each in register.items()
