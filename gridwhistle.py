@@ -615,13 +615,13 @@ def catalogue_sync(
     config: ConfigOption = None,
     confirm_removal: ConfirmOption = False,
 ) -> None:
-    """按配置 [[catalogue.feed]] 与平台同步; 中断后再次执行即续。 Keep in step; run again after a break to go on."""
+    """按配置 [[catalogue.feed]] 与平台同步; 中断后再次执行即续。 Keep in step; run it again after a break."""
     site, loaded = load(config_path(config))
     feeds = {feed.platform: feed for feed in loaded["catalogue"].feed}
     unknown = [each for each in platforms or () if each not in feeds]
     if unknown or not feeds:
         raise ConfigError(
-            f"配置中没有平台 {', '.join(unknown) or '(一个也没有)'} (no such [[catalogue.feed]]); 可用: {', '.join(feeds)}"
+            f"配置中没有平台 {', '.join(unknown) or '(一个也没有)'} (no such feed); 可用: {', '.join(feeds)}"
         )
     failed = []
     for key, feed in feeds.items():
@@ -645,7 +645,7 @@ def catalogue_grants(
     file: Annotated[Path, typer.Argument(help="授权表 CSV, 含全部授权。 All share grants.")],
     config: ConfigOption = None,
 ) -> None:
-    """登记共享授权: 单位, 用途, 到期。 Record the share grants: owner, purpose, expiry; replaces those of before."""
+    """登记共享授权: 单位, 用途, 到期。 Record the share grants; replaces those of before."""
     from alerts.catalogue.book import CatalogueBook
     from alerts.catalogue.grants_file import read_grants
 

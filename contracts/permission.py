@@ -1,4 +1,4 @@
-"""Whether a camera may be opened at all: the law first, then what its owner granted. One rule for every service."""
+"""Whether a camera may be opened at all: the law first, then what its owner granted. One rule for all services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the law and other owners want known of a camera. It lies beside the camera: a change here disturbs no stream.
+"""What the law and other owners want known of a camera; beside the camera, so a change here disturbs no stream.
 
 国令第799号 公共安全视频图像信息系统管理条例 (in force since 2025-04-01); articles are named at the fields.
 """

@@ -15,7 +15,7 @@ import msgspec
 
 from contracts.instant import DAY, Instant, to_rfc3339
 from contracts.permission import Permissions, withheld
-from contracts.registration import FILING_DAYS_MAX, RETENTION_DAYS_MIN, Registration
+from contracts.registration import FILING_DAYS_MAX, Registration
 from contracts.source import Camera, Catalogue, SystemKind
 
 _EXPIRING_DAYS: Final = 30
@@ -32,8 +32,8 @@ class OwnerCount(msgspec.Struct, frozen=True, gc=False):
 
 
 class GrantView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A share grant. `state`: `in_force`, `expiring` (within 30 days), `expired`, `not_begun`. `cameras`: how many it
-    names; null = all of the owner."""
+    """A share grant. `state`: `in_force`, `expiring` (within 30 days), `expired`, `not_begun`. `cameras`: how many
+    it names; null = all of the owner."""
 
     id: str
     owner: str
@@ -85,11 +85,11 @@ class Compliance(msgspec.Struct, frozen=True, kw_only=True):
             f"  涉密 {self.secrecy} 路, 禁止场所 {self.forbidden_place} 路: 永不接入, 永不显示 "
             "(secret, forbidden: never opened, never shown)",
             f"  临近涉密单位未取得同意 {self.no_consent} 路 (no consent, Art. 10)",
-            f"  无提示标识 {self.signage_missing} 路, 未核查 {self.signage_unknown} 路 (no sign; not looked at, Art. 13)",
+            f"  无提示标识 {self.signage_missing} 路, 未核查 {self.signage_unknown} 路 (no sign; not checked, Art. 13)",
             f"  未备案 {self.filing_missing} 路, 其中启用已超 {FILING_DAYS_MAX} 日 {self.filing_overdue} 路 "
             "(not filed; overdue, Art. 14)",
-            f"  留存天数未登记 {self.retention_unknown} 路 (retention unknown, Art. 17: at least {RETENTION_DAYS_MIN} days)",
-            f"  管理单位未登记 {self.manager_unknown} 路, 权属单位未登记 {self.owner_unknown} 路 (manager, owner unknown)",
+            f"  留存天数未登记 {self.retention_unknown} 路 (retention unknown, Art. 17)",
+            f"  管理单位未登记 {self.manager_unknown} 路, 权属单位未登记 {self.owner_unknown} 路 (manager, owner)",
             f"  待定位 {self.no_grid} 路 (in no grid)",
         ]
         lines += [f"  现不接入 {reason}: {n} 路 (not opened now)" for reason, n in self.barred.items()]
@@ -180,8 +180,8 @@ def _grants(catalogue: Catalogue, now: Instant) -> tuple[GrantView, ...]:
 def filing_csv(catalogue: Catalogue) -> bytes:
     """Art. 14: what is filed of the systems of Art. 7, one row a camera that may be shown; UTF-8 with a mark.
 
-    Unit, place, device, retention and what is on record of the filing. Of what may not be shown, the last row tells
-    the number.
+    Unit, place, device, retention and what is on record of the filing. Of what may not be shown, the last row
+    tells the number.
     """
     register = {each.camera_id: each for each in catalogue.registrations}
     out = io.StringIO()

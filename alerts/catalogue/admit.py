@@ -1,4 +1,4 @@
-"""From what somebody says of a camera to an entry of our catalogue: id, position, owner and law are judged here."""
+"""From what somebody says of a camera to an entry of our catalogue: id, position, owner and law are judged."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class Gate:
         if found is None:
             _refuse(
                 "system_kind",
-                f"系统类别 {entry.system_kind[:40]!r} 未知 (unknown); 可用 (known): {', '.join(each for each in SystemKind)}",
+                f"系统类别 {entry.system_kind[:40]!r} 未知 (unknown); 可用 (known): {', '.join(SystemKind)}",
             )
         return found
 
@@ -178,7 +178,7 @@ class Gate:
         if days < RETENTION_DAYS_MIN and kind is not SystemKind.ART9_OTHER:
             _refuse(
                 "retention_days",
-                f"留存 {days} 天少于 {RETENTION_DAYS_MIN} 天 (国令第799号第十七条: at least {RETENTION_DAYS_MIN} days)",
+                f"留存 {days} 天少于 {RETENTION_DAYS_MIN} 天 (国令第799号第十七条, too few days)",
             )
         return days
 
@@ -197,7 +197,7 @@ class Gate:
                 _refuse("no_position", f"坐标 ({lon}, {lat}) 超出范围 (not degrees of longitude and latitude)")
             _refuse(
                 "outside_county",
-                f"坐标 ({lon}, {lat}) 不在本县 {self._tree.county} 范围内 (outside of the county); 请核对坐标与坐标系",
+                f"坐标 ({lon}, {lat}) 不在本县 {self._tree.county} 范围内 (outside of it); 请核对坐标与坐标系",
             )
         lon, lat = to_wgs84(lon, lat, system)
         return Place(lon, lat, self._index.locate(lon, lat), name=entry.address[:_NAME_MAX])
@@ -260,7 +260,7 @@ def _address(text: str, field: str) -> str:
     if parts.password is not None or parts.username is not None:
         _refuse(
             "password_in_url",
-            f"{field} 中含有用户名或密码 (a user or password in the URL); 请移入密钥文件 (move them to the secrets file)",
+            f"{field} 中含有用户名或密码 (a user or password in the URL); 请移入密钥文件 (use the secrets file)",
         )
     if not parts.scheme or (parts.scheme != "file" and not parts.netloc):
         _refuse("url", f"{field} {text[:60]!r} 没有协议或主机 (no scheme or host), 如 rtsp://10.0.0.1/…")

@@ -1,4 +1,4 @@
-"""The catalogue file of a site: one writer at a time, whole or not at all, always one that the site would accept."""
+"""The catalogue file of a site: one writer at a time, whole or not at all, always one that the site accepts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class CatalogueBook:
             self._lock = FileLock(self.folder / "lock")
         except BlockingIOError:
             raise GridwhistleError(
-                "目录正由另一次导入或同步改动 (another import or sync holds the catalogue); 请稍后再试 (try again later)",
+                "目录正由另一次导入或同步改动 (another import or sync holds it); 请稍后再试 (try again later)",
                 reason="catalogue_busy",
             ) from None
         except OSError as error:

@@ -51,7 +51,7 @@ _FIELDS: Final = {
 
 
 class CatalogMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """One message. `device_id`: who answers; `items`: elements of each Item by name, those of Info with `Info/`."""
+    """One message. `device_id`: who answers; `items`: elements of each Item by name, of Info as `Info/…`."""
 
     sn: str
     device_id: str
@@ -169,7 +169,7 @@ class _Reader:
             raise TooLarge(f"元素 {'/'.join(self._path)[:80]} 超过 {_TEXT_MAX} 字 (an element is too long)")
         self._text.append(text)
 
-    def _end(self, name: str) -> None:
+    def _end(self, _: str) -> None:
         value = "".join(self._text).strip()
         match self._path[1:]:
             case ["DeviceList", "Item", field]:
@@ -183,7 +183,7 @@ class _Reader:
 
 
 class CatalogAnswers:
-    """Puts the messages of one or more answers together, whatever their order; a message that comes twice is one."""
+    """Puts the messages of one or more answers together, in any order; a message that comes twice is one."""
 
     def __init__(self) -> None:
         self.entries: dict[str, CatalogueEntry] = {}

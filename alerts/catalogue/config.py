@@ -27,7 +27,7 @@ class FeedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     files: tuple[str, ...] = ()
     """Files of a `csv` or `xml` feed for `catalogue sync`, relative to the configuration file."""
     base_url: str = ""
-    """Address of the REST interface: `http://host:18080`. Also of an `xml` or `csv` feed whose streams WVP plays."""
+    """Address of the REST interface: `http://host:18080`. A `csv` or `xml` feed may have it, too: WVP plays it then."""
     credentials: str = ""
     """Entry of the secrets file for the REST interface."""
     camera_credentials: str = ""
@@ -101,9 +101,9 @@ class FeedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise ValueError(f"{where}: removal_share_max 应在 0 与 1 之间 (a share)")
         if not 1 <= self.page_size <= 1_000:
             raise ValueError(f"{where}: page_size 应为 1 至 1000 (bounds)")
-        if self.retention_days is not None and self.retention_days < RETENTION_DAYS_MIN:
-            if self.system_kind is not SystemKind.ART9_OTHER:
-                raise ValueError(f"{where}: retention_days 至少 {RETENTION_DAYS_MIN} (国令第799号第十七条)")
+        too_short = self.retention_days is not None and self.retention_days < RETENTION_DAYS_MIN
+        if too_short and self.system_kind is not SystemKind.ART9_OTHER:
+            raise ValueError(f"{where}: retention_days 至少 {RETENTION_DAYS_MIN} (国令第799号第十七条)")
         for limit in (self.sessions_max, self.nvr_sessions_max):
             if limit is not None and limit < 1:
                 raise ValueError(f"{where}: sessions_max 与 nvr_sessions_max 至少 1 (at least one session)")

@@ -1,9 +1,9 @@
 """Positions as others write them, put right to degrees of CGCS2000.
 
 GB/T 28181 says WGS-84, city management surveys in CGCS2000, and maps on the Chinese internet are shifted by some
-hundreds of metres (GCJ-02). WGS-84 and CGCS2000 differ by centimetres, far below what a camera's position is worth,
-and are taken as one. The shift of GCJ-02 was never published by its authority: the formula is the one that all open
-implementations share; it is inverted here by iteration, to below a centimetre.
+hundreds of metres (GCJ-02). WGS-84 and CGCS2000 differ by centimetres, far below what a camera's position is
+worth, and are taken as one. The shift of GCJ-02 was never published by its authority: the formula is the one that
+all open implementations share; it is inverted here by iteration, to below a centimetre.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ _HEADINGS: Final = {
 
 
 def read_grants(data: bytes, name: str) -> tuple[ShareGrant, ...]:
-    """All grants of a file. Cameras are separated by spaces or semicolons, empty = all of the owner; a date without
-    a time holds to the end of that day, Beijing time.
+    """All grants of a file. Cameras are separated by spaces or semicolons, empty = all of the owner; a date
+    without a time holds to the end of that day, Beijing time.
 
     Raises ConfigError for the first mistake: a grant is an agreement, half of a list of them would be wrong.
     """

@@ -11,7 +11,7 @@ import msgspec
 class Refused(msgspec.Struct, frozen=True):
     """An entry that was not taken. `reason`: stable code; `origin`: where it stood; `id`: as far as known.
 
-    `secret`: it says Secrecy=1 or a forbidden place; a camera of this id is closed at once, whatever else is wrong.
+    `secret`: it says Secrecy=1 or a forbidden place; a camera of this id is closed at once, whatever else it says.
     """
 
     reason: str

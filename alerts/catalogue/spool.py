@@ -1,4 +1,4 @@
-"""The pages of a pass that is under way, kept on disk: a pass that was killed goes on at the page it had reached."""
+"""The pages of a pass that is under way, kept on disk: one that was killed goes on at the page it had reached."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def take(
     *,
     whole: bool,
     confirm_removal: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress | None = None,
 ) -> ImportReport:
     """Judge a pass, merge it and write the catalogue if anything changed. Raises ConfigError.
 
@@ -148,7 +148,7 @@ def take(
     refused: list[Refused] = []
     not_cameras, duplicates = 0, said.duplicates
     for number, entry in enumerate(said.entries, start=1):
-        if number % 100 == 0 or number == len(said.entries):
+        if progress and (number % 100 == 0 or number == len(said.entries)):
             progress(number, len(said.entries))
         judged = entry if isinstance(entry, Refused) else gate.admit(entry)
         match judged:

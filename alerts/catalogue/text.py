@@ -28,7 +28,7 @@ def decode_chinese(data: bytes, declared: str = "") -> str:
         return data.decode(name)
     except (UnicodeDecodeError, LookupError, UnicodeError):
         raise MalformedMessage(
-            f"文字编码无法识别 (the bytes are neither UTF-8 nor GB18030{f', declared {declared[:20]}' if declared else ''});"
+            f"文字编码无法识别 (neither UTF-8 nor GB18030{f', declared {declared[:20]}' if declared else ''});"
             " 请以 UTF-8 另存 (save it as UTF-8)",
             reason="encoding",
         ) from None

@@ -22,7 +22,7 @@ router = APIRouter(prefix="/api/v1/compliance", tags=["compliance 合规"])
     responses={**returns(Compliance), **refuses(s503="alerts has not handed out the catalogue yet")},
 )
 async def get_compliance(api: Api) -> Response:
-    """Counts by duty, by owner and by share grant. Secret cameras and forbidden places are a number, never a name."""
+    """Counts by duty, by owner and by share grant. Secret cameras and forbidden places are a number alone."""
     return json_response(await asyncio.to_thread(compliance, _catalogue(api), api.clock.now()))
 
 

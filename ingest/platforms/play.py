@@ -1,4 +1,4 @@
-"""Where a camera's stream, or its recording, is to be had now: asked for at every connection and after every loss."""
+"""Where a camera's stream, or its recording, is to be had now: asked for at every connection, after every loss."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PlayUrls(Protocol):
         """We have left the stream. Never raises."""
 
     async def recording(self, camera: Camera, begin: Instant, end: Instant) -> RecordingUrl:
-        """Where the camera's recording of this time plays. Raises SourceError, SourceMissing when there is none."""
+        """Where the camera's recording of this time plays. Raises SourceError, SourceMissing for none."""
 
     async def release_recording(self, camera: Camera, recording: RecordingUrl) -> None:
         """We have left the recording. Never raises."""
@@ -102,13 +102,13 @@ class WvpUrls:
         data = await self._session.get(f"/api/play/start/{_channel(camera)}")
         return PlayUrl(_address(camera, data), str(data.get("stream") or ""))
 
-    async def release(self, camera: Camera, play: PlayUrl) -> None:
+    async def release(self, camera: Camera, play: PlayUrl) -> None:  # noqa: ARG002 - WVP stops by channel
         """Let the platform end the stream if we are told to; it does so by itself once nobody reads it."""
         if self._stop_streams:
             await self._quietly(f"/api/play/stop/{_channel(camera)}")
 
     async def recording(self, camera: Camera, begin: Instant, end: Instant) -> RecordingUrl:
-        """Ask the platform to play the recording from `begin`. Raises as `resolve`, ValueError for an empty time."""
+        """Ask the platform to play the recording from `begin`. Raises as `resolve`; ValueError for no time."""
         if begin >= end:
             raise ValueError("a recording ends after it begins")
         if camera.recording_url:

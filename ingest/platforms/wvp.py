@@ -1,6 +1,6 @@
 """The REST interface of WVP-GB28181-pro: logging in, its envelope, and being gentle with one that is down.
 
-As its sources have it (version 2.7, controllers of `/api`): every answer is `{"code": 0, "msg": ..., "data": ...}`,
+As its sources have it (controllers of `/api`, 2026-08): every answer is `{"code": 0, "msg": ..., "data": ...}`,
 refusals often with HTTP 200; `/api/user/login` (GET alone, in spite of its annotations) takes the MD5 of the
 password in hexadecimal and gives an `accessToken`, which goes into the header `access-token`; an expired one is
 answered with 401.
@@ -155,7 +155,7 @@ class WvpSession:
         said = _said(envelope, answer)
         if answer.status_code in (_UNAUTHORISED, 403) or (envelope and envelope.code in (_UNAUTHORISED, 403)):
             raise SourceRefused(
-                f"平台 {self._id} 拒绝访问 {path} (the platform refuses us: {said}); 请核对账号权限 (check the account)",
+                f"平台 {self._id} 拒绝访问 {path} (it refuses us: {said}); 请核对账号权限 (check the account)",
                 reason="platform_refused",
             )
         if answer.status_code == _NOT_FOUND or (envelope and envelope.code == _NOT_FOUND):
@@ -196,7 +196,7 @@ class WvpSession:
 
     def _unreachable(self) -> SourceUnreachable:
         return SourceUnreachable(
-            f"平台 {self._id} 无应答 (the platform does not answer: {self._down}); 恢复后自动重连 (we come back by ourselves)",
+            f"平台 {self._id} 无应答 (the platform does not answer: {self._down}); 恢复后自动重连 (we try again)",
             reason="platform_unreachable",
         )
 

@@ -26,8 +26,8 @@ class _PageInfo(msgspec.Struct, frozen=True):
 
 
 class _Cursor(msgspec.Struct, frozen=True):
-    """`device_page` and `channel_page` count from 1, `device` from 0 within its page. `devices` and `channels`: seen
-    before, of the whole platform and of this device."""
+    """`device_page` and `channel_page` count from 1, `device` from 0 within its page. `devices` and `channels`:
+    seen before, of the whole platform and of this device."""
 
     device_page: int = 1
     device: int = 0
@@ -47,8 +47,8 @@ class WvpCatalogue:
     async def page(self, cursor: str | None) -> CataloguePage:
         """One page of one device's channels. Raises SourceError.
 
-        A device whose channels the platform will not give is a gap, and the pass goes on behind it; a platform that
-        does not answer at all ends the pass.
+        A device whose channels the platform will not give is a gap, and the pass goes on behind it; a platform
+        that does not answer at all ends the pass.
         """
         try:
             at = msgspec.json.decode(cursor, type=_Cursor) if cursor else _Cursor()

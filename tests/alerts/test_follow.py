@@ -56,7 +56,9 @@ async def test_wrong_file_or_same_version_changes_nothing_and_is_counted(short_d
     site = write_site(short_dir)
     async with county(site) as here:
         (short_dir / "catalogue.json").write_bytes(b"{")
-        await here.until("SELECT 1 FROM health WHERE service = 'alerts' AND CAST(body AS TEXT) LIKE '%catalogues_refused%'")
+        await here.until(
+            "SELECT 1 FROM health WHERE service = 'alerts' AND CAST(body AS TEXT) LIKE '%catalogues_refused%'"
+        )
         assert (await handed_out(here)).version == 7
         same = msgspec.structs.replace(catalogue(), cameras=())
         (short_dir / "catalogue.json").write_bytes(msgspec.json.encode(same))

@@ -214,7 +214,9 @@ async def test_recording_is_asked_for_in_beijing_time_and_given_back() -> None:
 
 async def test_fixed_camera_plays_its_own_address_and_names_what_is_missing() -> None:
     urls = PlatformUrls({}, SystemClock())
-    fixed = Camera(id="a", name="a", place=CAMERA.place, owner="公安", url="rtsp://h/1", recording_url="rtsp://h/r")
+    fixed = Camera(
+        id="a", name="a", place=CAMERA.place, owner="公安", url="rtsp://h/1", recording_url="rtsp://h/r"
+    )
     assert (await urls.way(fixed).resolve(fixed)).url == "rtsp://h/1"
     assert (await recording_url(urls, fixed, BEGIN, END)).ranged
     bare = Camera(id="b", name="b", place=CAMERA.place, owner="公安")

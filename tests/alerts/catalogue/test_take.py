@@ -250,7 +250,7 @@ async def one_run(site: Site, source: Pages, now: Instant = NOW) -> ImportReport
     with CatalogueBook(site) as book:
         spool = open_spool(book, FEED, now)
         try:
-            said = await read_platform(source, spool, lambda done, total: None)
+            said = await read_platform(source, spool, lambda *_: None)
         except SourceUnreachable:
             return None
         finally:
