@@ -81,7 +81,7 @@ def _check_register(catalogue: Catalogue) -> None:
         days = each.retention_days
         if days is not None and days < RETENTION_DAYS_MIN and kinds[each.camera_id] is not SystemKind.ART9_OTHER:
             raise ValueError(
-                f"{each.camera_id}: retention_days = {days}, 国令第799号第十七条至少 {RETENTION_DAYS_MIN} 天 (too few)"
+                f"{each.camera_id}: retention_days = {days}, 第799号令第十七条至少 {RETENTION_DAYS_MIN} (too few)"
             )
     for grant in catalogue.grants:
         if not grant.purpose.strip():

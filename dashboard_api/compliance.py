@@ -85,7 +85,7 @@ class Compliance(msgspec.Struct, frozen=True, kw_only=True):
             f"  涉密 {self.secrecy} 路, 禁止场所 {self.forbidden_place} 路: 永不接入, 永不显示 "
             "(secret, forbidden: never opened, never shown)",
             f"  临近涉密单位未取得同意 {self.no_consent} 路 (no consent, Art. 10)",
-            f"  无提示标识 {self.signage_missing} 路, 未核查 {self.signage_unknown} 路 (no sign; not checked, Art. 13)",
+            f"  无标识 {self.signage_missing} 路, 未核查 {self.signage_unknown} 路 (no sign; unchecked; Art. 13)",
             f"  未备案 {self.filing_missing} 路, 其中启用已超 {FILING_DAYS_MAX} 日 {self.filing_overdue} 路 "
             "(not filed; overdue, Art. 14)",
             f"  留存天数未登记 {self.retention_unknown} 路 (retention unknown, Art. 17)",

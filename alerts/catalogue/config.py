@@ -27,7 +27,7 @@ class FeedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     files: tuple[str, ...] = ()
     """Files of a `csv` or `xml` feed for `catalogue sync`, relative to the configuration file."""
     base_url: str = ""
-    """Address of the REST interface: `http://host:18080`. A `csv` or `xml` feed may have it, too: WVP plays it then."""
+    """Address of the REST interface: `http://host:18080`. A `csv` or `xml` feed has one where WVP plays it."""
     credentials: str = ""
     """Entry of the secrets file for the REST interface."""
     camera_credentials: str = ""
