@@ -1,4 +1,4 @@
-"""`gridwhistle catalogue ...` as an operator runs it: files, a platform that is killed off in the middle, the report."""
+"""`gridwhistle catalogue ...` as an operator runs it: files, a pass killed in the middle, the report."""
 
 from __future__ import annotations
 
