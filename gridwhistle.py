@@ -421,6 +421,7 @@ def read_secrets(site: Site, loaded: dict[str, Any]) -> None:
     from alerts.config import read_signing_secret
     from dashboard_api.config import read_token
     from ingest.mqtt.worker import read_broker_credentials
+    from ingest.rtsp.credentials import find_credentials
     from ingest.worker import read_site_credentials
 
     # `run` writes the secret that the webhook shares with the platform's stand-in.
@@ -428,7 +429,9 @@ def read_secrets(site: Site, loaded: dict[str, Any]) -> None:
     if not shared:
         read_signing_secret(loaded["webhook"], site.state_dir)
     read_token(loaded["api"], site.state_dir)
-    read_site_credentials(loaded["ingest"].secrets, site)
+    secrets = read_site_credentials(loaded["ingest"].secrets, site)
+    for feed in loaded["catalogue"].feed:
+        find_credentials(secrets, feed.credentials, f"[[catalogue.feed]] {feed.platform}")
     read_broker_credentials(loaded["mqtt"], site)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import gridwhistle
+from contracts.errors import ConfigError
 from runtime.clock import SystemClock
 from sim.stack import toml
 from tests.alerts.catalogue.entries import camera_id, csv_bytes, entry
@@ -147,6 +149,15 @@ async def test_unknown_platform_and_bad_file_are_refused_in_words(short_dir: Pat
     code, text = await command("import", short_dir / "bad.csv", "--platform", "edu", "-c", config)
     assert code == 2
     assert "表头" in text
+
+
+def test_feed_without_its_entry_in_the_secrets_file_is_found_before_the_start(short_dir: Path) -> None:
+    config = site(short_dir, _nowhere())
+    text = config.read_text(encoding="utf-8")
+    gridwhistle.read_secrets(*gridwhistle.load(config))
+    config.write_text(text.replace('credentials = "wvp"', 'credentials = "other"'), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"\[other\]"):
+        gridwhistle.read_secrets(*gridwhistle.load(config))
 
 
 def _nowhere() -> WvpPlatform:
