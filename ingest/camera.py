@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from contracts.instant import Instant
     from ingest.config import IngestConfig
     from ingest.media.demux import MediaFormat, MediaPicture
+    from ingest.platforms.play import PlatformUrls
     from ingest.ring import PictureRing
     from ingest.rtsp.pace import ConnectPace
     from ingest.rtsp.receive import ReceivePool
@@ -49,6 +50,7 @@ class CameraShop:
     pool: ReceivePool
     udp_ports: UdpPorts
     pace: ConnectPace
+    urls: PlatformUrls
     publisher: LatestPublisher
     ring: PictureRing
     board: ChangeBoard
@@ -82,7 +84,8 @@ class CameraReceiver:
         self._activity = ActivityMeter()
         self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
         self._live_since_ns: int | None = None
-        self._through_ffmpeg = not _is_rtsp(camera.url)
+        self._unsupported = False
+        self._through_ffmpeg = not _is_rtsp(camera.url or "rtsp:")
         self._session: RtspSession | None = None
         config = shop.config
         self._backoff = PatientBackoff(
@@ -138,17 +141,24 @@ class CameraReceiver:
                 self._backoff.succeeded()
 
     async def _play(self, credentials: Credentials | None) -> None:
-        if not self._through_ffmpeg:
-            try:
-                await self._rtsp(credentials).run_once()
-            except GridwhistleError as error:
-                if error.reason != "unsupported_codec":
-                    raise
-                self._through_ffmpeg = True
-        if self._through_ffmpeg:
-            await self._media(credentials).run_once()
+        """Ask where the camera plays now, and play it there."""
+        way = self._shop.urls.way(self.camera)
+        play = await way.resolve(self.camera)
+        self._through_ffmpeg = self._unsupported or not _is_rtsp(play.url)
+        try:
+            if not self._through_ffmpeg:
+                try:
+                    await self._rtsp(play.url, credentials).run_once()
+                except GridwhistleError as error:
+                    if error.reason != "unsupported_codec":
+                        raise
+                    self._through_ffmpeg = self._unsupported = True
+            if self._through_ffmpeg:
+                await self._media(play.url, credentials).run_once()
+        finally:
+            await way.release(self.camera, play)
 
-    def _rtsp(self, credentials: Credentials | None) -> RtspSession:
+    def _rtsp(self, url: str, credentials: Credentials | None) -> RtspSession:
         if self._session is None:
             config = self._shop.config
             policies = (
@@ -156,7 +166,7 @@ class CameraReceiver:
                 *config.rtsp_policies.get(self.camera.id, ()),
             )
             self._session = RtspSession(
-                self.camera.url or "",
+                url,
                 source_id=self.camera.id,
                 clock=self._shop.clock,
                 pool=self._shop.pool,
@@ -174,12 +184,13 @@ class CameraReceiver:
                     key_pictures=config.key_pictures,
                 ),
             )
+        self._session.move(url)
         return self._session
 
-    def _media(self, credentials: Credentials | None) -> MediaPlayer:
+    def _media(self, url: str, credentials: Credentials | None) -> MediaPlayer:
         config = self._shop.config
         return MediaPlayer(
-            self.camera.url or "",
+            url,
             clock=self._shop.clock,
             threads=self._shop.threads,
             take=self._on_media_picture,
@@ -195,6 +206,8 @@ class CameraReceiver:
         shop = self._shop
         shop.counters.count("sessions_failed", error.reason)
         shop.board.post(self._health.failed(error, shop.clock.now()))
+        if error.reason == "platform_unreachable":
+            return  # the platform's own line in the log tells it for all of its cameras
         shop.log.warning(
             error.reason,
             "A camera's session ended",
@@ -281,5 +294,5 @@ class CameraReceiver:
             self._shop.board.post(self._health.live(self._shop.clock.now()))
 
 
-def _is_rtsp(url: str | None) -> bool:
-    return url is not None and urlsplit(url).scheme == "rtsp"
+def _is_rtsp(url: str) -> bool:
+    return urlsplit(url).scheme == "rtsp"

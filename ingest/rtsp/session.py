@@ -146,6 +146,10 @@ class RtspSession:
         self._life: _Life | None = None
         self._collecting = False
 
+    def move(self, url: str) -> None:
+        """The next life plays at this address. Raises ConfigError for a URL that is not usable."""
+        self._home = parse_url(url)
+
     async def run_once(self) -> None:
         """Connect, play until the session ends, tear down. Raises the SourceError that ended it."""
         url = at = self._home
