@@ -9,21 +9,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from contracts.errors import ConfigError, GridwhistleError, SourceMissing, SourceRefused
+from contracts.errors import CommandRefused, ConfigError, GridwhistleError, SourceMissing, SourceRefused
 from contracts.frame import Codec, FrameHeader
 from contracts.instant import SECOND
 from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
 from ingest.activity import ActivityMeter
 from ingest.health import ChangeBoard, SourceHealth
 from ingest.media.player import MediaPlayer
+from ingest.promotion import Promotion
 from ingest.rtsp.credentials import Credentials, find_credentials
 from ingest.rtsp.session import RtspSession, SessionLimits
 from runtime.log import CountedLog
 from runtime.supervise import Backoff, supervise
 
 if TYPE_CHECKING:
+    from contracts.instant import Instant
     from ingest.config import IngestConfig
     from ingest.media.demux import MediaFormat, MediaPicture
+    from ingest.ring import PictureRing
     from ingest.rtsp.pace import ConnectPace
     from ingest.rtsp.receive import ReceivePool
     from ingest.rtsp.session import ReceivedPicture, StreamInfo
@@ -44,6 +47,7 @@ class CameraShop:
     pool: ReceivePool
     pace: ConnectPace
     publisher: LatestPublisher
+    ring: PictureRing
     board: ChangeBoard
     counters: StageCounters
     credentials: dict[str, Credentials]
@@ -73,7 +77,7 @@ class CameraReceiver:
         self._shop = shop
         self._health = SourceHealth(camera.id, SourceKind.CAMERA, shop.site, exercise=camera.exercise)
         self._activity = ActivityMeter()
-        self._sequence = 0
+        self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
         self._live_since_ns: int | None = None
         self._through_ffmpeg = camera.transport is TransportPolicy.UDP or not _is_rtsp(camera.url)
         self._session: RtspSession | None = None
@@ -108,6 +112,7 @@ class CameraReceiver:
         now = self._shop.clock.now()
         self._shop.board.post(self._health.become(SourceState.OFF, reason, detail, now))
         self._shop.publisher.forget(self.camera.id)
+        self._shop.ring.forget(self.camera.id)
 
     async def _attempt(self) -> None:
         """One session, in its turn."""
@@ -124,6 +129,7 @@ class CameraReceiver:
             self._backoff.refused = isinstance(error, SourceRefused | SourceMissing | ConfigError)
             raise
         finally:
+            self._promotion.broken()
             live = self._live_since_ns
             if live is not None and shop.clock.monotonic_ns() - live >= _HEALTHY_NS:
                 self._backoff.succeeded()
@@ -190,26 +196,55 @@ class CameraReceiver:
     def playing(self, info: StreamInfo) -> None:
         """The server accepted PLAY; the camera is live with its first key picture, not before."""
 
+    def promote(self, until: Instant, *, from_last_key: bool) -> bool:
+        """Hand on every picture until `until`; True when that begins with the group of pictures that is open.
+
+        Raises CommandRefused when the camera is not live, or comes through FFmpeg, which gives key pictures only.
+        """
+        if self._through_ffmpeg:
+            raise CommandRefused(
+                f"摄像机 {self.camera.id} 经 FFmpeg 接入, 只有关键帧 (it gives key pictures only)", reason="codec"
+            )
+        if self._live_since_ns is None:
+            raise CommandRefused(f"摄像机 {self.camera.id} 不在线 (the camera is not live)", reason="not_live")
+        return self._promotion.promote(self.camera.id, until, from_last_key=from_last_key)
+
+    @property
+    def promoted(self) -> bool:
+        """Whether every picture is handed on, or will be from the next key picture on."""
+        return self._promotion.promoted
+
+    def expire(self, now: Instant) -> bool:
+        """End a promotion whose time is over; True when it ended now."""
+        return self._promotion.expire(now)
+
+    def _collect(self, every_picture: bool) -> None:
+        if self._session is not None:
+            self._session.collect(every_picture)
+
     def picture(self, picture: ReceivedPicture) -> None:
-        """A key picture of the RTSP session."""
-        now = picture.arrival_time
-        self._became_live()
-        if picture.clock_offset_ns is not None:
-            self._shop.board.post(self._health.clock_offset(picture.clock_offset_ns, now))
-        self._sequence += 1
+        """A picture of the RTSP session."""
+        shop = self._shop
+        activity = 1.0
+        if picture.key:
+            self._became_live()
+            if picture.clock_offset_ns is not None:
+                shop.board.post(self._health.clock_offset(picture.clock_offset_ns, picture.arrival_time))
+            activity = self._activity.interval(picture.dropped_pictures, picture.dropped_bytes)
+            shop.counters.count("pictures_received")
         header = FrameHeader(
             source_id=self.camera.id,
-            sequence=self._sequence,
+            sequence=0,
             event_time=picture.event_time,
-            arrival_time=now,
+            arrival_time=picture.arrival_time,
             codec=picture.codec,
             size=len(picture.data),
-            activity=self._activity.interval(picture.dropped_pictures, picture.dropped_bytes),
+            key=picture.key,
+            activity=activity,
             discontinuity=picture.discontinuity,
             clock_offset_ns=picture.clock_offset_ns,
         )
-        self._shop.counters.count("pictures_received")
-        self._shop.publisher.offer(header, picture.data)
+        self._promotion.hand_on(header, picture.data)
 
     def _on_media_format(self, media: MediaFormat) -> None:
         """FFmpeg opened the source; the camera is live with its first key picture, not before."""
@@ -217,10 +252,9 @@ class CameraReceiver:
     def _on_media_picture(self, codec: Codec, picture: MediaPicture, first: bool) -> None:
         now = self._shop.clock.now()
         self._became_live()
-        self._sequence += 1
         header = FrameHeader(
             source_id=self.camera.id,
-            sequence=self._sequence,
+            sequence=0,
             event_time=now,
             arrival_time=now,
             codec=codec,
@@ -229,7 +263,7 @@ class CameraReceiver:
             discontinuity=first,
         )
         self._shop.counters.count("pictures_received")
-        self._shop.publisher.offer(header, picture.data)
+        self._promotion.hand_on(header, picture.data)
 
     def _became_live(self) -> None:
         if self._live_since_ns is None:
