@@ -1,9 +1,9 @@
 """Admission: who may connect next. Pure: requests and `now` in, places out; no clock, task or lock inside.
 
 A place takes all that it needs at once (a token of the box, an opening, a session of its host, platform and
-recorder) or nothing: none is held while another is waited for. Visitors that need the same stand in one lane, lanes
-with the same platform form a group. A lane whose host or recorder is full is parked there, and one is woken per
-session given back; a group whose platform is full leaves the ring. So a blocked crowd costs nobody a look.
+recorder) or nothing: none is held while another is waited for. Visitors that need the same stand in one lane;
+lanes with the same platform form a group. A lane whose host or recorder is full is parked there, and one is woken
+per session given back; a group whose platform is full leaves the ring. So a blocked crowd costs nobody a look.
 
 Order: groups take turns, so that no platform holds the places of others. Within a group the favoured go first
 (`Visitor.rank`: lost a moment ago before never live), and groups with such come before those without. Every fourth
@@ -76,9 +76,8 @@ class Admission:
 
     def __len__(self) -> int:
         """Everything that is remembered: lanes, groups, hosts, recorders, timers; follows what is in use."""
-        return sum(
-            map(len, (self._lanes, self._platforms, self._hosts, self._nvrs, self._timers, self._ring)),
-        )
+        named = len(self._lanes) + len(self._platforms) + len(self._hosts) + len(self._nvrs)
+        return named + len(self._timers) + len(self._ring)
 
     def ask(self, visitor: Visitor, now_ns: int) -> Place:
         """Stand in line; `grant` says when it is your turn."""
@@ -322,8 +321,8 @@ class Admission:
         return self._full_again_ns - (self.limits.burst - 1) * self._interval_ns
 
     def _wake_all(self, lane: Lane) -> None:
-        """Whatever of a lane's needs is free again wakes one lane that is parked there; that one, once asked, wakes
-        the next, so no wake-up is lost and none is wasted on a crowd."""
+        """Whatever of a lane's needs is free again wakes one lane that is parked there; that one, once asked,
+        wakes the next, so no wake-up is lost and none is wasted on a crowd."""
         for bound in lane.bounds:
             self._wake(bound)
         self._seat(lane.group)
