@@ -73,7 +73,10 @@ class Gate:
 
     def _advance(self) -> None:
         for place in self._admission.grant(self._clock.monotonic_ns()):
-            self._waiting[place].set_result(None)
+            turn = self._waiting[place]
+            # One that was cancelled a moment ago gives its place back when its task runs.
+            if not turn.done():
+                turn.set_result(None)
         due_ns = self._admission.due_ns()
         if due_ns is None:
             if self._timer is not None:

@@ -37,8 +37,8 @@ class AlarmClock(SimClock):
                 return True
             while self._sleepers and self._sleepers[0][2].done():
                 heapq.heappop(self._sleepers)
-            due = self._sleepers[0][0] if self._sleepers else round(end_s * SECOND)
-            if due > end_s * SECOND:
+            due = self._sleepers[0][0] if self._sleepers else None
+            if due is None or due > end_s * SECOND:
                 self.advance((round(end_s * SECOND) - self.monotonic_ns()) / SECOND)
                 return until()
             self.advance((due - self.monotonic_ns()) / SECOND)
