@@ -14,6 +14,7 @@ from contracts.frame import Codec, FrameHeader
 from contracts.instant import SECOND
 from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
 from ingest.activity import ActivityMeter
+from ingest.guest.place import Visitor
 from ingest.health import ChangeBoard, SourceHealth
 from ingest.media.player import MediaPlayer
 from ingest.promotion import Promotion
@@ -26,10 +27,11 @@ from runtime.supervise import Backoff, supervise
 if TYPE_CHECKING:
     from contracts.instant import Instant
     from ingest.config import IngestConfig
+    from ingest.guest.gate import Gate, Visit
+    from ingest.guest.storm import StormWatch
     from ingest.media.demux import MediaFormat, MediaPicture
     from ingest.platforms.play import PlatformUrls
     from ingest.ring import PictureRing
-    from ingest.rtsp.pace import ConnectPace
     from ingest.rtsp.receive import ReceivePool
     from ingest.rtsp.session import ReceivedPicture, StreamInfo
     from ingest.rtsp.udp import UdpPorts
@@ -49,7 +51,8 @@ class CameraShop:
     clock: Clock
     pool: ReceivePool
     udp_ports: UdpPorts
-    pace: ConnectPace
+    gate: Gate
+    storms: StormWatch
     urls: PlatformUrls
     publisher: LatestPublisher
     ring: PictureRing
@@ -84,6 +87,8 @@ class CameraReceiver:
         self._activity = ActivityMeter()
         self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
         self._live_since_ns: int | None = None
+        self._lost_ns: int | None = None
+        self._visit: Visit | None = None
         self._unsupported = False
         self._through_ffmpeg = not _is_rtsp(camera.url or "rtsp:")
         self._session: RtspSession | None = None
@@ -126,19 +131,40 @@ class CameraReceiver:
         self._live_since_ns = None
         try:
             credentials = find_credentials(shop.credentials, self.camera.credentials, self.camera.id)
-            async with shop.pace.session(self.camera.platform):
-                await shop.pace.turn()
+            async with shop.gate.visit(self._visitor()) as visit:
+                self._visit = visit
                 shop.board.post(self._health.connecting(shop.clock.now()))
                 shop.counters.count("sessions_begun")
                 await self._play(credentials)
         except GridwhistleError as error:
             self._backoff.refused = isinstance(error, SourceRefused | SourceMissing | ConfigError)
+            if self._backoff.refused:
+                self._lost_ns = None
             raise
         finally:
+            self._visit = None
             self._promotion.broken()
+            now_ns = shop.clock.monotonic_ns()
             live = self._live_since_ns
-            if live is not None and shop.clock.monotonic_ns() - live >= _HEALTHY_NS:
-                self._backoff.succeeded()
+            if live is not None:
+                self._lost_ns = now_ns
+                if now_ns - live >= _HEALTHY_NS:
+                    self._backoff.succeeded()
+
+    def _visitor(self) -> Visitor:
+        camera = self.camera
+        return Visitor(
+            camera.id,
+            host_of(camera.url),
+            camera.platform,
+            camera.nvr,
+            lost_ns=self._lost_ns,
+            failures=self._backoff.failures,
+        )
+
+    def _opened(self) -> None:
+        if self._visit is not None:
+            self._visit.opened()
 
     async def _play(self, credentials: Credentials | None) -> None:
         """Ask where the camera plays now, and play it there."""
@@ -206,8 +232,13 @@ class CameraReceiver:
         shop = self._shop
         shop.counters.count("sessions_failed", error.reason)
         shop.board.post(self._health.failed(error, shop.clock.now()))
-        if error.reason == "platform_unreachable":
-            return  # the platform's own line in the log tells it for all of its cameras
+        camera = self.camera
+        if self._live_since_ns is not None:
+            where = camera.platform or host_of(camera.url)
+            shop.storms.lost(camera.id, where, error.reason, shop.clock.monotonic_ns())
+        if shop.storms.rages or error.reason == "platform_unreachable":
+            # Told as one: a storm by StormWatch, a platform that is down by its own line for all of its cameras.
+            return
         shop.log.warning(
             error.reason,
             "A camera's session ended",
@@ -216,8 +247,9 @@ class CameraReceiver:
             retry_s=round(delay_s, 1),
         )
 
-    def playing(self, info: StreamInfo) -> None:
+    def playing(self, _info: StreamInfo) -> None:
         """The server accepted PLAY; the camera is live with its first key picture, not before."""
+        self._opened()
 
     def promote(self, until: Instant, *, from_last_key: bool) -> bool:
         """Hand on every picture until `until`; True when that begins with the group of pictures that is open.
@@ -269,8 +301,9 @@ class CameraReceiver:
         )
         self._promotion.hand_on(header, picture.data)
 
-    def _on_media_format(self, media: MediaFormat) -> None:
+    def _on_media_format(self, _media: MediaFormat) -> None:
         """FFmpeg opened the source; the camera is live with its first key picture, not before."""
+        self._opened()
 
     def _on_media_picture(self, codec: Codec, picture: MediaPicture, first: bool) -> None:
         now = self._shop.clock.now()
@@ -291,8 +324,15 @@ class CameraReceiver:
     def _became_live(self) -> None:
         if self._live_since_ns is None:
             self._live_since_ns = self._shop.clock.monotonic_ns()
+            self._shop.storms.back(self.camera.id)
             self._shop.board.post(self._health.live(self._shop.clock.now()))
 
 
 def _is_rtsp(url: str) -> bool:
     return urlsplit(url).scheme == "rtsp"
+
+
+def host_of(url: str | None) -> str:
+    """The server that a URL names, as host:port (two devices behind one address differ by port); "" for a file."""
+    parts = urlsplit(url or "")
+    return parts.netloc.rpartition("@")[2].lower()

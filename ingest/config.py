@@ -24,12 +24,25 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """A key picture over this many bytes is refused and counted."""
     key_pictures: KeyPicturePolicy = KeyPicturePolicy.RECOVERY_POINT
     """Which pictures are handed on: `idr`, or `recovery_point` for I pictures behind a recovery point too."""
-    connect_rate_per_s: float = 20.0
-    """New connections a second for all cameras together."""
+    connect_rate_per_s: float = 25.0
+    """New connections a second for all cameras together. 25: a storm of 1,000 cameras is over in 40 s, which
+    leaves 20 of the 60 s for the first delay, handshakes and key pictures; 3,700 cameras start within 148 s."""
+    connect_burst: int = 10
+    """Connections that may begin at once after a quiet time."""
+    openings_max: int = 96
+    """Connections in the handshake at once, for all cameras together; 0 = no limit."""
+    host_openings_max: int = 48
+    """The same for one host and port; 0 = no limit."""
+    platform_openings_max: int = 48
+    """The same for one platform; half of all, so that a dead one leaves room for the others; 0 = no limit."""
+    host_sessions_max: int = 0
+    """Sessions at once on one host and port; 0 = no limit."""
     platform_sessions_max: int = 2_000
-    """Sessions at once on one platform or recorder; 0 = no limit."""
+    """Sessions at once on one platform; 0 = no limit. The catalogue may say less for a platform."""
     platform_sessions: dict[str, int] = {}
-    """The same for single platforms, by their key in the catalogue."""
+    """The same for single platforms, by their key in the catalogue; the lower one of both holds."""
+    nvr_sessions_max: int = 0
+    """Sessions at once on one recorder behind a platform, where the catalogue does not say; 0 = no limit."""
     connect_s: float = 5.0
     """Seconds for a TCP connection."""
     reply_s: float = 10.0
@@ -40,7 +53,7 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Seconds without a usable key picture after which a session is ended."""
     backoff_first_s: float = 1.0
     """First delay after a failure; it doubles, with jitter."""
-    backoff_max_s: float = 60.0
+    backoff_max_s: float = 30.0
     """Largest delay after failures."""
     refused_retry_s: float = 300.0
     """Delay after 401, 403 and 404: those need a person, and asking often may lock the account."""
@@ -76,6 +89,7 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             "picture_budget_mb",
             "picture_bytes_max",
             "connect_rate_per_s",
+            "connect_burst",
             "connect_s",
             "reply_s",
             "stall_s",
@@ -93,8 +107,17 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         UdpPorts(self.udp_port_first, self.udp_port_last)
         if self.ring_budget_mb < 0 or self.promoted_max < 0:
             raise ValueError("ingest.ring_budget_mb 与 promoted_max 不得为负 (0 = off)")
-        if self.low_water_bytes_max < 0 or self.platform_sessions_max < 0:
-            raise ValueError("ingest.low_water_bytes_max 与 platform_sessions_max 不得为负 (0 = off)")
+        for name in (
+            "low_water_bytes_max",
+            "openings_max",
+            "host_openings_max",
+            "platform_openings_max",
+            "host_sessions_max",
+            "platform_sessions_max",
+            "nvr_sessions_max",
+        ):
+            if getattr(self, name) < 0:
+                raise ValueError(f"ingest.{name} 不得为负 (0 = off)")
         if any(limit < 0 for limit in self.platform_sessions.values()):
             raise ValueError("ingest.platform_sessions 的值不得为负 (0 = no limit)")
         if self.picture_bytes_max > self.picture_budget_mb << 20:

@@ -20,11 +20,13 @@ from contracts.source import Camera, Catalogue, SourceChange, SourceKind, Source
 from ingest.camera import CameraReceiver, CameraShop
 from ingest.catalogue import CatalogueCopy
 from ingest.control import ControlDesk
+from ingest.guest.gate import Gate
+from ingest.guest.limits import guest_limits
+from ingest.guest.storm import StormBegan, StormEnded, StormWatch
 from ingest.health import ChangeBoard, SourceHealth
 from ingest.platforms.play import PlatformUrls
 from ingest.ring import PictureRing
 from ingest.rtsp.credentials import Credentials, read_credentials
-from ingest.rtsp.pace import ConnectPace
 from ingest.rtsp.receive import ReceivePool
 from ingest.rtsp.udp import UdpPorts
 from runtime.crew import Crew
@@ -105,6 +107,7 @@ class CameraWorker:
             if receiver.camera != wanted.get(camera_id)
         ]
         listed = {camera.id for camera in catalogue.cameras}
+        self._shop.gate.change_limits(guest_limits(self._shop.config, catalogue.platforms))
         await asyncio.gather(*(self._end(each, "changed" if each in listed else "removed") for each in gone))
         for camera in catalogue.cameras:
             reason = reasons[camera.id]
@@ -131,6 +134,7 @@ class CameraWorker:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        self._shop.storms.forget(camera_id)
         receiver.retire(reason, "")
 
     def _report_idle(self, camera: Camera, reason: str, detail: str) -> None:
@@ -150,7 +154,24 @@ class CameraWorker:
         totals = [r.session.statistics() for r in self._receivers.values() if r.session is not None]
         for name in ("bytes_received", "packets_lost", "packets_malformed", "key_pictures_lost"):
             counters.gauge(name, sum(getattr(each, name) for each in totals))
+        admission = self._shop.gate.admission
+        counters.gauge("connections_waiting", admission.waiting)
+        counters.gauge("connections_opening", admission.opening)
+        counters.gauge("hosts_dead", len(admission.dead_hosts))
+        self._storm_gauges()
         counters.gauge("key_pictures_refused", sum(each.key_pictures_refused for each in totals))
+
+    def _storm_gauges(self) -> None:
+        """Tell of storms, once when one begins and once when it is over."""
+        counters, storms = self._shop.counters, self._shop.storms
+        told = storms.tell(self._shop.clock.monotonic_ns())
+        if isinstance(told, StormBegan):
+            counters.count("storms")
+            get_log().warning("A storm begins: many sessions ended at once", **told.fields())
+        elif isinstance(told, StormEnded):
+            get_log().warning("The storm is over", **told.fields())
+        counters.gauge("storm_cameras_lost", storms.lost_total)
+        counters.gauge("storm_cameras_away", storms.away)
 
     def store_gauges(self, store: LatestStore) -> None:
         """Set the gauges of the waiting pictures."""
@@ -213,9 +234,8 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
                 clock=clock,
                 pool=pool,
                 udp_ports=UdpPorts(config.udp_port_first, config.udp_port_last),
-                pace=ConnectPace(
-                    clock, config.connect_rate_per_s, config.platform_sessions_max, config.platform_sessions
-                ),
+                gate=Gate(clock, guest_limits(config, ())),
+                storms=StormWatch(),
                 urls=urls,
                 publisher=publisher,
                 ring=ring,
