@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from contracts.errors import CommandRefused, ConfigError, GridwhistleError, SourceMissing, SourceRefused
 from contracts.frame import Codec, FrameHeader
-from contracts.instant import SECOND
+from contracts.instant import SECOND, Instant
 from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
 from ingest.activity import ActivityMeter
 from ingest.health import ChangeBoard, SourceHealth
-from ingest.media.player import MediaPlayer
+from ingest.media.link import Open
+from ingest.media.pool import QUARANTINED
 from ingest.promotion import Promotion
 from ingest.rtsp.credentials import Credentials, find_credentials
 from ingest.rtsp.session import RtspSession, SessionLimits
+from ingest.rtsp.timing import RtpTimeline
 from runtime.log import CountedLog
 from runtime.supervise import Backoff, supervise
 
 if TYPE_CHECKING:
-    from contracts.instant import Instant
     from ingest.config import IngestConfig
     from ingest.media.demux import MediaFormat, MediaPicture
+    from ingest.media.pool import MediaPool
     from ingest.ring import PictureRing
     from ingest.rtsp.pace import ConnectPace
     from ingest.rtsp.receive import ReceivePool
@@ -51,7 +52,7 @@ class CameraShop:
     board: ChangeBoard
     counters: StageCounters
     credentials: dict[str, Credentials]
-    threads: ThreadPoolExecutor
+    media: MediaPool
     log: CountedLog
 
 
@@ -81,6 +82,7 @@ class CameraReceiver:
         self._live_since_ns: int | None = None
         self._through_ffmpeg = camera.transport is TransportPolicy.UDP or not _is_rtsp(camera.url)
         self._session: RtspSession | None = None
+        self._timeline = RtpTimeline()
         config = shop.config
         self._backoff = PatientBackoff(
             config.backoff_first_s, config.backoff_max_s, camera.id, config.refused_retry_s
@@ -126,7 +128,9 @@ class CameraReceiver:
                 shop.counters.count("sessions_begun")
                 await self._play(credentials)
         except GridwhistleError as error:
-            self._backoff.refused = isinstance(error, SourceRefused | SourceMissing | ConfigError)
+            self._backoff.refused = (
+                isinstance(error, SourceRefused | SourceMissing | ConfigError) or error.reason == QUARANTINED
+            )
             raise
         finally:
             self._promotion.broken()
@@ -143,7 +147,7 @@ class CameraReceiver:
                     raise
                 self._through_ffmpeg = True
         if self._through_ffmpeg:
-            await self._media(credentials).run_once()
+            await self._media(credentials)
 
     def _rtsp(self, credentials: Credentials | None) -> RtspSession:
         if self._session is None:
@@ -166,19 +170,23 @@ class CameraReceiver:
             )
         return self._session
 
-    def _media(self, credentials: Credentials | None) -> MediaPlayer:
+    async def _media(self, credentials: Credentials | None) -> None:
+        """One life of the source in a media child."""
         config = self._shop.config
-        return MediaPlayer(
-            self.camera.url or "",
-            clock=self._shop.clock,
-            threads=self._shop.threads,
+        self._timeline = RtpTimeline()
+        await self._shop.media.play(
+            Open(
+                url=self.camera.url or "",
+                udp=self.camera.transport is TransportPolicy.UDP,
+                loop=config.file_loop,
+                picture_bytes_max=config.picture_bytes_max,
+                stall_s=config.stall_s,
+                quiet_s=config.folder_quiet_s,
+            ),
+            source_id=self.camera.id,
             take=self._on_media_picture,
             playing=self._on_media_format,
             credentials=credentials,
-            udp=self.camera.transport is TransportPolicy.UDP,
-            loop_file=config.file_loop,
-            picture_bytes_max=config.picture_bytes_max,
-            stall_s=config.stall_s,
         )
 
     def _on_failure(self, error: GridwhistleError, delay_s: float) -> None:
@@ -249,18 +257,25 @@ class CameraReceiver:
     def _on_media_format(self, media: MediaFormat) -> None:
         """FFmpeg opened the source; the camera is live with its first key picture, not before."""
 
-    def _on_media_picture(self, codec: Codec, picture: MediaPicture, first: bool) -> None:
+    def _on_media_picture(self, codec: Codec, picture: MediaPicture, first: bool, wall_ns: int | None) -> None:
+        """A key picture of a media child; recordings have their own clock, all else is anchored to arrival."""
         now = self._shop.clock.now()
         self._became_live()
+        event_time, jumped = now, False
+        if wall_ns is not None:
+            event_time = Instant(wall_ns)
+        elif picture.time_s is not None:
+            event = self._timeline.event_time(round(picture.time_s * 90_000) & 0xFFFFFFFF, now)
+            event_time, jumped = event.at, event.jumped
         header = FrameHeader(
             source_id=self.camera.id,
             sequence=0,
-            event_time=now,
+            event_time=event_time,
             arrival_time=now,
             codec=codec,
             size=len(picture.data),
             activity=self._activity.interval(picture.dropped_pictures, picture.dropped_bytes),
-            discontinuity=first,
+            discontinuity=first or jumped,
         )
         self._shop.counters.count("pictures_received")
         self._promotion.hand_on(header, picture.data)
