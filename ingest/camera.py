@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from contracts.errors import CommandRefused, ConfigError, GridwhistleError, SourceMissing, SourceRefused
 from contracts.frame import Codec, FrameHeader
-from contracts.instant import SECOND
+from contracts.instant import SECOND, Instant
 from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
 from ingest.activity import ActivityMeter
 from ingest.guest.place import Visitor
 from ingest.health import ChangeBoard, SourceHealth
-from ingest.media.player import MediaPlayer
+from ingest.media.link import Open
+from ingest.media.pool import QUARANTINED
 from ingest.promotion import Promotion
 from ingest.rtsp.credentials import Credentials, find_credentials
 from ingest.rtsp.quirks import QuirkPolicy
 from ingest.rtsp.session import RtspSession, SessionLimits
+from ingest.rtsp.timing import RtpTimeline
 from runtime.log import CountedLog
 from runtime.supervise import Backoff, supervise
 
 if TYPE_CHECKING:
-    from contracts.instant import Instant
     from ingest.config import IngestConfig
     from ingest.guest.gate import Gate, Visit
     from ingest.guest.storm import StormWatch
     from ingest.media.demux import MediaFormat, MediaPicture
+    from ingest.media.pool import MediaPool
     from ingest.platforms.play import PlatformUrls
     from ingest.ring import PictureRing
     from ingest.rtsp.receive import ReceivePool
@@ -59,7 +60,7 @@ class CameraShop:
     board: ChangeBoard
     counters: StageCounters
     credentials: dict[str, Credentials]
-    threads: ThreadPoolExecutor
+    media: MediaPool
     log: CountedLog
 
 
@@ -92,6 +93,7 @@ class CameraReceiver:
         self._unsupported = False
         self._through_ffmpeg = not _is_rtsp(camera.url or "rtsp:")
         self._session: RtspSession | None = None
+        self._timeline = RtpTimeline()
         config = shop.config
         self._backoff = PatientBackoff(
             config.backoff_first_s, config.backoff_max_s, camera.id, config.refused_retry_s
@@ -137,7 +139,9 @@ class CameraReceiver:
                 shop.counters.count("sessions_begun")
                 await self._play(credentials)
         except GridwhistleError as error:
-            self._backoff.refused = isinstance(error, SourceRefused | SourceMissing | ConfigError)
+            self._backoff.refused = (
+                isinstance(error, SourceRefused | SourceMissing | ConfigError) or error.reason == QUARANTINED
+            )
             if self._backoff.refused:
                 self._lost_ns = None
             raise
@@ -180,7 +184,7 @@ class CameraReceiver:
                         raise
                     self._through_ffmpeg = self._unsupported = True
             if self._through_ffmpeg:
-                await self._media(play.url, credentials).run_once()
+                await self._media(play.url, credentials)
         finally:
             await way.release(self.camera, play)
 
@@ -213,19 +217,23 @@ class CameraReceiver:
         self._session.move(url)
         return self._session
 
-    def _media(self, url: str, credentials: Credentials | None) -> MediaPlayer:
+    async def _media(self, url: str, credentials: Credentials | None) -> None:
+        """One life of the source in a media child."""
         config = self._shop.config
-        return MediaPlayer(
-            url,
-            clock=self._shop.clock,
-            threads=self._shop.threads,
+        self._timeline = RtpTimeline()
+        await self._shop.media.play(
+            Open(
+                url=url,
+                udp=self.camera.transport is TransportPolicy.UDP,
+                loop=config.file_loop,
+                picture_bytes_max=config.picture_bytes_max,
+                stall_s=config.stall_s,
+                quiet_s=config.folder_quiet_s,
+            ),
+            source_id=self.camera.id,
             take=self._on_media_picture,
             playing=self._on_media_format,
             credentials=credentials,
-            udp=self.camera.transport is TransportPolicy.UDP,
-            loop_file=config.file_loop,
-            picture_bytes_max=config.picture_bytes_max,
-            stall_s=config.stall_s,
         )
 
     def _on_failure(self, error: GridwhistleError, delay_s: float) -> None:
@@ -305,18 +313,25 @@ class CameraReceiver:
         """FFmpeg opened the source; the camera is live with its first key picture, not before."""
         self._opened()
 
-    def _on_media_picture(self, codec: Codec, picture: MediaPicture, first: bool) -> None:
+    def _on_media_picture(self, codec: Codec, picture: MediaPicture, first: bool, wall_ns: int | None) -> None:
+        """A key picture of a media child; recordings have their own clock, all else is anchored to arrival."""
         now = self._shop.clock.now()
         self._became_live()
+        event_time, jumped = now, False
+        if wall_ns is not None:
+            event_time = Instant(wall_ns)
+        elif picture.time_s is not None:
+            event = self._timeline.event_time(round(picture.time_s * 90_000) & 0xFFFFFFFF, now)
+            event_time, jumped = event.at, event.jumped
         header = FrameHeader(
             source_id=self.camera.id,
             sequence=0,
-            event_time=now,
+            event_time=event_time,
             arrival_time=now,
             codec=codec,
             size=len(picture.data),
             activity=self._activity.interval(picture.dropped_pictures, picture.dropped_bytes),
-            discontinuity=first,
+            discontinuity=first or jumped,
         )
         self._shop.counters.count("pictures_received")
         self._promotion.hand_on(header, picture.data)
