@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from contracts.errors import ConfigError, GridwhistleError, SourceMissing, SourceRefused
 from contracts.frame import Codec, FrameHeader
-from contracts.instant import SECOND
+from contracts.instant import SECOND, Instant
 from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
-from ingest.activity import ActivityMeter
+from ingest.activity import Activity, ActivityMeter, key_digest
 from ingest.health import ChangeBoard, SourceHealth
 from ingest.media.player import MediaPlayer
 from ingest.rtsp.credentials import Credentials, find_credentials
@@ -73,6 +73,7 @@ class CameraReceiver:
         self._shop = shop
         self._health = SourceHealth(camera.id, SourceKind.CAMERA, shop.site, exercise=camera.exercise)
         self._activity = ActivityMeter()
+        self._key_at: Instant | None = None
         self._sequence = 0
         self._live_since_ns: int | None = None
         self._through_ffmpeg = camera.transport is TransportPolicy.UDP or not _is_rtsp(camera.url)
@@ -197,6 +198,7 @@ class CameraReceiver:
         if picture.clock_offset_ns is not None:
             self._shop.board.post(self._health.clock_offset(picture.clock_offset_ns, now))
         self._sequence += 1
+        activity = self._measure(picture, picture.event_time)
         header = FrameHeader(
             source_id=self.camera.id,
             sequence=self._sequence,
@@ -204,7 +206,8 @@ class CameraReceiver:
             arrival_time=now,
             codec=Codec.H264,
             size=len(picture.data),
-            activity=self._activity.interval(picture.dropped_pictures, picture.dropped_bytes),
+            activity=activity.score,
+            suspicion=activity.suspicion,
             discontinuity=picture.discontinuity,
             clock_offset_ns=picture.clock_offset_ns,
         )
@@ -218,6 +221,7 @@ class CameraReceiver:
         now = self._shop.clock.now()
         self._became_live()
         self._sequence += 1
+        activity = self._measure(picture, now)
         header = FrameHeader(
             source_id=self.camera.id,
             sequence=self._sequence,
@@ -225,11 +229,24 @@ class CameraReceiver:
             arrival_time=now,
             codec=codec,
             size=len(picture.data),
-            activity=self._activity.interval(picture.dropped_pictures, picture.dropped_bytes),
+            activity=activity.score,
+            suspicion=activity.suspicion,
             discontinuity=first,
         )
         self._shop.counters.count("pictures_received")
         self._shop.publisher.offer(header, picture.data)
+
+    def _measure(self, picture: KeyPicture | MediaPicture, at: Instant) -> Activity:
+        """The activity of the interval that this key picture ends."""
+        before, self._key_at = self._key_at, at
+        return self._activity.interval(
+            picture.dropped_pictures,
+            picture.dropped_bytes,
+            0,
+            len(picture.data),
+            key_digest(picture.data),
+            at - before if before is not None else 0,
+        )
 
     def _became_live(self) -> None:
         if self._live_since_ns is None:
