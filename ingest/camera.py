@@ -9,24 +9,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from contracts.errors import ConfigError, GridwhistleError, SourceMissing, SourceRefused
-from contracts.frame import Codec, FrameHeader
+from contracts.errors import CommandRefused, ConfigError, GridwhistleError, SourceMissing, SourceRefused
+from contracts.frame import Codec, FrameHeader, Suspicion
 from contracts.instant import SECOND, Instant
 from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
 from ingest.activity import Activity, ActivityMeter, key_digest
 from ingest.health import ChangeBoard, SourceHealth
 from ingest.media.player import MediaPlayer
+from ingest.promotion import Promotion
 from ingest.rtsp.credentials import Credentials, find_credentials
 from ingest.rtsp.session import RtspSession, SessionLimits
 from runtime.log import CountedLog
 from runtime.supervise import Backoff, supervise
 
 if TYPE_CHECKING:
+    from contracts.instant import Instant
     from ingest.config import IngestConfig
     from ingest.media.demux import MediaFormat, MediaPicture
+    from ingest.ring import PictureRing
     from ingest.rtsp.pace import ConnectPace
     from ingest.rtsp.receive import ReceivePool
-    from ingest.rtsp.session import KeyPicture, StreamInfo
+    from ingest.rtsp.session import ReceivedPicture, StreamInfo
     from runtime.clock import Clock
     from runtime.latest import LatestPublisher
     from runtime.metrics import StageCounters
@@ -44,6 +47,7 @@ class CameraShop:
     pool: ReceivePool
     pace: ConnectPace
     publisher: LatestPublisher
+    ring: PictureRing
     board: ChangeBoard
     counters: StageCounters
     credentials: dict[str, Credentials]
@@ -74,7 +78,7 @@ class CameraReceiver:
         self._health = SourceHealth(camera.id, SourceKind.CAMERA, shop.site, exercise=camera.exercise)
         self._activity = ActivityMeter()
         self._key_at: Instant | None = None
-        self._sequence = 0
+        self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
         self._live_since_ns: int | None = None
         self._through_ffmpeg = camera.transport is TransportPolicy.UDP or not _is_rtsp(camera.url)
         self._session: RtspSession | None = None
@@ -109,6 +113,7 @@ class CameraReceiver:
         now = self._shop.clock.now()
         self._shop.board.post(self._health.become(SourceState.OFF, reason, detail, now))
         self._shop.publisher.forget(self.camera.id)
+        self._shop.ring.forget(self.camera.id)
 
     async def _attempt(self) -> None:
         """One session, in its turn."""
@@ -125,6 +130,7 @@ class CameraReceiver:
             self._backoff.refused = isinstance(error, SourceRefused | SourceMissing | ConfigError)
             raise
         finally:
+            self._promotion.broken()
             live = self._live_since_ns
             if live is not None and shop.clock.monotonic_ns() - live >= _HEALTHY_NS:
                 self._backoff.succeeded()
@@ -191,28 +197,56 @@ class CameraReceiver:
     def playing(self, info: StreamInfo) -> None:
         """The server accepted PLAY; the camera is live with its first key picture, not before."""
 
-    def picture(self, picture: KeyPicture) -> None:
-        """A key picture of the RTSP session."""
-        now = picture.arrival_time
-        self._became_live()
-        if picture.clock_offset_ns is not None:
-            self._shop.board.post(self._health.clock_offset(picture.clock_offset_ns, now))
-        self._sequence += 1
-        activity = self._measure(picture, picture.event_time)
+    def promote(self, until: Instant, *, from_last_key: bool) -> bool:
+        """Hand on every picture until `until`; True when that begins with the group of pictures that is open.
+
+        Raises CommandRefused when the camera is not live, or comes through FFmpeg, which gives key pictures only.
+        """
+        if self._through_ffmpeg:
+            raise CommandRefused(
+                f"摄像机 {self.camera.id} 经 FFmpeg 接入, 只有关键帧 (it gives key pictures only)", reason="codec"
+            )
+        if self._live_since_ns is None:
+            raise CommandRefused(f"摄像机 {self.camera.id} 不在线 (the camera is not live)", reason="not_live")
+        return self._promotion.promote(self.camera.id, until, from_last_key=from_last_key)
+
+    @property
+    def promoted(self) -> bool:
+        """Whether every picture is handed on, or will be from the next key picture on."""
+        return self._promotion.promoted
+
+    def expire(self, now: Instant) -> bool:
+        """End a promotion whose time is over; True when it ended now."""
+        return self._promotion.expire(now)
+
+    def _collect(self, every_picture: bool) -> None:
+        if self._session is not None:
+            self._session.collect(every_picture)
+
+    def picture(self, picture: ReceivedPicture) -> None:
+        """A picture of the RTSP session."""
+        shop = self._shop
+        activity = Activity(1.0, Suspicion.NONE)
+        if picture.key:
+            self._became_live()
+            if picture.clock_offset_ns is not None:
+                shop.board.post(self._health.clock_offset(picture.clock_offset_ns, picture.arrival_time))
+            activity = self._measure(picture, picture.event_time, picture.dropped_bytes_max, picture.digest)
+            shop.counters.count("pictures_received")
         header = FrameHeader(
             source_id=self.camera.id,
-            sequence=self._sequence,
+            sequence=0,
             event_time=picture.event_time,
-            arrival_time=now,
-            codec=Codec.H264,
+            arrival_time=picture.arrival_time,
+            codec=picture.codec,
             size=len(picture.data),
+            key=picture.key,
             activity=activity.score,
             suspicion=activity.suspicion,
             discontinuity=picture.discontinuity,
             clock_offset_ns=picture.clock_offset_ns,
         )
-        self._shop.counters.count("pictures_received")
-        self._shop.publisher.offer(header, picture.data)
+        self._promotion.hand_on(header, picture.data)
 
     def _on_media_format(self, media: MediaFormat) -> None:
         """FFmpeg opened the source; the camera is live with its first key picture, not before."""
@@ -220,11 +254,10 @@ class CameraReceiver:
     def _on_media_picture(self, codec: Codec, picture: MediaPicture, first: bool) -> None:
         now = self._shop.clock.now()
         self._became_live()
-        self._sequence += 1
-        activity = self._measure(picture, now)
+        activity = self._measure(picture, now, 0, key_digest(picture.data))
         header = FrameHeader(
             source_id=self.camera.id,
-            sequence=self._sequence,
+            sequence=0,
             event_time=now,
             arrival_time=now,
             codec=codec,
@@ -234,17 +267,19 @@ class CameraReceiver:
             discontinuity=first,
         )
         self._shop.counters.count("pictures_received")
-        self._shop.publisher.offer(header, picture.data)
+        self._promotion.hand_on(header, picture.data)
 
-    def _measure(self, picture: KeyPicture | MediaPicture, at: Instant) -> Activity:
+    def _measure(
+        self, picture: ReceivedPicture | MediaPicture, at: Instant, dropped_bytes_max: int, digest: int
+    ) -> Activity:
         """The activity of the interval that this key picture ends."""
         before, self._key_at = self._key_at, at
         return self._activity.interval(
             picture.dropped_pictures,
             picture.dropped_bytes,
-            0,
+            dropped_bytes_max,
             len(picture.data),
-            key_digest(picture.data),
+            digest,
             at - before if before is not None else 0,
         )
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ingest.rtsp.depacketize import KeyPicturePolicy
+from ingest.rtsp.assembly import KeyPicturePolicy
 
 
 class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,6 +46,14 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Every socket is read at least so often, whatever its low-water mark hides."""
     low_water_bytes_max: int = 16 * 1024
     """Largest low-water mark of a socket, bytes; 0 switches the marks off."""
+    ring_budget_mb: int = 24
+    """Memory for the last pictures of suspects and of cameras with `keep_ring`, MiB; the oldest goes first."""
+    ring_window_s: float = 40.0
+    """How long those are kept."""
+    promoted_max: int = 16
+    """Cameras at once of which every picture is handed on."""
+    promote_max_s: float = 120.0
+    """Longest time that a camera stays promoted by one request."""
     catalogue_poll_s: float = 10.0
     """Seconds between two looks for a newer catalogue."""
     media_threads_max: int = 16
@@ -66,9 +74,13 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             "catalogue_poll_s",
             "media_threads_max",
             "backoff_first_s",
+            "ring_window_s",
+            "promote_max_s",
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"ingest.{name} 必须大于 0 (must be above 0)")
+        if self.ring_budget_mb < 0 or self.promoted_max < 0:
+            raise ValueError("ingest.ring_budget_mb 与 promoted_max 不得为负 (0 = off)")
         if self.low_water_bytes_max < 0 or self.platform_sessions_max < 0:
             raise ValueError("ingest.low_water_bytes_max 与 platform_sessions_max 不得为负 (0 = off)")
         if any(limit < 0 for limit in self.platform_sessions.values()):
@@ -166,6 +178,14 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Times further ahead of ours than this are replaced by arrival; the sensor's clock is news."""
     mapping: tuple[TopicMapping, ...] = DEFAULT_MAPPINGS
     """Topics to subscribe to and how to read them, first match first."""
+    ring_budget_mb: int = 24
+    """Memory for the last pictures of suspects and of cameras with `keep_ring`, MiB; the oldest goes first."""
+    ring_window_s: float = 40.0
+    """How long those are kept."""
+    promoted_max: int = 16
+    """Cameras at once of which every picture is handed on."""
+    promote_max_s: float = 120.0
+    """Longest time that a camera stays promoted by one request."""
     catalogue_poll_s: float = 10.0
     """Seconds between two looks for a newer catalogue."""
 

@@ -17,7 +17,7 @@ from ingest.media.demux import MediaFormat, MediaPicture
 from ingest.media.player import MediaPlayer
 from ingest.rtsp.h264 import NAL_SPS, START_CODE, parse_sps
 from ingest.rtsp.receive import ReceivePool
-from ingest.rtsp.session import KeyPicture, RtspSession, SessionLimits, StreamInfo
+from ingest.rtsp.session import ReceivedPicture, RtspSession, SessionLimits, StreamInfo
 
 if TYPE_CHECKING:
     from ingest.rtsp.credentials import Credentials
@@ -100,7 +100,7 @@ class _Watch:
         self.info = info
         self.began.set()
 
-    def picture(self, picture: KeyPicture) -> None:
+    def picture(self, picture: ReceivedPicture) -> None:
         self._count(picture.data, picture.event_time, picture.dropped_pictures, picture.dropped_bytes)
         self.clock_offset_ns = picture.clock_offset_ns or self.clock_offset_ns
 

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 from contracts import topics, wire
 from contracts.errors import LinkError
+from contracts.instant import SECOND
 from contracts.source import Camera, Catalogue, SourceChange, SourceKind, SourceState
 from ingest.camera import CameraReceiver, CameraShop
 from ingest.catalogue import CatalogueCopy
+from ingest.control import ControlDesk
 from ingest.health import ChangeBoard, SourceHealth
+from ingest.ring import PictureRing
 from ingest.rtsp.credentials import Credentials, read_credentials
 from ingest.rtsp.pace import ConnectPace
 from ingest.rtsp.receive import ReceivePool
@@ -30,7 +33,7 @@ from runtime.shutdown import Shutdown
 from runtime.supervise import wait_or_stop
 from runtime.zmq_latest import ZmqLatestPublisher
 from runtime.zmq_log import ZmqLogSender
-from runtime.zmq_request import ZmqRequestClient
+from runtime.zmq_request import ZmqRequestClient, ZmqRequestServer
 
 if TYPE_CHECKING:
     from ingest.config import IngestConfig
@@ -62,20 +65,21 @@ class CameraWorker:
 
     def __init__(self, shop: CameraShop) -> None:
         self._shop = shop
-        self._receivers: dict[str, tuple[CameraReceiver, asyncio.Event, asyncio.Task[None]]] = {}
+        self._receivers: dict[str, CameraReceiver] = {}
+        self._tasks: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
         self._idle: dict[str, SourceHealth] = {}
 
     @property
     def receivers(self) -> Mapping[str, CameraReceiver]:
-        """The receivers by camera id."""
-        return {camera_id: receiver for camera_id, (receiver, _, _) in self._receivers.items()}
+        """The receivers by camera id; a live view."""
+        return self._receivers
 
     async def apply(self, catalogue: Catalogue) -> None:
         """Receive exactly the live cameras of this catalogue; a camera whose entry is as before goes on."""
         wanted = {camera.id: camera for camera in catalogue.cameras if idle_reason(camera) is None}
         gone = [
             camera_id
-            for camera_id, (receiver, _, _) in self._receivers.items()
+            for camera_id, receiver in self._receivers.items()
             if receiver.camera != wanted.get(camera_id)
         ]
         listed = {camera.id for camera in catalogue.cameras}
@@ -95,10 +99,12 @@ class CameraWorker:
         receiver = CameraReceiver(camera, self._shop)
         stop = asyncio.Event()
         task = asyncio.create_task(receiver.run(stop), name=f"camera {camera.id}")
-        self._receivers[camera.id] = (receiver, stop, task)
+        self._receivers[camera.id] = receiver
+        self._tasks[camera.id] = (stop, task)
 
     async def _end(self, camera_id: str, reason: str) -> None:
-        receiver, stop, task = self._receivers.pop(camera_id)
+        receiver = self._receivers.pop(camera_id)
+        stop, task = self._tasks.pop(camera_id)
         stop.set()
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -116,10 +122,10 @@ class CameraWorker:
     def gauges(self) -> None:
         """Set the gauges of this moment."""
         counters = self._shop.counters
-        states = [receiver.state for receiver, _, _ in self._receivers.values()]
+        states = [receiver.state for receiver in self._receivers.values()]
         for state in SourceState:
             counters.gauge(f"cameras_{state}", states.count(state))
-        totals = [r.session.statistics() for r, _, _ in self._receivers.values() if r.session is not None]
+        totals = [r.session.statistics() for r in self._receivers.values() if r.session is not None]
         for name in ("bytes_received", "packets_lost", "packets_malformed", "key_pictures_lost"):
             counters.gauge(name, sum(getattr(each, name) for each in totals))
         counters.gauge("key_pictures_refused", sum(each.key_pictures_refused for each in totals))
@@ -169,6 +175,8 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
         copy = CatalogueCopy(client, site.state_dir / "ingest-catalogue.bin", site.id, clock)
         store = LatestStore(config.picture_budget_mb << 20)
         publisher = ZmqLatestPublisher(site.endpoint(f"{topics.FRAMES}-0"), store, clock)
+        control = ZmqRequestServer(site.endpoint(f"{topics.CONTROL_INGEST}-0"), clock)
+        ring = PictureRing(config.ring_budget_mb << 20, round(config.ring_window_s * SECOND))
         sender = ZmqLogSender(site.endpoint(topics.LOG), INSTANCE, clock)
         on_stop("close the log link", sender.close)
         pool = ReceivePool(clock, sweep_s=config.sweep_s, low_water_bytes_max=config.low_water_bytes_max)
@@ -184,12 +192,21 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
                     clock, config.connect_rate_per_s, config.platform_sessions_max, config.platform_sessions
                 ),
                 publisher=publisher,
+                ring=ring,
                 board=board,
                 counters=counters,
                 credentials=credentials,
                 threads=threads,
                 log=CountedLog(clock),
             )
+        )
+        desk = ControlDesk(
+            worker.receivers,
+            ring,
+            counters,
+            clock,
+            promoted_max=config.promoted_max,
+            promote_max_s=config.promote_max_s,
         )
         crew = Crew()
 
@@ -199,6 +216,8 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
 
         on_stop("end the tasks", close_crew)
         crew.add("publish pictures", publisher.serve())
+        crew.add("answer control requests", control.serve(desk.answer))
+        crew.add("end promotions", desk.expire_forever())
         crew.add("sweep the sockets", pool.sweep_forever())
         crew.add("send changes", send_changes(board, sender, counters, clock))
         crew.add("report health", report_forever(counters, sender, site.id, INSTANCE, clock))

@@ -23,7 +23,7 @@ from contracts.instant import SECOND
 from ingest.rtsp.message import MESSAGE_BYTES_MAX, RtspReply, RtspRequest, parse_message
 
 if TYPE_CHECKING:
-    from ingest.rtsp.depacketize import H264Depacketizer
+    from ingest.rtsp.depacketize import Depacketizer
     from runtime.clock import Clock
 
 _DOLLAR: Final = 0x24
@@ -106,6 +106,7 @@ class Connection:
         "bytes_received",
         "check",
         "depacketizer",
+        "eager",
         "ended",
         "gone",
         "last_read_ns",
@@ -132,7 +133,9 @@ class Connection:
         self.check: Callable[[int], None] = _nothing_to_check
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[None] = self._loop.create_future()
-        self.depacketizer: H264Depacketizer | None = None
+        self.depacketizer: Depacketizer | None = None
+        self.eager = False
+        """True while no byte may wait below the low-water mark."""
         self.rtp_channel = -1
         self.replies_due = 0
         self.bytes_received = 0
@@ -191,6 +194,14 @@ class Connection:
             at = self._skip
             self._skip = 0
         while end - at >= 4:
+            if depacketizer is not None:
+                at = depacketizer.walk(buffer, at, end, self.rtp_channel)
+                if end - at < 4:
+                    if at > end:
+                        # The bytes that are still to come belong to a dropped picture: never looked at.
+                        self._skip = at - end
+                        at = end
+                    break
             if buffer[at] != _DOLLAR:
                 after = self._text(at, end)
                 depacketizer = self.depacketizer
@@ -213,7 +224,7 @@ class Connection:
                         break
                 at = stop
                 continue
-            if end - start < _RTP_HEADER_BYTES + 2 and stop > end:
+            if end - start < _RTP_HEADER_BYTES + 3 and stop > end:
                 break
             payload = start + _RTP_HEADER_BYTES
             if stop < payload:
@@ -223,9 +234,8 @@ class Connection:
             flags, kind, sequence, timestamp = _RTP.unpack_from(buffer, start)
             payload_end = stop
             if stop > end:
-                if flags != 0x80 or not depacketizer.would_drop(buffer[payload], buffer[payload + 1], timestamp):
+                if flags != 0x80 or not depacketizer.would_drop(buffer, payload, timestamp):
                     break
-                # The bytes that are still to come belong to a dropped picture: never looked at.
                 self._skip = stop - end
                 stop = end
             elif flags != 0x80:
@@ -267,7 +277,7 @@ class Connection:
 
     def _set_mark(self) -> None:
         depacketizer = self.depacketizer
-        low = self.replies_due or depacketizer is None or depacketizer.assembling
+        low = self.replies_due or self.eager or depacketizer is None or depacketizer.assembling
         mark = 1 if low else self._mark
         if mark != self._socket_mark and not self._closed:
             self._socket_mark = mark

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.instant import SECOND, Instant
-from ingest.rtsp.depacketize import Octets
+from ingest.rtsp.assembly import Octets
 
 _NTP_UNIX_S: Final = 2_208_988_800
 _SR: Final = struct.Struct("!IIII")

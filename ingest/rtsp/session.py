@@ -17,10 +17,12 @@ from contracts.errors import (
     SourceMissing,
     SourceUnreachable,
 )
+from contracts.frame import Codec
 from contracts.ids import derive_id
 from contracts.instant import SECOND, Instant
+from ingest.rtsp.assembly import KeyPicturePolicy
 from ingest.rtsp.credentials import Credentials
-from ingest.rtsp.depacketize import H264Depacketizer, KeyPicturePolicy
+from ingest.rtsp.depacketize_h264 import H264Depacketizer
 from ingest.rtsp.dialogue import Dialogue, Redirected
 from ingest.rtsp.message import RtspUrl, parse_url
 from ingest.rtsp.receive import Connection, ReceivePool, connect
@@ -62,20 +64,26 @@ class StreamInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyPicture:
-    """One key picture as Annex B bytes, parameter sets in front.
+class ReceivedPicture:
+    """One picture as Annex B bytes, parameter sets in front of a key picture.
 
-    `dropped_pictures` and `dropped_bytes`: what was dropped since the key picture before. `clock_offset_ns`:
-    camera clock minus ours by its last sender report, None while unknown. `discontinuity`: the first picture of a
-    session, or the RTP clock jumped.
+    What follows the key picture comes only while everything is collected, in decoding order. Of a key picture:
+    `dropped_pictures`, `dropped_bytes`, `dropped_bytes_max`: number, sum and largest of what came since the key
+    picture before and was not handed on; `digest`: CRC-32 of its slices, alike when the encoder repeats itself.
+    `clock_offset_ns`: camera clock minus ours by its last sender report, None while unknown. `discontinuity`: the
+    first picture of a session, the RTP clock jumped, or the parameter sets changed.
     """
 
     data: bytes
+    codec: Codec
+    key: bool
     event_time: Instant
     arrival_time: Instant
     discontinuity: bool
     dropped_pictures: int
     dropped_bytes: int
+    dropped_bytes_max: int
+    digest: int
     clock_offset_ns: int | None
 
 
@@ -85,8 +93,8 @@ class PictureReceiver(Protocol):
     def playing(self, info: StreamInfo) -> None:
         """The server accepted PLAY."""
 
-    def picture(self, picture: KeyPicture) -> None:
-        """A key picture is complete."""
+    def picture(self, picture: ReceivedPicture) -> None:
+        """A picture is complete."""
 
 
 @dataclass(slots=True)
@@ -127,6 +135,7 @@ class RtspSession:
         self._limits = limits or SessionLimits()
         self._totals = SessionTotals()
         self._life: _Life | None = None
+        self._collecting = False
 
     async def run_once(self) -> None:
         """Connect, play until the session ends, tear down. Raises the SourceError that ended it."""
@@ -146,6 +155,21 @@ class RtspSession:
         raise ProtocolViolation(
             f"RTSP 重定向超过 {self._limits.redirects_max} 次 (redirected too often)", reason="redirect_loop"
         )
+
+    @property
+    def collecting(self) -> bool:
+        """Whether every picture is handed on."""
+        return self._collecting
+
+    def collect(self, every_picture: bool) -> None:
+        """Hand on every picture from the next key picture on, or key pictures only; the session goes on."""
+        self._collecting = every_picture
+        if self._life is not None:
+            self._life.collect(every_picture)
+
+    def dropped_since_key(self) -> tuple[int, int, int]:
+        """Pictures and bytes dropped since the last key picture, and when it came (monotonic ns); zeros before."""
+        return self._life.dropped_since_key() if self._life is not None else (0, 0, 0)
 
     def statistics(self) -> SessionTotals:
         """Totals of all lives, the present one included."""
@@ -181,6 +205,7 @@ class _Life:
         )
         self._first = True
         self._dropped = (0, 0)
+        self._sets_seen = 0
         self._key_ns = self._packets_ns = self._clock.monotonic_ns()
         self._packets_seen = 0
         self._clock_offset_ns: int | None = None
@@ -245,6 +270,7 @@ class _Life:
         assert self._connection is not None
         self._connection.rtp_channel = channel
         self._connection.depacketizer = self._depacketizer
+        self.collect(self._session.collecting)
 
     async def _play(self, description: SessionDescription, server: str) -> None:
         await self._dialogue.request("PLAY", self._control, {"Range": "npt=0.000-"})
@@ -308,24 +334,45 @@ class _Life:
         channel = connection.rtp_channel + 1
         connection.send(b"$" + bytes((channel,)) + len(body).to_bytes(2, "big") + body)
 
-    def _on_picture(self, data: bytes, timestamp: int, _late: bool) -> None:
+    def collect(self, every_picture: bool) -> None:
+        """See RtspSession. What is collected must not wait below the low-water mark."""
+        self._depacketizer.collect(every_picture)
+        if self._connection is not None:
+            self._connection.eager = every_picture
+
+    def dropped_since_key(self) -> tuple[int, int, int]:
+        """See RtspSession."""
+        depacketizer = self._depacketizer
+        pictures, dropped = self._dropped
+        return depacketizer.dropped_pictures - pictures, depacketizer.dropped_bytes - dropped, self._key_ns
+
+    def _on_picture(self, data: bytes, timestamp: int, _late: bool, key: bool) -> None:
         connection, depacketizer = self._connection, self._depacketizer
         assert connection is not None
         arrival = self._clock.now()
         event = self._timeline.event_time(timestamp, arrival)
-        self._key_ns = connection.last_read_ns
-        connection.key_picture(len(data))
-        dropped = (depacketizer.dropped_pictures, depacketizer.dropped_bytes)
-        picture = KeyPicture(
+        before, largest, digest = self._dropped, 0, 0
+        changed = depacketizer.sets_changed != self._sets_seen
+        if key:
+            self._key_ns = connection.last_read_ns
+            connection.key_picture(len(data))
+            self._dropped = (depacketizer.dropped_pictures, depacketizer.dropped_bytes)
+            largest, depacketizer.dropped_bytes_max = depacketizer.dropped_bytes_max, 0
+            digest = depacketizer.slice_digest
+            self._sets_seen = depacketizer.sets_changed
+        picture = ReceivedPicture(
             data,
+            Codec.H264,
+            key,
             event.at,
             arrival,
-            event.jumped or self._first,
-            dropped[0] - self._dropped[0],
-            dropped[1] - self._dropped[1],
+            event.jumped or self._first or (key and changed),
+            self._dropped[0] - before[0],
+            self._dropped[1] - before[1],
+            largest,
+            digest,
             self._clock_offset_ns,
         )
-        self._dropped = dropped
         self._first = False
         self._receiver.picture(picture)
 
