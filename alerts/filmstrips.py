@@ -170,7 +170,7 @@ class FilmstripDesk:
         return not known
 
     def _choose(self, incident: Incident) -> list[Camera]:
-        """The cameras that claim it; when none does, those of its fire zone, then the nearest ones within reach."""
+        """The cameras that claim it; when none does, those of its fire zone, then the nearest within reach."""
         own = [self._cameras[each] for each in incident.source_ids if each in self._cameras]
         if own:
             return own[: self._config.cameras_max]

@@ -60,7 +60,7 @@ READ_TABLES: Final[dict[str, tuple[str, ...]]] = {
     "changes": ("seq", "at", "kind", "id", "body"),
     "meta": ("key", "value"),
 }
-"""`changes.kind` is incident | ticket | source | delivery | mute | filmstrip; `changes.body` the record after the change.
+"""`changes.kind` is incident | ticket | source | delivery | mute | filmstrip; `changes.body` the record after it.
 `refusals` counts refused observations by reason and source. `meta` holds `grids_version`, `catalogue_version`,
 `policy_version`, `epoch`, each as text."""
 
