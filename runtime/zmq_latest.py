@@ -121,7 +121,7 @@ class ZmqLatestPuller:
         self._credit = credit
         self._life = int(clock.now()).to_bytes(8, "big")
         self._request = 0
-        self._headers: OrderedDict[str, tuple[FrameHeader, _Peer]] = OrderedDict()
+        self._headers: OrderedDict[str | tuple[str, int], tuple[FrameHeader, _Peer]] = OrderedDict()
         self._origin: dict[str, _Peer] = {}
         self._arrived = asyncio.Event()
         self.malformed = 0
@@ -146,8 +146,8 @@ class ZmqLatestPuller:
         self._check()
         taken: list[FrameHeader] = []
         while self._headers and len(taken) < limit:
-            source_id, (header, peer) = self._headers.popitem(last=False)
-            self._origin[source_id] = peer
+            _, (header, peer) = self._headers.popitem(last=False)
+            self._origin[header.source_id] = peer
             taken.append(header)
         return taken
 
@@ -170,11 +170,11 @@ class ZmqLatestPuller:
         if not waiting:
             return []
         try:
-            done, _ = await asyncio.wait([future for _, _, future in waiting], timeout=_PULL_TIMEOUT_S)
+            await asyncio.wait([future for _, _, future in waiting], timeout=_PULL_TIMEOUT_S)
         finally:
             for peer, request, _ in waiting:
                 peer.pulls.pop(request, None)
-        return [frame for future in done for frame in future.result()]
+        return [frame for _, _, future in waiting if future.done() for frame in future.result()]
 
     def _check(self) -> None:
         for listener in self._listeners:
@@ -197,8 +197,10 @@ class ZmqLatestPuller:
             match parts:
                 case [b"H", data]:
                     for header in _headers_decoder.decode(data):
-                        self._headers.pop(header.source_id, None)
-                        self._headers[header.source_id] = (header, peer)
+                        # Every picture of a promoted source counts; of others the newest does.
+                        key = (header.source_id, header.sequence) if header.promoted else header.source_id
+                        self._headers.pop(key, None)
+                        self._headers[key] = (header, peer)
                     self._arrived.set()
                     peer.asked_ns = -_ASK_AGAIN_NS
                 case [b"P", request, *rest] if len(rest) % 2 == 0:

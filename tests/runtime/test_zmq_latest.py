@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from contracts.frame import Codec, FrameHeader
 from contracts.instant import Instant
@@ -110,6 +111,81 @@ async def test_two_publishers_then_pictures_come_from_both(short_dir: Path) -> N
     await puller.close()
     for task in tasks:
         await stop(task)
+
+
+def offer_group(publisher: ZmqLatestPublisher, first: int, pictures: int) -> None:
+    """A key picture and those that need it, of a promoted camera."""
+    for chain in range(pictures):
+        each = structs.replace(header("cam", first + chain), promoted=True, key=chain == 0, chain=chain)
+        publisher.offer(each, bytes([first + chain]))
+
+
+async def hear(puller: ZmqLatestPuller, count: int) -> list[FrameHeader]:
+    heard: list[FrameHeader] = []
+    while len(heard) < count:
+        more = await puller.headers(limit=3, wait_s=10)
+        assert more, f"only {len(heard)} of {count} headers came"
+        heard += more
+    return heard
+
+
+async def pull(puller: ZmqLatestPuller, headers: list[FrameHeader]) -> list[int]:
+    frames = await puller.pull([(each.source_id, each.sequence) for each in headers])
+    assert [frame.data for frame in frames] == [bytes([frame.header.sequence]) for frame in frames]
+    return [frame.header.sequence for frame in frames]
+
+
+async def test_promoted_camera_then_every_picture_is_heard_and_pulled_in_order(short_dir: Path) -> None:
+    endpoint = f"ipc://{short_dir}/frames.sock"
+    store = LatestStore(1_000)
+    publisher = ZmqLatestPublisher(endpoint, store, SystemClock())
+    task = asyncio.create_task(publisher.serve())
+    puller = ZmqLatestPuller([endpoint], SystemClock())
+    offer_group(publisher, 1, 6)
+    publisher.offer(header("other", 9), b"\x09")
+    headers = await hear(puller, 7)
+    offer_group(publisher, 7, 2)
+    headers += await hear(puller, 2)
+    ours = [each for each in headers if each.source_id == "cam"]
+    assert [each.sequence for each in ours] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert await pull(puller, ours) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert store.size_bytes == 1, "pictures in order are handed over once"
+    await puller.close()
+    await stop(task)
+
+
+async def test_puller_restarts_in_the_middle_of_a_promoted_group_then_it_goes_on_at_the_next_key_picture(
+    short_dir: Path,
+) -> None:
+    endpoint = f"ipc://{short_dir}/frames.sock"
+    publisher = ZmqLatestPublisher(endpoint, LatestStore(1_000), SystemClock())
+    task = asyncio.create_task(publisher.serve())
+    first = ZmqLatestPuller([endpoint], SystemClock())
+    offer_group(publisher, 1, 4)
+    assert await pull(first, (await hear(first, 4))[:2]) == [1, 2]
+    await first.close()
+    offer_group(publisher, 5, 3)
+    second = ZmqLatestPuller([endpoint], SystemClock())
+    headers = await hear(second, 3)
+    assert await pull(second, headers) == [5, 6, 7], "3 and 4 need what the first puller has"
+    await second.close()
+    await stop(task)
+
+
+async def test_puller_falls_behind_then_it_is_handed_whole_groups_from_a_key_picture_on(short_dir: Path) -> None:
+    endpoint = f"ipc://{short_dir}/frames.sock"
+    store = LatestStore(1_000, queue_bytes=8)
+    publisher = ZmqLatestPublisher(endpoint, store, SystemClock())
+    task = asyncio.create_task(publisher.serve())
+    puller = ZmqLatestPuller([endpoint], SystemClock())
+    offer_group(publisher, 1, 6)
+    headers = await hear(puller, 6)
+    offer_group(publisher, 7, 6)
+    headers += await hear(puller, 6)
+    assert await pull(puller, headers) == [7, 8, 9, 10, 11, 12]
+    assert store.dropped == {"queue_full": 6}
+    await puller.close()
+    await stop(task)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 40)), max_size=60))
