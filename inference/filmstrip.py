@@ -29,7 +29,8 @@ from inference.evidence import Drawing, EvidenceStore, Hiding
 from inference.picture import Picture
 
 GAP_NS: Final = 6 * SECOND
-"""Pictures further apart leave a gap that is named; nearer ones are the sampling of the strip."""
+"""Pictures further apart leave a gap that is named; nearer ones, and those of neighbouring parts of a strip with
+few pictures, are the sampling of the strip."""
 _NONE: Final = np.empty((0, 4), np.float32)
 
 
@@ -113,20 +114,25 @@ class Strip:
             exercise=wish.exercise,
         )
 
+    @property
+    def gap_ns(self) -> int:
+        """Pictures further apart than this leave a gap."""
+        return max(GAP_NS, 2 * (self.wish.end - self.wish.begin) // self.wish.pictures)
+
     def gaps(self, until: Instant) -> list[tuple[Instant, Instant]]:
         """The times without a picture, up to `until`."""
         times = [each.evidence.event_time for each in self._parts.values()]
-        return _between(self.wish.begin, until, sorted(times))
+        return self._between(until, sorted(times))
 
     def _gaps(self, times: Sequence[Instant], until: Instant) -> list[FilmstripGap]:
         gaps: list[FilmstripGap] = []
-        for begin, end in _between(self.wish.begin, until, times):
+        for begin, end in self._between(until, times):
             # What was asked of the past has its own reason; a gap over both sides is told in two.
             cuts = {begin, end, *(m.end for m in self._missing if begin < m.end < end and m.begin < m.end)}
             edges = sorted(cuts)
             for low, high in pairwise(edges):
                 reason = self._reason(low, high)
-                if gaps and gaps[-1].end == low and gaps[-1].reason == reason:
+                if low > begin and gaps[-1].reason == reason:
                     gaps[-1] = FilmstripGap(begin=gaps[-1].begin, end=high, reason=reason)
                 else:
                     gaps.append(FilmstripGap(begin=low, end=high, reason=reason))
@@ -139,8 +145,7 @@ class Strip:
                 return missing.reason
         return "no_picture"
 
-
-def _between(begin: Instant, end: Instant, times: Sequence[Instant]) -> list[tuple[Instant, Instant]]:
-    """Steps of more than GAP_NS from `begin` over `times` to `end`."""
-    edges = [begin, *(at for at in times if begin <= at <= end), end]
-    return [(low, high) for low, high in pairwise(edges) if high - low > GAP_NS]
+    def _between(self, until: Instant, times: Sequence[Instant]) -> list[tuple[Instant, Instant]]:
+        """Steps of more than `gap_ns` from the begin over `times` (sorted) to `until`."""
+        edges = [self.wish.begin, *(at for at in times if at <= until), until]
+        return [(low, high) for low, high in pairwise(edges) if high - low > self.gap_ns]
