@@ -45,6 +45,8 @@ GOP: Final = RATE * GOP_S
 QUIET_S, LONG_S = 20.0, 34.0
 WARM_S, WATCHED_S = 180.0, 60.0
 SEEN_PX = 24.0
+DRIFT = 0.15
+"""Slow light: sizes swing by so much (a logarithm) within ten minutes."""
 WITHIN_S = 2.0
 CHANGES: Final = ("person", "vehicle", "fire")
 X264: Final = {"preset": "veryfast", "tune": "zerolatency"}
@@ -59,10 +61,12 @@ MODES: Final[dict[str, tuple[dict[str, str], int]]] = {
 
 @dataclass(frozen=True)
 class Clip:
-    """Sizes of a stream's pictures, a key picture first and every GOP; `begun_s` is when the change was there."""
+    """Sizes of a stream's pictures, a key picture first and every GOP; `begun_s` is when the change was there,
+    `drift` how much slow light moves its sizes."""
 
     sizes: Sizes
     begun_s: float
+    drift: float
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ def encode(scene: StagedScene, mode: str, begins_s: float) -> Clip:
         frame.pts = number
         sizes += [packet.size for packet in context.encode(frame)]
     sizes += [packet.size for packet in context.encode(None)]
-    return Clip(np.array(sizes, np.int64), begun_s)
+    return Clip(np.array(sizes, np.int64), begun_s, 0.0 if bit_rate else DRIFT)
 
 
 class Feed:
@@ -167,10 +171,11 @@ class Feed:
 
 
 def quiet_sizes(clip: Clip, seconds: float, rng: np.random.Generator) -> Sizes:
-    """So long of a stream's quiet time, group by group in any order, each with its own noise and a slow light."""
+    """So long of a stream's quiet time, group by group in any order, each with its own noise and a slow light
+    (which a constant bit rate does not show)."""
     whole = clip.sizes[5 * GOP : round(QUIET_S / GOP_S) * GOP].reshape(-1, GOP)
     chosen = whole[rng.integers(len(whole), size=math.ceil(seconds / GOP_S))]
-    drift = np.exp(0.15 * np.sin(2 * math.pi * (np.arange(len(chosen)) * GOP_S / 600.0 + rng.random())))
+    drift = np.exp(clip.drift * np.sin(2 * math.pi * (np.arange(len(chosen)) * GOP_S / 600.0 + rng.random())))
     noise = np.exp(rng.normal(0.0, 0.05, chosen.shape)) * np.exp(rng.normal(0.0, 0.03, (len(chosen), 1)))
     return np.asarray(np.maximum(chosen * noise * drift[:, None], 8).reshape(-1), np.int64)
 

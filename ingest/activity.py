@@ -29,9 +29,11 @@ from contracts.instant import SECOND
 
 SIZE_FLOOR: Final = 96.0
 """Bytes added to every size before its logarithm is taken."""
-SPREAD_FLOOR: Final = 0.12
-"""Least spread of a logarithm that counts: 12 % more bytes are no news of any camera."""
-MEMORY_S: Final = 120.0
+SPREAD_FLOOR: Final = 0.08
+"""Least spread of a logarithm that counts: 8 % more bytes are no news of any camera."""
+RATIO_SPREAD_FLOOR: Final = 0.03
+"""The same for the ratio of a camera with a constant bit rate, which is steady by itself."""
+MEMORY_S: Final = 60.0
 """Time constant of what is normal."""
 RELEARN_S: Final = 60.0
 """What stays outside the normal for so long is the new normal."""
@@ -50,7 +52,8 @@ COLLAPSE_FROM_BYTES: Final = 160.0
 COLLAPSE_NS: Final = 3 * SECOND
 """For so long in mid-interval, so that the pause between two cars is none."""
 CONSTANT_RATE_SPREAD: Final = 0.05
-"""A camera whose bytes per second spread less than this (as a logarithm) has a constant bit rate."""
+"""A camera whose bytes per second spread less than this (as a logarithm), most of them between the key pictures,
+has a constant bit rate."""
 FROZEN_REPEATS: Final = 3
 """FROZEN_BYTES: so many key pictures in a row that were there before..."""
 STILL_BYTES: Final = 64
@@ -88,9 +91,10 @@ def key_digest(picture: bytes) -> int:
 class _Level:
     """Learnt mean and spread of one logarithm."""
 
-    __slots__ = ("mean", "outside_s", "seen", "spread")
+    __slots__ = ("_floor", "mean", "outside_s", "seen", "spread")
 
-    def __init__(self) -> None:
+    def __init__(self, floor: float = SPREAD_FLOOR) -> None:
+        self._floor = floor
         self.forget()
 
     def forget(self) -> None:
@@ -107,7 +111,7 @@ class _Level:
 
     def deviation(self, value: float) -> float:
         """Signed, in spreads; 0 while too little is known."""
-        return (value - self.mean) / max(self.spread, SPREAD_FLOOR) if self.ready else 0.0
+        return (value - self.mean) / max(self.spread, self._floor) if self.ready else 0.0
 
     def learn(self, value: float, duration_s: float) -> None:
         """One more value, which held for `duration_s`."""
@@ -115,13 +119,15 @@ class _Level:
         if self.seen == 1:
             self.mean = value
             return
-        step = value - self.mean
-        bound = OUTSIDE * max(self.spread, SPREAD_FLOOR)
+        step, widens = value - self.mean, True
+        bound = OUTSIDE * max(self.spread, self._floor)
         if abs(step) <= bound or not self.ready:
             self.outside_s = 0.0
         else:
             # Time outside is signed: what swings from side to side is no new normal, it is a wide one.
+            # Staying on one side does not make it wider, or it would be inside before it is the new normal.
             same_side = self.outside_s * step > 0.0
+            widens = not same_side
             self.outside_s = math.copysign(abs(self.outside_s) * same_side + duration_s, step)
             if abs(self.outside_s) >= RELEARN_S:
                 self.forget()
@@ -130,8 +136,9 @@ class _Level:
             step = math.copysign(bound, step)
         gain = max(-math.expm1(-duration_s / MEMORY_S), 1.0 / self.seen if self.seen <= _WARM_UP else 0.0)
         self.mean += gain * step
-        # 1.25 times the mean absolute deviation is the standard deviation of a normal distribution.
-        self.spread += gain * (1.25 * abs(step) - self.spread)
+        if widens:
+            # 1.25 times the mean absolute deviation is the standard deviation of a normal distribution.
+            self.spread += gain * (1.25 * abs(step) - self.spread)
 
 
 class ActivityMeter:
@@ -168,7 +175,7 @@ class ActivityMeter:
         self._peak = _Level()
         """Its largest picture."""
         self._key = _Level()
-        self._ratio = _Level()
+        self._ratio = _Level(RATIO_SPREAD_FLOOR)
         """Mean picture to key picture."""
         self._rate = _Level()
         """Bytes per second, key pictures included."""
@@ -233,7 +240,7 @@ class ActivityMeter:
         peak = math.log(SIZE_FLOOR + max(dropped_bytes_max, mean))
         ratio = size - key
         above = max(self._size.deviation(size), self._busy.deviation(busy), self._peak.deviation(peak) - 1.0)
-        if self._rate.ready and self._rate.spread < CONSTANT_RATE_SPREAD:
+        if self._rate.ready and self._rate.spread < CONSTANT_RATE_SPREAD and dropped_bytes > key_bytes:
             above = max(above, self._ratio.deviation(ratio))
         normal = math.exp(self._size.mean) - SIZE_FLOOR
         if above > 0.0:

@@ -107,6 +107,7 @@ def test_person_is_pixelated_also_where_only_the_picture_before_found_one(
         strip.add(picture(shown, at(second)), found(*findings), RING, store, BlindConfig(), 416)
     for each in strip.told(FilmstripState.COMPLETE, at(60)).pictures:
         kept = cv2.imread(str(tmp_path / each.evidence.path))
+        assert kept is not None
         inside = kept[50:140, 105:135].astype(int)
         outside = kept[50:140, 205:235].astype(int)
         # Within a block hardly anything differs from pixel to pixel; in the textured picture much does.
