@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from contracts.errors import CommandRefused, ConfigError, GridwhistleError, SourceMissing, SourceRefused
-from contracts.frame import Codec, FrameHeader
+from contracts.frame import Codec, FrameHeader, Suspicion
 from contracts.instant import SECOND, Instant
 from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
-from ingest.activity import ActivityMeter
+from ingest.activity import Activity, ActivityMeter, key_digest
 from ingest.guest.place import Visitor
 from ingest.health import ChangeBoard, SourceHealth
 from ingest.media.link import Open
@@ -86,6 +86,7 @@ class CameraReceiver:
         self._shop = shop
         self._health = SourceHealth(camera.id, SourceKind.CAMERA, shop.site, exercise=camera.exercise)
         self._activity = ActivityMeter()
+        self._key_at: Instant | None = None
         self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
         self._live_since_ns: int | None = None
         self._lost_ns: int | None = None
@@ -288,12 +289,12 @@ class CameraReceiver:
     def picture(self, picture: ReceivedPicture) -> None:
         """A picture of the RTSP session."""
         shop = self._shop
-        activity = 1.0
+        activity = Activity(1.0, Suspicion.NONE)
         if picture.key:
             self._became_live()
             if picture.clock_offset_ns is not None:
                 shop.board.post(self._health.clock_offset(picture.clock_offset_ns, picture.arrival_time))
-            activity = self._activity.interval(picture.dropped_pictures, picture.dropped_bytes)
+            activity = self._measure(picture, picture.event_time, picture.dropped_bytes_max, picture.digest)
             shop.counters.count("pictures_received")
         header = FrameHeader(
             source_id=self.camera.id,
@@ -303,7 +304,8 @@ class CameraReceiver:
             codec=picture.codec,
             size=len(picture.data),
             key=picture.key,
-            activity=activity,
+            activity=activity.score,
+            suspicion=activity.suspicion,
             discontinuity=picture.discontinuity,
             clock_offset_ns=picture.clock_offset_ns,
         )
@@ -323,6 +325,7 @@ class CameraReceiver:
         elif picture.time_s is not None:
             event = self._timeline.event_time(round(picture.time_s * 90_000) & 0xFFFFFFFF, now)
             event_time, jumped = event.at, event.jumped
+        activity = self._measure(picture, now, 0, key_digest(picture.data))
         header = FrameHeader(
             source_id=self.camera.id,
             sequence=0,
@@ -330,11 +333,26 @@ class CameraReceiver:
             arrival_time=now,
             codec=codec,
             size=len(picture.data),
-            activity=self._activity.interval(picture.dropped_pictures, picture.dropped_bytes),
+            activity=activity.score,
+            suspicion=activity.suspicion,
             discontinuity=first or jumped,
         )
         self._shop.counters.count("pictures_received")
         self._promotion.hand_on(header, picture.data)
+
+    def _measure(
+        self, picture: ReceivedPicture | MediaPicture, at: Instant, dropped_bytes_max: int, digest: int
+    ) -> Activity:
+        """The activity of the interval that this key picture ends."""
+        before, self._key_at = self._key_at, at
+        return self._activity.interval(
+            picture.dropped_pictures,
+            picture.dropped_bytes,
+            dropped_bytes_max,
+            len(picture.data),
+            digest,
+            at - before if before is not None else 0,
+        )
 
     def _became_live(self) -> None:
         if self._live_since_ns is None:
