@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from ingest.config import IngestConfig
     from ingest.guest.gate import Gate, Visit
     from ingest.guest.storm import StormWatch
-    from ingest.media.demux import MediaFormat, MediaPicture
     from ingest.media.pool import MediaPool
+    from ingest.media.taken import MediaFormat, MediaPicture
     from ingest.platforms.play import PlatformUrls
     from ingest.ring import PictureRing
     from ingest.rtsp.receive import ReceivePool
