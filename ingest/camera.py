@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from contracts.errors import CommandRefused, ConfigError, GridwhistleError, SourceMissing, SourceRefused
+from contracts.errors import (
+    CommandRefused,
+    ConfigError,
+    GridwhistleError,
+    SourceMissing,
+    SourceRefused,
+    SourceUnreachable,
+)
 from contracts.frame import Codec, FrameHeader
 from contracts.instant import SECOND
 from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
@@ -19,6 +26,7 @@ from ingest.health import ChangeBoard, SourceHealth
 from ingest.media.player import MediaPlayer
 from ingest.promotion import Promotion
 from ingest.rtsp.credentials import Credentials, find_credentials
+from ingest.rtsp.quirks import QuirkPolicy
 from ingest.rtsp.session import RtspSession, SessionLimits
 from runtime.log import CountedLog
 from runtime.supervise import Backoff, supervise
@@ -29,9 +37,11 @@ if TYPE_CHECKING:
     from ingest.guest.gate import Gate, Visit
     from ingest.guest.storm import StormWatch
     from ingest.media.demux import MediaFormat, MediaPicture
+    from ingest.platforms.play import PlatformUrls
     from ingest.ring import PictureRing
     from ingest.rtsp.receive import ReceivePool
     from ingest.rtsp.session import ReceivedPicture, StreamInfo
+    from ingest.rtsp.udp import UdpPorts
     from runtime.clock import Clock
     from runtime.latest import LatestPublisher
     from runtime.metrics import StageCounters
@@ -47,8 +57,10 @@ class CameraShop:
     config: IngestConfig
     clock: Clock
     pool: ReceivePool
+    udp_ports: UdpPorts
     gate: Gate
     storms: StormWatch
+    urls: PlatformUrls
     publisher: LatestPublisher
     ring: PictureRing
     board: ChangeBoard
@@ -84,7 +96,11 @@ class CameraReceiver:
         self._live_since_ns: int | None = None
         self._lost_ns: int | None = None
         self._visit: Visit | None = None
-        self._through_ffmpeg = camera.transport is TransportPolicy.UDP or not _is_rtsp(camera.url)
+        self._waits = False
+        # Without a URL of its own its platform is asked for one: it is what answers, or does not.
+        self._host = host_of(camera.url) or camera.platform
+        self._unsupported = False
+        self._through_ffmpeg = not _is_rtsp(camera.url or "rtsp:")
         self._session: RtspSession | None = None
         config = shop.config
         self._backoff = PatientBackoff(
@@ -112,6 +128,14 @@ class CameraReceiver:
             healthy_s=math.inf,
         )
 
+    def look_while_waiting(self) -> None:
+        """A camera that waits for the probe of a dead host makes no attempt of its own that would say so."""
+        shop, host = self._shop, self._host
+        reason = shop.gate.admission.dead_reason(host) if self._waits else ""
+        if reason:
+            sentence = f"{host} 无应答, 只派一路试连, 其余等待 (no answer; one camera tries, the others wait)"
+            shop.board.post(self._health.failed(SourceUnreachable(sentence, reason=reason), shop.clock.now()))
+
     def retire(self, reason: str, detail: str) -> None:
         """The camera is not asked for any more."""
         now = self._shop.clock.now()
@@ -125,8 +149,9 @@ class CameraReceiver:
         self._live_since_ns = None
         try:
             credentials = find_credentials(shop.credentials, self.camera.credentials, self.camera.id)
+            self._waits = True
             async with shop.gate.visit(self._visitor()) as visit:
-                self._visit = visit
+                self._visit, self._waits = visit, False
                 shop.board.post(self._health.connecting(shop.clock.now()))
                 shop.counters.count("sessions_begun")
                 await self._play(credentials)
@@ -136,7 +161,7 @@ class CameraReceiver:
                 self._lost_ns = None
             raise
         finally:
-            self._visit = None
+            self._visit, self._waits = None, False
             self._promotion.broken()
             now_ns = shop.clock.monotonic_ns()
             live = self._live_since_ns
@@ -149,7 +174,7 @@ class CameraReceiver:
         camera = self.camera
         return Visitor(
             camera.id,
-            host_of(camera.url),
+            self._host,
             camera.platform,
             camera.nvr,
             lost_ns=self._lost_ns,
@@ -161,27 +186,41 @@ class CameraReceiver:
             self._visit.opened()
 
     async def _play(self, credentials: Credentials | None) -> None:
-        if not self._through_ffmpeg:
-            try:
-                await self._rtsp(credentials).run_once()
-            except GridwhistleError as error:
-                if error.reason != "unsupported_codec":
-                    raise
-                self._through_ffmpeg = True
-        if self._through_ffmpeg:
-            await self._media(credentials).run_once()
+        """Ask where the camera plays now, and play it there."""
+        way = self._shop.urls.way(self.camera)
+        play = await way.resolve(self.camera)
+        self._through_ffmpeg = self._unsupported or not _is_rtsp(play.url)
+        try:
+            if not self._through_ffmpeg:
+                try:
+                    await self._rtsp(play.url, credentials).run_once()
+                except GridwhistleError as error:
+                    if error.reason != "unsupported_codec":
+                        raise
+                    self._through_ffmpeg = self._unsupported = True
+            if self._through_ffmpeg:
+                await self._media(play.url, credentials).run_once()
+        finally:
+            await way.release(self.camera, play)
 
-    def _rtsp(self, credentials: Credentials | None) -> RtspSession:
+    def _rtsp(self, url: str, credentials: Credentials | None) -> RtspSession:
         if self._session is None:
             config = self._shop.config
+            policies = (
+                *config.rtsp_policies.get(self.camera.platform, ()),
+                *config.rtsp_policies.get(self.camera.id, ()),
+            )
             self._session = RtspSession(
-                self.camera.url or "",
+                url,
                 source_id=self.camera.id,
                 clock=self._shop.clock,
                 pool=self._shop.pool,
                 receiver=self,
                 credentials=credentials,
+                policy=QuirkPolicy(policies),
+                udp_ports=self._shop.udp_ports,
                 limits=SessionLimits(
+                    transport=self.camera.transport,
                     connect_s=config.connect_s,
                     reply_s=config.reply_s,
                     stall_s=config.stall_s,
@@ -190,12 +229,13 @@ class CameraReceiver:
                     key_pictures=config.key_pictures,
                 ),
             )
+        self._session.move(url)
         return self._session
 
-    def _media(self, credentials: Credentials | None) -> MediaPlayer:
+    def _media(self, url: str, credentials: Credentials | None) -> MediaPlayer:
         config = self._shop.config
         return MediaPlayer(
-            self.camera.url or "",
+            url,
             clock=self._shop.clock,
             threads=self._shop.threads,
             take=self._on_media_picture,
@@ -213,11 +253,13 @@ class CameraReceiver:
         shop.board.post(self._health.failed(error, shop.clock.now()))
         camera = self.camera
         if self._live_since_ns is not None:
-            where = camera.platform or host_of(camera.url)
+            where = camera.platform or self._host
             shop.storms.lost(camera.id, where, error.reason, shop.clock.monotonic_ns())
         if shop.storms.rages:
             # One event, told as one: see StormWatch.
             return
+        if error.reason == "platform_unreachable":
+            return  # the platform's own line in the log tells it for all of its cameras
         shop.log.warning(
             error.reason,
             "A camera's session ended",
@@ -307,8 +349,8 @@ class CameraReceiver:
             self._shop.board.post(self._health.live(self._shop.clock.now()))
 
 
-def _is_rtsp(url: str | None) -> bool:
-    return url is not None and urlsplit(url).scheme == "rtsp"
+def _is_rtsp(url: str) -> bool:
+    return urlsplit(url).scheme == "rtsp"
 
 
 def host_of(url: str | None) -> str:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ingest.rtsp.assembly import KeyPicturePolicy
+from ingest.rtsp.quirks import QuirkPolicy
+from ingest.rtsp.udp import UdpPorts
 
 
 class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -55,6 +57,13 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Largest delay after failures."""
     refused_retry_s: float = 300.0
     """Delay after 401, 403 and 404: those need a person, and asking often may lock the account."""
+    rtsp_policies: dict[str, tuple[str, ...]] = {}
+    """Policies for what single servers do against RTSP, by camera id or platform key: `name` switches one on,
+    `-name` one off. All names are in ingest/rtsp/quirks.py."""
+    udp_port_first: int = 20_000
+    """First of the local ports for RTP over UDP, two for each camera that needs it."""
+    udp_port_last: int = 29_999
+    """Last of them."""
     sweep_s: float = 0.25
     """Every socket is read at least so often, whatever its low-water mark hides."""
     low_water_bytes_max: int = 16 * 1024
@@ -93,6 +102,9 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"ingest.{name} 必须大于 0 (must be above 0)")
+        for names in self.rtsp_policies.values():
+            QuirkPolicy(names)
+        UdpPorts(self.udp_port_first, self.udp_port_last)
         if self.ring_budget_mb < 0 or self.promoted_max < 0:
             raise ValueError("ingest.ring_budget_mb 与 promoted_max 不得为负 (0 = off)")
         for name in (
@@ -185,13 +197,15 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """CA certificates (PEM) for mqtts; empty = the system's."""
     shared_group: str = ""
     """Name of a shared subscription ($share), for several instances; empty = none."""
+    instance: int = 0
+    """Number of this worker where several serve one site: each has a session of its own."""
     keepalive_s: int = 30
     """MQTT keep-alive, seconds."""
     session_expiry_s: int = 86_400
     """How long the broker keeps messages for us while we are away (MQTT 5), seconds."""
-    inflight_max: int = 1_000
+    inflight_max: int = 2_000
     """Messages received and not yet acknowledged; the broker waits beyond it (MQTT 5 receive maximum)."""
-    batch_max: int = 512
+    batch_max: int = 1_024
     """Messages handed to alerts at once."""
     max_payload_bytes: int = 64 * 1024
     """A larger payload is refused, counted and never kept in memory."""

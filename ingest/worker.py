@@ -12,9 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from contracts import topics, wire
+from contracts import permission, topics, wire
 from contracts.errors import LinkError
-from contracts.instant import SECOND
+from contracts.instant import SECOND, Instant
+from contracts.permission import Permissions
 from contracts.source import Camera, Catalogue, SourceChange, SourceKind, SourceState
 from ingest.camera import CameraReceiver, CameraShop
 from ingest.catalogue import CatalogueCopy
@@ -23,9 +24,11 @@ from ingest.guest.gate import Gate
 from ingest.guest.limits import guest_limits
 from ingest.guest.storm import StormBegan, StormEnded, StormWatch
 from ingest.health import ChangeBoard, SourceHealth
+from ingest.platforms.play import PlatformUrls
 from ingest.ring import PictureRing
 from ingest.rtsp.credentials import Credentials, read_credentials
 from ingest.rtsp.receive import ReceivePool
+from ingest.rtsp.udp import UdpPorts
 from runtime.crew import Crew
 from runtime.health import report_forever
 from runtime.latest import LatestStore
@@ -49,15 +52,24 @@ _GAUGES_EVERY_S: Final = 2.0
 _STOP_S: Final = 5.0
 
 
-def idle_reason(camera: Camera) -> tuple[str, str] | None:
+_BARRED: Final = {
+    permission.SECRECY: "Secrecy=1: 涉密, 永不接入 (secret: never opened)",
+    permission.FORBIDDEN_PLACE: "禁止安装或分析的场所 (a place where the law forbids it): 永不接入",
+    permission.NO_CONSENT: "临近涉密单位, 未取得同意 (near a secret unit that has not agreed: 国令第799号第十条)",
+    permission.NO_GRANT: "没有权属单位的共享授权 (its owner has not granted it); 请登记授权",
+    permission.GRANT_EXPIRED: "共享授权已到期 (the owner's share grant has expired); 请续期",
+    permission.GRANT_NOT_BEGUN: "共享授权尚未生效 (the share grant has not begun yet)",
+}
+
+
+def idle_reason(camera: Camera, permissions: Permissions, now: Instant) -> tuple[str, str] | None:
     """Why a camera is not received (code and sentence), None when it is. The law comes first."""
-    if camera.secrecy:
-        return "secrecy", "Secrecy=1: 涉密, 永不接入 (secret: never opened)"
-    if camera.forbidden_place:
-        return "forbidden_place", "禁止安装或分析的场所 (a place where the law forbids it): 永不接入"
+    barred = permissions.bar(camera, now)
+    if barred is not None:
+        return barred, _BARRED[barred]
     if not camera.live:
         return "not_live", "目录中未启用 (not switched on in the catalogue)"
-    if not camera.url:
+    if not camera.url and not camera.channel:
         return "no_url", "目录中没有地址 (no URL in the catalogue)"
     return None
 
@@ -70,15 +82,25 @@ class CameraWorker:
         self._receivers: dict[str, CameraReceiver] = {}
         self._tasks: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
         self._idle: dict[str, SourceHealth] = {}
+        self._turn: Instant | None = None
 
     @property
     def receivers(self) -> Mapping[str, CameraReceiver]:
         """The receivers by camera id; a live view."""
         return self._receivers
 
+    @property
+    def turn_is_due(self) -> bool:
+        """Whether a share grant began or ended since the catalogue was applied: it is to be applied again."""
+        return self._turn is not None and self._shop.clock.now() >= self._turn
+
     async def apply(self, catalogue: Catalogue) -> None:
         """Receive exactly the live cameras of this catalogue; a camera whose entry is as before goes on."""
-        wanted = {camera.id: camera for camera in catalogue.cameras if idle_reason(camera) is None}
+        await self._shop.urls.use(catalogue)
+        permissions, now = Permissions(catalogue), self._shop.clock.now()
+        self._turn = permissions.next_turn(now)
+        reasons = {camera.id: idle_reason(camera, permissions, now) for camera in catalogue.cameras}
+        wanted = {camera.id: camera for camera in catalogue.cameras if reasons[camera.id] is None}
         gone = [
             camera_id
             for camera_id, receiver in self._receivers.items()
@@ -88,7 +110,7 @@ class CameraWorker:
         self._shop.gate.change_limits(guest_limits(self._shop.config, catalogue.platforms))
         await asyncio.gather(*(self._end(each, "changed" if each in listed else "removed") for each in gone))
         for camera in catalogue.cameras:
-            reason = idle_reason(camera)
+            reason = reasons[camera.id]
             if reason is not None:
                 self._report_idle(camera, *reason)
             elif camera.id not in self._receivers:
@@ -126,6 +148,8 @@ class CameraWorker:
     def gauges(self) -> None:
         """Set the gauges of this moment."""
         counters = self._shop.counters
+        for receiver in self._receivers.values():
+            receiver.look_while_waiting()
         states = [receiver.state for receiver in self._receivers.values()]
         for state in SourceState:
             counters.gauge(f"cameras_{state}", states.count(state))
@@ -203,14 +227,18 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
         pool = ReceivePool(clock, sweep_s=config.sweep_s, low_water_bytes_max=config.low_water_bytes_max)
         threads = ThreadPoolExecutor(config.media_threads_max, thread_name_prefix="media")
         board = ChangeBoard()
+        urls = PlatformUrls(credentials, clock)
+        on_stop("close the platforms", urls.close)
         worker = CameraWorker(
             CameraShop(
                 site=site.id,
                 config=config,
                 clock=clock,
                 pool=pool,
+                udp_ports=UdpPorts(config.udp_port_first, config.udp_port_last),
                 gate=Gate(clock, guest_limits(config, ())),
                 storms=StormWatch(),
+                urls=urls,
                 publisher=publisher,
                 ring=ring,
                 board=board,
@@ -270,11 +298,13 @@ async def _newer(
     clock: Clock,
     stop: asyncio.Event,
 ) -> Catalogue | None:
-    """Wait for a catalogue of another version, keeping the gauges fresh; None when stopped."""
+    """Wait for a catalogue of another version, or a share grant's begin or end; None when stopped."""
     due_s = config.catalogue_poll_s
     while not await wait_or_stop(clock, stop, min(_GAUGES_EVERY_S, config.catalogue_poll_s)):
         worker.gauges()
         worker.store_gauges(store)
+        if worker.turn_is_due:
+            return current
         due_s -= _GAUGES_EVERY_S
         if due_s > 0:
             continue
