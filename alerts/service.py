@@ -19,13 +19,14 @@ from alerts.config import WebhookConfig, read_signing_secret
 from alerts.delivery.sender import Sender
 from alerts.delivery.webhook import NAME as WEBHOOK
 from alerts.delivery.webhook import Webhook
+from alerts.filmstrips import FilmstripDesk
 from alerts.follow import CatalogueFollower
 from alerts.given import Given, load_given, report_gaps
 from alerts.inbox import Inbox
 from alerts.stepper import Stepper
+from alerts.store import filmstrips, policies, tables
 from alerts.store import journal as journals
 from alerts.store import lease as leases
-from alerts.store import policies, tables
 from alerts.store.database import Database
 from alerts.store.journal import Journal
 from alerts.store.lease import HolderLock, Lease
@@ -43,7 +44,7 @@ from runtime.metrics import StageCounters
 from runtime.shutdown import Shutdown
 from runtime.supervise import wait_or_stop
 from runtime.zmq_log import ZmqLogReceiver
-from runtime.zmq_request import ZmqChangePublisher, ZmqRequestServer
+from runtime.zmq_request import ZmqChangePublisher, ZmqRequestClient, ZmqRequestServer
 
 if TYPE_CHECKING:
     from alerts.config import AlertsConfig
@@ -118,6 +119,13 @@ class _OneWriter:
         publisher = ZmqChangePublisher(site.endpoint(topics.CHANGES))
         on_stop("close the link of changes", publisher.close)
         senders = self._senders(inbox, on_stop)
+        desk = FilmstripDesk(
+            site.id, self.config.filmstrip, self.given.catalogue.cameras, clock, counters, inbox.note
+        )
+        with self.database.read() as connection:
+            desk.restore(filmstrips.incomplete(connection, self.config.filmstrip.open_max))
+        inference = ZmqRequestClient(site.endpoint(topics.CONTROL_INFERENCE), clock)
+        on_stop("close the link to inference", inference.close)
         stepper = Stepper(
             site.id,
             self.config,
@@ -129,6 +137,7 @@ class _OneWriter:
             lambda: recover(self.database, site.id, site.county, self.given.policy).engine,
             self.given.places(),
             self.given.names(),
+            desk,
         )
         server = ZmqRequestServer(site.endpoint(topics.COMMAND), clock)
         snapshots = _snapshots(self.given)
@@ -143,6 +152,7 @@ class _OneWriter:
         crew.add("take records in", _intake(receiver, inbox, self.config.batch_records))
         crew.add("answer requests", server.serve(_handler(snapshots, inbox, self.database)))
         crew.add("follow the catalogue file", follower.run(use))
+        crew.add("ask for filmstrips", desk.ask_forever(inference))
         for sender in senders:
             crew.add("deliver", sender.run())
         stepping = stepper.run(writer, receiver, publisher, lambda: _wake(senders), self.stop)

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from contracts.command import FALSE_ALARM_REASONS as FALSE_ALARM_REASONS
+from contracts.filmstrip import FilmstripOrigin, FilmstripState
 from contracts.incident import IncidentState, Level, Reason
 from contracts.observation import IncidentType
 from contracts.ticket import TicketState
@@ -129,6 +130,18 @@ SOURCE_STATES: Final[Mapping[str, Pair]] = {
     UNREPORTED: ("未上报", "not heard of yet"),
 }
 
+FILMSTRIP_STATES: Final[Mapping[str, Pair]] = {
+    FilmstripState.WANTED: ("等待画面", "waiting for pictures"),
+    FilmstripState.GATHERING: ("采集中", "being gathered"),
+    FilmstripState.COMPLETE: ("已完成", "complete"),
+}
+
+FILMSTRIP_ORIGINS: Final[Mapping[str, Pair]] = {
+    FilmstripOrigin.RING: ("内存", "memory"),
+    FilmstripOrigin.RECORDING: ("录像", "recording"),
+    FilmstripOrigin.LIVE: ("实时", "live"),
+}
+
 REASONS: Final[Mapping[str, Pair]] = {
     Reason.FIRST_EVIDENCE: ("首次发现", "first evidence"),
     Reason.BELOW_THRESHOLD: ("低于阈值", "below threshold"),
@@ -215,6 +228,17 @@ REASONS: Final[Mapping[str, Pair]] = {
     "retained": ("保留消息", "retained message"),
     "too_old": ("消息过旧", "message too old"),
     "bug": ("程序缺陷", "a defect"),
+    "recording_empty": ("该时段无录像", "nothing recorded of that time"),
+    "no_link": ("接入或推理无应答", "intake or inference does not answer"),
+    "busy": ("同时告警过多", "too many at once"),
+    "unanswered": ("未取得画面", "no pictures were given"),
+    "evidence_full": ("证据盘已满", "no space for evidence"),
+    "evidence_io": ("证据无法写入", "evidence cannot be written"),
+    "evidence_off": ("未启用证据图片", "evidence pictures are off"),
+    "bad_span": ("时段无效", "not a valid time"),
+    "decoder_lost": ("解码器无法启动", "the decoder does not start"),
+    "unknown_filmstrip": ("未要求的胶片", "filmstrip that nobody asked for"),
+    "unknown_request": ("未知的请求", "unknown request"),
 }
 
 

@@ -124,6 +124,19 @@ class EvidenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
             raise ValueError("evidence.quality lies in 1..100; budget_mb and reserve_mb are not negative")
 
 
+class FilmstripConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[inference.filmstrip]`: pictures from before to after an incident, as alerts asks for them."""
+
+    at_once: int = 16
+    """Filmstrips in work at once; more are refused as busy, and asked for again."""
+    width_max: int = 416
+    """Width of their pictures in pixels: many small ones tell more than one large one."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.at_once <= 256 or not 64 <= self.width_max <= 640:
+            raise ValueError("filmstrip.at_once lies in 1..256, width_max in 64..640")
+
+
 class InferenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[inference]`: model, scheduling and decoding."""
 
@@ -167,6 +180,7 @@ class InferenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     fire: FireConfig = FireConfig()
     blind: BlindConfig = BlindConfig()
     evidence: EvidenceConfig = EvidenceConfig()
+    filmstrip: FilmstripConfig = FilmstripConfig()
 
     def __post_init__(self) -> None:
         whole = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -17,26 +16,28 @@ from contracts.errors import (
     SourceRefused,
     SourceUnreachable,
 )
-from contracts.frame import Codec, FrameHeader
-from contracts.instant import SECOND
+from contracts.frame import Codec, FrameHeader, Suspicion
+from contracts.instant import SECOND, Instant
 from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
-from ingest.activity import ActivityMeter
+from ingest.activity import Activity, ActivityMeter, key_digest
 from ingest.guest.place import Visitor
 from ingest.health import ChangeBoard, SourceHealth
-from ingest.media.player import MediaPlayer
+from ingest.media.link import Open
+from ingest.media.pool import QUARANTINED
 from ingest.promotion import Promotion
 from ingest.rtsp.credentials import Credentials, find_credentials
 from ingest.rtsp.quirks import QuirkPolicy
 from ingest.rtsp.session import RtspSession, SessionLimits
+from ingest.rtsp.timing import RtpTimeline
 from runtime.log import CountedLog
 from runtime.supervise import Backoff, supervise
 
 if TYPE_CHECKING:
-    from contracts.instant import Instant
     from ingest.config import IngestConfig
     from ingest.guest.gate import Gate, Visit
     from ingest.guest.storm import StormWatch
     from ingest.media.demux import MediaFormat, MediaPicture
+    from ingest.media.pool import MediaPool
     from ingest.platforms.play import PlatformUrls
     from ingest.ring import PictureRing
     from ingest.rtsp.receive import ReceivePool
@@ -66,7 +67,7 @@ class CameraShop:
     board: ChangeBoard
     counters: StageCounters
     credentials: dict[str, Credentials]
-    threads: ThreadPoolExecutor
+    media: MediaPool
     log: CountedLog
 
 
@@ -92,6 +93,7 @@ class CameraReceiver:
         self._shop = shop
         self._health = SourceHealth(camera.id, SourceKind.CAMERA, shop.site, exercise=camera.exercise)
         self._activity = ActivityMeter()
+        self._key_at: Instant | None = None
         self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
         self._live_since_ns: int | None = None
         self._lost_ns: int | None = None
@@ -102,6 +104,7 @@ class CameraReceiver:
         self._unsupported = False
         self._through_ffmpeg = not _is_rtsp(camera.url or "rtsp:")
         self._session: RtspSession | None = None
+        self._timeline = RtpTimeline()
         config = shop.config
         self._backoff = PatientBackoff(
             config.backoff_first_s, config.backoff_max_s, camera.id, config.refused_retry_s
@@ -156,7 +159,9 @@ class CameraReceiver:
                 shop.counters.count("sessions_begun")
                 await self._play(credentials)
         except GridwhistleError as error:
-            self._backoff.refused = isinstance(error, SourceRefused | SourceMissing | ConfigError)
+            self._backoff.refused = (
+                isinstance(error, SourceRefused | SourceMissing | ConfigError) or error.reason == QUARANTINED
+            )
             if self._backoff.refused:
                 self._lost_ns = None
             raise
@@ -199,7 +204,7 @@ class CameraReceiver:
                         raise
                     self._through_ffmpeg = self._unsupported = True
             if self._through_ffmpeg:
-                await self._media(play.url, credentials).run_once()
+                await self._media(play.url, credentials)
         finally:
             await way.release(self.camera, play)
 
@@ -232,19 +237,23 @@ class CameraReceiver:
         self._session.move(url)
         return self._session
 
-    def _media(self, url: str, credentials: Credentials | None) -> MediaPlayer:
+    async def _media(self, url: str, credentials: Credentials | None) -> None:
+        """One life of the source in a media child."""
         config = self._shop.config
-        return MediaPlayer(
-            url,
-            clock=self._shop.clock,
-            threads=self._shop.threads,
+        self._timeline = RtpTimeline()
+        await self._shop.media.play(
+            Open(
+                url=url,
+                udp=self.camera.transport is TransportPolicy.UDP,
+                loop=config.file_loop,
+                picture_bytes_max=config.picture_bytes_max,
+                stall_s=config.stall_s,
+                quiet_s=config.folder_quiet_s,
+            ),
+            source_id=self.camera.id,
             take=self._on_media_picture,
             playing=self._on_media_format,
             credentials=credentials,
-            udp=self.camera.transport is TransportPolicy.UDP,
-            loop_file=config.file_loop,
-            picture_bytes_max=config.picture_bytes_max,
-            stall_s=config.stall_s,
         )
 
     def _on_failure(self, error: GridwhistleError, delay_s: float) -> None:
@@ -255,11 +264,9 @@ class CameraReceiver:
         if self._live_since_ns is not None:
             where = camera.platform or self._host
             shop.storms.lost(camera.id, where, error.reason, shop.clock.monotonic_ns())
-        if shop.storms.rages:
-            # One event, told as one: see StormWatch.
+        if shop.storms.rages or error.reason == "platform_unreachable":
+            # Told as one: a storm by StormWatch, a platform that is down by its own line for all of its cameras.
             return
-        if error.reason == "platform_unreachable":
-            return  # the platform's own line in the log tells it for all of its cameras
         shop.log.warning(
             error.reason,
             "A camera's session ended",
@@ -301,12 +308,12 @@ class CameraReceiver:
     def picture(self, picture: ReceivedPicture) -> None:
         """A picture of the RTSP session."""
         shop = self._shop
-        activity = 1.0
+        activity = Activity(1.0, Suspicion.NONE)
         if picture.key:
             self._became_live()
             if picture.clock_offset_ns is not None:
                 shop.board.post(self._health.clock_offset(picture.clock_offset_ns, picture.arrival_time))
-            activity = self._activity.interval(picture.dropped_pictures, picture.dropped_bytes)
+            activity = self._measure(picture, picture.event_time, picture.dropped_bytes_max, picture.digest)
             shop.counters.count("pictures_received")
         header = FrameHeader(
             source_id=self.camera.id,
@@ -316,7 +323,8 @@ class CameraReceiver:
             codec=picture.codec,
             size=len(picture.data),
             key=picture.key,
-            activity=activity,
+            activity=activity.score,
+            suspicion=activity.suspicion,
             discontinuity=picture.discontinuity,
             clock_offset_ns=picture.clock_offset_ns,
         )
@@ -326,21 +334,44 @@ class CameraReceiver:
         """FFmpeg opened the source; the camera is live with its first key picture, not before."""
         self._opened()
 
-    def _on_media_picture(self, codec: Codec, picture: MediaPicture, first: bool) -> None:
+    def _on_media_picture(self, codec: Codec, picture: MediaPicture, first: bool, wall_ns: int | None) -> None:
+        """A key picture of a media child; recordings have their own clock, all else is anchored to arrival."""
         now = self._shop.clock.now()
         self._became_live()
+        event_time, jumped = now, False
+        if wall_ns is not None:
+            event_time = Instant(wall_ns)
+        elif picture.time_s is not None:
+            event = self._timeline.event_time(round(picture.time_s * 90_000) & 0xFFFFFFFF, now)
+            event_time, jumped = event.at, event.jumped
+        activity = self._measure(picture, now, 0, key_digest(picture.data))
         header = FrameHeader(
             source_id=self.camera.id,
             sequence=0,
-            event_time=now,
+            event_time=event_time,
             arrival_time=now,
             codec=codec,
             size=len(picture.data),
-            activity=self._activity.interval(picture.dropped_pictures, picture.dropped_bytes),
-            discontinuity=first,
+            activity=activity.score,
+            suspicion=activity.suspicion,
+            discontinuity=first or jumped,
         )
         self._shop.counters.count("pictures_received")
         self._promotion.hand_on(header, picture.data)
+
+    def _measure(
+        self, picture: ReceivedPicture | MediaPicture, at: Instant, dropped_bytes_max: int, digest: int
+    ) -> Activity:
+        """The activity of the interval that this key picture ends."""
+        before, self._key_at = self._key_at, at
+        return self._activity.interval(
+            picture.dropped_pictures,
+            picture.dropped_bytes,
+            dropped_bytes_max,
+            len(picture.data),
+            digest,
+            at - before if before is not None else 0,
+        )
 
     def _became_live(self) -> None:
         if self._live_since_ns is None:

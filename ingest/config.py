@@ -78,8 +78,19 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Longest time that a camera stays promoted by one request."""
     catalogue_poll_s: float = 10.0
     """Seconds between two looks for a newer catalogue."""
-    media_threads_max: int = 16
-    """Sources read through FFmpeg at once (files, HLS, HTTP-FLV, RTSP over UDP)."""
+    media_processes: int = 0
+    """Child processes that read sources through FFmpeg (HLS, HTTP-FLV, MPEG-TS, MJPEG, files, folders); 0 = one
+    for two cores."""
+    media_sources_max: int = 256
+    """Sources read through FFmpeg at once, in all children."""
+    media_process_mb: int = 768
+    """A child that holds more memory than this, MiB, is ended and begun anew."""
+    media_silent_s: float = 10.0
+    """A child that says nothing for so long is ended and begun anew."""
+    media_quarantine_s: float = 600.0
+    """How long a source that crashed or hung two children is left alone."""
+    folder_quiet_s: float = 10.0
+    """A recording in a folder is read when its file has not changed for so long: it may be half written."""
     file_loop: bool = True
     """A recording begins anew at its end, as a camera would go on."""
 
@@ -95,7 +106,9 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             "stall_s",
             "sweep_s",
             "catalogue_poll_s",
-            "media_threads_max",
+            "media_sources_max",
+            "media_silent_s",
+            "media_quarantine_s",
             "backoff_first_s",
             "ring_window_s",
             "promote_max_s",
@@ -105,6 +118,10 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         for names in self.rtsp_policies.values():
             QuirkPolicy(names)
         UdpPorts(self.udp_port_first, self.udp_port_last)
+        if self.media_processes < 0 or self.folder_quiet_s < 0:
+            raise ValueError("ingest.media_processes 与 folder_quiet_s 不得为负 (0 = by cores, at once)")
+        if self.media_process_mb < 128:
+            raise ValueError("ingest.media_process_mb 至少为 128 (a child needs that much)")
         if self.ring_budget_mb < 0 or self.promoted_max < 0:
             raise ValueError("ingest.ring_budget_mb 与 promoted_max 不得为负 (0 = off)")
         for name in (

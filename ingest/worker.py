@@ -6,8 +6,8 @@ Cameras come and go with the catalogue's version; what did not change is not dis
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,6 +24,7 @@ from ingest.guest.gate import Gate
 from ingest.guest.limits import guest_limits
 from ingest.guest.storm import StormBegan, StormEnded, StormWatch
 from ingest.health import ChangeBoard, SourceHealth
+from ingest.media.pool import MediaPool, PoolLimits
 from ingest.platforms.play import PlatformUrls
 from ingest.ring import PictureRing
 from ingest.rtsp.credentials import Credentials, read_credentials
@@ -161,6 +162,7 @@ class CameraWorker:
         counters.gauge("connections_opening", admission.opening)
         counters.gauge("hosts_dead", len(admission.dead_hosts))
         self._storm_gauges()
+        self._shop.media.gauges()
         counters.gauge("key_pictures_refused", sum(each.key_pictures_refused for each in totals))
 
     def _storm_gauges(self) -> None:
@@ -225,7 +227,18 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
         sender = ZmqLogSender(site.endpoint(topics.LOG), INSTANCE, clock)
         on_stop("close the log link", sender.close)
         pool = ReceivePool(clock, sweep_s=config.sweep_s, low_water_bytes_max=config.low_water_bytes_max)
-        threads = ThreadPoolExecutor(config.media_threads_max, thread_name_prefix="media")
+        media = MediaPool(
+            clock,
+            counters,
+            PoolLimits(
+                processes=config.media_processes or max(1, (os.cpu_count() or 2) // 2),
+                sources_max=config.media_sources_max,
+                memory_bytes=config.media_process_mb << 20,
+                silent_s=config.media_silent_s,
+                quarantine_s=config.media_quarantine_s,
+            ),
+        )
+        on_stop("end the media children", media.close)
         board = ChangeBoard()
         urls = PlatformUrls(credentials, clock)
         on_stop("close the platforms", urls.close)
@@ -244,7 +257,7 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
                 board=board,
                 counters=counters,
                 credentials=credentials,
-                threads=threads,
+                media=media,
                 log=CountedLog(clock),
             )
         )
@@ -260,7 +273,6 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
 
         async def close_crew() -> None:
             await crew.close()
-            threads.shutdown(wait=False, cancel_futures=True)
 
         on_stop("end the tasks", close_crew)
         crew.add("publish pictures", publisher.serve())

@@ -195,10 +195,9 @@ class Negotiation:
             )
         return answer
 
-    async def play(self, description: SessionDescription) -> str:
-        """Play; returns the URL that the session is controlled by."""
+    async def play(self, description: SessionDescription, headers: dict[str, str]) -> tuple[str, RtspReply]:
+        """Play with these headers; the URL that the session is controlled by, and the server's reply."""
         control = description.control
-        headers = {"Range": "npt=0.000-"}
         reply = await self._dialogue.ask("PLAY", control, headers)
         if reply.status == 457 and self._policy.use(Quirk.RANGE_REFUSED):
             headers = {}
@@ -208,7 +207,7 @@ class Negotiation:
             control = track
             reply = await self._dialogue.ask("PLAY", control, headers)
         self._dialogue.judge("PLAY", reply)
-        return control
+        return control, reply
 
     def keep_alives(self) -> tuple[str, ...]:
         """Methods to show that we live with, the best first."""

@@ -56,12 +56,15 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What the server said of the stream when it began to play."""
+    """What the server said of the stream when it began to play; `play_range` and `rtp_info` as in its reply."""
 
     codec: str
     server: str
     transport: str
     url: str
+    clock_rate: int = 90_000
+    play_range: str = ""
+    rtp_info: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class ReceivedPicture:
     dropped_bytes_max: int
     digest: int
     clock_offset_ns: int | None
+    timestamp: int = 0
+    """The RTP timestamp, 32 bits."""
 
 
 class PictureReceiver(Protocol):
@@ -131,8 +136,10 @@ class RtspSession:
         limits: SessionLimits | None = None,
         policy: QuirkPolicy | None = None,
         udp_ports: UdpPorts | None = None,
+        play: dict[str, str] | None = None,
     ) -> None:
-        """Raises ConfigError for a URL that is not usable."""
+        """`play`: headers of PLAY, live by default. Raises ConfigError for a URL that is not usable."""
+        self.play_headers = play or {"Range": "npt=0.000-"}
         self._home = parse_url(url)
         self._source_id = source_id
         self._clock = clock
@@ -305,14 +312,24 @@ class _Life:
         self.collect(self._session.collecting)
 
     async def _play(self, described: Described) -> None:
-        self._control = await self._opening.play(described.description)
+        self._control, reply = await self._opening.play(described.description, self._session.play_headers)
         self._key_ns = self._packets_ns = self._clock.monotonic_ns()
         self._keep_alive_due_ns = self._key_ns + round(self._keep_alive_s * SECOND)
         assert self._connection is not None
         self._connection.check = self._check
         transport = "RTP/AVP/TCP interleaved" if self._udp is None else "RTP/AVP/UDP"
         codec = described.description.video.codec
-        self._receiver.playing(StreamInfo(codec, described.server, transport, self._url.text))
+        self._receiver.playing(
+            StreamInfo(
+                codec,
+                described.server,
+                transport,
+                self._url.text,
+                described.description.video.clock_rate,
+                reply.header("range") or "",
+                reply.header("rtp-info") or "",
+            )
+        )
 
     def _check(self, now_ns: int) -> None:
         """The sweep's call: stalls end the session, keep-alives go out."""
@@ -400,6 +417,7 @@ class _Life:
             largest,
             digest,
             self._feedback.clock_offset_ns,
+            timestamp,
         )
         self._first = False
         self._receiver.picture(picture)
