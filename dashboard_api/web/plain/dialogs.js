@@ -147,10 +147,15 @@ const filmsOf = (id) => {
 /** Whether the details of this incident are open. */
 export const isShowing = (id) => Boolean(filmsOf(id));
 
-/** Put the filmstrips into the open details of their incident. */
+/** Put the filmstrips into the open details of their incident, the moment in the middle. */
 export function fillFilmstrips(id, strips) {
   const films = filmsOf(id);
-  if (films) films.replaceChildren(...filmstrips(strips));
+  if (!films) return;
+  films.replaceChildren(...filmstrips(strips));
+  for (const strip of films.querySelectorAll(".film-strip")) {
+    const moment = strip.querySelector(".film-moment").getBoundingClientRect();
+    strip.scrollLeft += moment.left - strip.getBoundingClientRect().left - strip.clientWidth / 2;
+  }
 }
 
 export function showTicket(ticket) {
