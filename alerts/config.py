@@ -44,7 +44,7 @@ class AlertsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     policy: str = ""
     """Policy file (TOML), relative to the configuration file; empty = the rules that come with the release."""
-    batch_records: int = 512
+    batch_records: int = 2_048
     """Records that one step takes at most."""
     inbox_records: int = 8_192
     """Records that wait for a step at most; when full, producers wait."""

@@ -82,6 +82,10 @@ class Stepper:
         self._snapshot_records = 0
         self._careful = 0
 
+    def use(self, places: Mapping[str, Place], names: Mapping[str, str]) -> None:
+        """Go by another version of the catalogue from the next record on."""
+        self._places, self._names = places, names
+
     async def run(
         self,
         writer: Writer,

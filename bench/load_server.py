@@ -22,13 +22,14 @@ def main() -> int:
     parser.add_argument("--port", type=int, help="监听端口, 0 = 任一空闲 port, 0 = any free one")
     parser.add_argument("--clip", type=ClipName, default=ClipName.NORMAL, choices=list(ClipName))
     parser.add_argument("--streams", type=int, default=4_000, help="最多连接数 most connections at once")
+    parser.add_argument("--in-pairs", action="store_true", help="每次发送两帧 two pictures with one send")
     options = parser.parse_args()
     try:
         if options.port is None:
             show_clips()
         else:
             allow_open_files(options.streams + 100)
-            serve(options.clip, options.host, options.port)
+            serve(options.clip, options.host, options.port, in_pairs=options.in_pairs)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1

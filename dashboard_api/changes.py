@@ -107,6 +107,11 @@ def read_changes_since(
 def encode_change(row: sqlite3.Row, directory: Directory, now: Instant) -> Change:
     """A row of `changes` as the walls get it; a body that cannot be read leaves `record` null."""
     seq, at, kind, id_, body = row
+    if kind == ChangeKind.SOURCE and id_ in directory.withheld:
+        # Its number in the sequence is told, so that no wall takes it for lost; which camera it is, is not.
+        return Change(
+            seq, msgspec.json.encode(ChangeMessage(seq=seq, at=to_rfc3339(at), kind=kind, id="", record=None))
+        )
     try:
         record = _record_view(kind, body, seq, directory, now)
     except MalformedMessage:

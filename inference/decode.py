@@ -11,28 +11,23 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from contracts.errors import GridwhistleError
 from contracts.frame import Frame, FrameHeader
-from contracts.instant import SECOND, Instant
 from inference.decode_child import CODECS, NOTE, NOTE_BYTES, REPLY, REQUEST, Status
 from inference.picture import Picture
+from runtime.child import child_environment, module_command
 
 START_TIMEOUT_S: Final = 30.0
 ORPHAN_MARGIN_S: Final = 5.0
 """So much longer than our time-out a child goes on with a picture before it ends itself: we may be dead."""
-_FORGIVEN_AFTER: Final = 50
-_REMEMBERED_MAX: Final = 20_000
 
 
 class DecoderLost(GridwhistleError):
@@ -58,51 +53,6 @@ class Refused:
 
     header: FrameHeader
     reason: str
-
-
-class Quarantine:
-    """Which cameras are left alone, since their pictures ended the decoder twice. Pure: `now` is given."""
-
-    def __init__(self, hold_s: float) -> None:
-        self._hold_ns = round(hold_s * SECOND)
-        self._crashes: OrderedDict[str, int] = OrderedDict()
-        self._good: dict[str, int] = {}
-        self._until: dict[str, Instant] = {}
-
-    def crashed(self, source_id: str, now: Instant) -> bool:
-        """Note a crash; True when the camera is quarantined by it."""
-        count = self._crashes.pop(source_id, 0) + 1
-        self._crashes[source_id] = count
-        self._good.pop(source_id, None)
-        while len(self._crashes) > _REMEMBERED_MAX:
-            oldest, _ = self._crashes.popitem(last=False)
-            self._good.pop(oldest, None)
-        if count < 2:
-            return False
-        self._until[source_id] = Instant(now + self._hold_ns)
-        return True
-
-    def succeeded(self, source_id: str) -> None:
-        """A good picture; fifty of them in a row make a crash forgotten."""
-        if source_id not in self._crashes:
-            return
-        good = self._good.get(source_id, 0) + 1
-        self._good[source_id] = good
-        if good >= _FORGIVEN_AFTER:
-            del self._crashes[source_id], self._good[source_id]
-
-    def holds(self, source_id: str, now: Instant) -> bool:
-        """Whether the camera is to be left alone; after the time it may try again, and has one crash left."""
-        until = self._until.get(source_id)
-        if until is None:
-            return False
-        if now < until:
-            return True
-        del self._until[source_id]
-        return False
-
-    def __len__(self) -> int:
-        return len(self._until)
 
 
 class Decoder:
@@ -244,17 +194,14 @@ class Decoder:
         ours, theirs = socket.socketpair()
         ours.settimeout(START_TIMEOUT_S)
         NOTE.pack_into(self._memory, 0, 0)
-        # The child imports from where we were imported, installed or not.
-        root = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
         numbers = (theirs.fileno(), self._memory_fd, self._slots, self._slot_bytes, self._pixels_max)
         arguments = (*numbers, self._timeout_s + ORPHAN_MARGIN_S)
         with theirs:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "inference.decode_child", *(str(each) for each in arguments)],
+                module_command("inference.decode_child", *arguments),
                 pass_fds=(theirs.fileno(), self._memory_fd),
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": path},
+                env=child_environment(),
             )
         self._link = ours
         try:

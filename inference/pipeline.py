@@ -19,7 +19,7 @@ from contracts.errors import GridwhistleError
 from contracts.instant import MINUTE, SECOND, Instant
 from contracts.source import Catalogue
 from inference.config import InferenceConfig
-from inference.decode import Decoded, Decoder, DecoderLost, Quarantine, Refused
+from inference.decode import Decoded, Decoder, DecoderLost, Refused
 from inference.detector import Detector
 from inference.outgoing import Outgoing
 from inference.picture import Picture
@@ -30,6 +30,7 @@ from runtime.clock import Clock
 from runtime.latest import LatestPuller
 from runtime.log import CountedLog
 from runtime.metrics import StageCounters
+from runtime.quarantine import Quarantine
 from runtime.snapshot_copy import SnapshotCopy
 from runtime.supervise import Backoff, supervise, wait_or_stop
 

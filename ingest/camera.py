@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -14,22 +13,29 @@ from contracts.frame import Codec, FrameHeader, Suspicion
 from contracts.instant import SECOND, Instant
 from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
 from ingest.activity import Activity, ActivityMeter, key_digest
+from ingest.guest.place import Visitor
 from ingest.health import ChangeBoard, SourceHealth
-from ingest.media.player import MediaPlayer
+from ingest.media.link import Open
+from ingest.media.pool import QUARANTINED
 from ingest.promotion import Promotion
 from ingest.rtsp.credentials import Credentials, find_credentials
+from ingest.rtsp.quirks import QuirkPolicy
 from ingest.rtsp.session import RtspSession, SessionLimits
+from ingest.rtsp.timing import RtpTimeline
 from runtime.log import CountedLog
 from runtime.supervise import Backoff, supervise
 
 if TYPE_CHECKING:
-    from contracts.instant import Instant
     from ingest.config import IngestConfig
+    from ingest.guest.gate import Gate, Visit
+    from ingest.guest.storm import StormWatch
     from ingest.media.demux import MediaFormat, MediaPicture
+    from ingest.media.pool import MediaPool
+    from ingest.platforms.play import PlatformUrls
     from ingest.ring import PictureRing
-    from ingest.rtsp.pace import ConnectPace
     from ingest.rtsp.receive import ReceivePool
     from ingest.rtsp.session import ReceivedPicture, StreamInfo
+    from ingest.rtsp.udp import UdpPorts
     from runtime.clock import Clock
     from runtime.latest import LatestPublisher
     from runtime.metrics import StageCounters
@@ -45,13 +51,16 @@ class CameraShop:
     config: IngestConfig
     clock: Clock
     pool: ReceivePool
-    pace: ConnectPace
+    udp_ports: UdpPorts
+    gate: Gate
+    storms: StormWatch
+    urls: PlatformUrls
     publisher: LatestPublisher
     ring: PictureRing
     board: ChangeBoard
     counters: StageCounters
     credentials: dict[str, Credentials]
-    threads: ThreadPoolExecutor
+    media: MediaPool
     log: CountedLog
 
 
@@ -80,8 +89,12 @@ class CameraReceiver:
         self._key_at: Instant | None = None
         self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
         self._live_since_ns: int | None = None
-        self._through_ffmpeg = camera.transport is TransportPolicy.UDP or not _is_rtsp(camera.url)
+        self._lost_ns: int | None = None
+        self._visit: Visit | None = None
+        self._unsupported = False
+        self._through_ffmpeg = not _is_rtsp(camera.url or "rtsp:")
         self._session: RtspSession | None = None
+        self._timeline = RtpTimeline()
         config = shop.config
         self._backoff = PatientBackoff(
             config.backoff_first_s, config.backoff_max_s, camera.id, config.refused_retry_s
@@ -121,42 +134,79 @@ class CameraReceiver:
         self._live_since_ns = None
         try:
             credentials = find_credentials(shop.credentials, self.camera.credentials, self.camera.id)
-            async with shop.pace.session(self.camera.platform):
-                await shop.pace.turn()
+            async with shop.gate.visit(self._visitor()) as visit:
+                self._visit = visit
                 shop.board.post(self._health.connecting(shop.clock.now()))
                 shop.counters.count("sessions_begun")
                 await self._play(credentials)
         except GridwhistleError as error:
-            self._backoff.refused = isinstance(error, SourceRefused | SourceMissing | ConfigError)
+            self._backoff.refused = (
+                isinstance(error, SourceRefused | SourceMissing | ConfigError) or error.reason == QUARANTINED
+            )
+            if self._backoff.refused:
+                self._lost_ns = None
             raise
         finally:
+            self._visit = None
             self._promotion.broken()
+            now_ns = shop.clock.monotonic_ns()
             live = self._live_since_ns
-            if live is not None and shop.clock.monotonic_ns() - live >= _HEALTHY_NS:
-                self._backoff.succeeded()
+            if live is not None:
+                self._lost_ns = now_ns
+                if now_ns - live >= _HEALTHY_NS:
+                    self._backoff.succeeded()
+
+    def _visitor(self) -> Visitor:
+        camera = self.camera
+        return Visitor(
+            camera.id,
+            host_of(camera.url),
+            camera.platform,
+            camera.nvr,
+            lost_ns=self._lost_ns,
+            failures=self._backoff.failures,
+        )
+
+    def _opened(self) -> None:
+        if self._visit is not None:
+            self._visit.opened()
 
     async def _play(self, credentials: Credentials | None) -> None:
-        if not self._through_ffmpeg:
-            try:
-                await self._rtsp(credentials).run_once()
-            except GridwhistleError as error:
-                if error.reason != "unsupported_codec":
-                    raise
-                self._through_ffmpeg = True
-        if self._through_ffmpeg:
-            await self._media(credentials).run_once()
+        """Ask where the camera plays now, and play it there."""
+        way = self._shop.urls.way(self.camera)
+        play = await way.resolve(self.camera)
+        self._through_ffmpeg = self._unsupported or not _is_rtsp(play.url)
+        try:
+            if not self._through_ffmpeg:
+                try:
+                    await self._rtsp(play.url, credentials).run_once()
+                except GridwhistleError as error:
+                    if error.reason != "unsupported_codec":
+                        raise
+                    self._through_ffmpeg = self._unsupported = True
+            if self._through_ffmpeg:
+                await self._media(play.url, credentials)
+        finally:
+            await way.release(self.camera, play)
 
-    def _rtsp(self, credentials: Credentials | None) -> RtspSession:
+    def _rtsp(self, url: str, credentials: Credentials | None) -> RtspSession:
         if self._session is None:
             config = self._shop.config
+            policies = (
+                *config.rtsp_policies.get(self.camera.platform, ()),
+                *config.rtsp_policies.get(self.camera.id, ()),
+            )
             self._session = RtspSession(
-                self.camera.url or "",
+                url,
                 source_id=self.camera.id,
                 clock=self._shop.clock,
                 pool=self._shop.pool,
                 receiver=self,
                 credentials=credentials,
+                policy=QuirkPolicy(policies),
+                udp_ports=self._shop.udp_ports,
                 limits=SessionLimits(
+                    transport=self.camera.transport,
                     connect_s=config.connect_s,
                     reply_s=config.reply_s,
                     stall_s=config.stall_s,
@@ -165,27 +215,39 @@ class CameraReceiver:
                     key_pictures=config.key_pictures,
                 ),
             )
+        self._session.move(url)
         return self._session
 
-    def _media(self, credentials: Credentials | None) -> MediaPlayer:
+    async def _media(self, url: str, credentials: Credentials | None) -> None:
+        """One life of the source in a media child."""
         config = self._shop.config
-        return MediaPlayer(
-            self.camera.url or "",
-            clock=self._shop.clock,
-            threads=self._shop.threads,
+        self._timeline = RtpTimeline()
+        await self._shop.media.play(
+            Open(
+                url=url,
+                udp=self.camera.transport is TransportPolicy.UDP,
+                loop=config.file_loop,
+                picture_bytes_max=config.picture_bytes_max,
+                stall_s=config.stall_s,
+                quiet_s=config.folder_quiet_s,
+            ),
+            source_id=self.camera.id,
             take=self._on_media_picture,
             playing=self._on_media_format,
             credentials=credentials,
-            udp=self.camera.transport is TransportPolicy.UDP,
-            loop_file=config.file_loop,
-            picture_bytes_max=config.picture_bytes_max,
-            stall_s=config.stall_s,
         )
 
     def _on_failure(self, error: GridwhistleError, delay_s: float) -> None:
         shop = self._shop
         shop.counters.count("sessions_failed", error.reason)
         shop.board.post(self._health.failed(error, shop.clock.now()))
+        camera = self.camera
+        if self._live_since_ns is not None:
+            where = camera.platform or host_of(camera.url)
+            shop.storms.lost(camera.id, where, error.reason, shop.clock.monotonic_ns())
+        if shop.storms.rages or error.reason == "platform_unreachable":
+            # Told as one: a storm by StormWatch, a platform that is down by its own line for all of its cameras.
+            return
         shop.log.warning(
             error.reason,
             "A camera's session ended",
@@ -194,8 +256,9 @@ class CameraReceiver:
             retry_s=round(delay_s, 1),
         )
 
-    def playing(self, info: StreamInfo) -> None:
+    def playing(self, _info: StreamInfo) -> None:
         """The server accepted PLAY; the camera is live with its first key picture, not before."""
+        self._opened()
 
     def promote(self, until: Instant, *, from_last_key: bool) -> bool:
         """Hand on every picture until `until`; True when that begins with the group of pictures that is open.
@@ -248,23 +311,31 @@ class CameraReceiver:
         )
         self._promotion.hand_on(header, picture.data)
 
-    def _on_media_format(self, media: MediaFormat) -> None:
+    def _on_media_format(self, _media: MediaFormat) -> None:
         """FFmpeg opened the source; the camera is live with its first key picture, not before."""
+        self._opened()
 
-    def _on_media_picture(self, codec: Codec, picture: MediaPicture, first: bool) -> None:
+    def _on_media_picture(self, codec: Codec, picture: MediaPicture, first: bool, wall_ns: int | None) -> None:
+        """A key picture of a media child; recordings have their own clock, all else is anchored to arrival."""
         now = self._shop.clock.now()
         self._became_live()
+        event_time, jumped = now, False
+        if wall_ns is not None:
+            event_time = Instant(wall_ns)
+        elif picture.time_s is not None:
+            event = self._timeline.event_time(round(picture.time_s * 90_000) & 0xFFFFFFFF, now)
+            event_time, jumped = event.at, event.jumped
         activity = self._measure(picture, now, 0, key_digest(picture.data))
         header = FrameHeader(
             source_id=self.camera.id,
             sequence=0,
-            event_time=now,
+            event_time=event_time,
             arrival_time=now,
             codec=codec,
             size=len(picture.data),
             activity=activity.score,
             suspicion=activity.suspicion,
-            discontinuity=first,
+            discontinuity=first or jumped,
         )
         self._shop.counters.count("pictures_received")
         self._promotion.hand_on(header, picture.data)
@@ -286,8 +357,15 @@ class CameraReceiver:
     def _became_live(self) -> None:
         if self._live_since_ns is None:
             self._live_since_ns = self._shop.clock.monotonic_ns()
+            self._shop.storms.back(self.camera.id)
             self._shop.board.post(self._health.live(self._shop.clock.now()))
 
 
-def _is_rtsp(url: str | None) -> bool:
-    return url is not None and urlsplit(url).scheme == "rtsp"
+def _is_rtsp(url: str) -> bool:
+    return urlsplit(url).scheme == "rtsp"
+
+
+def host_of(url: str | None) -> str:
+    """The server that a URL names, as host:port (two devices behind one address differ by port); "" for a file."""
+    parts = urlsplit(url or "")
+    return parts.netloc.rpartition("@")[2].lower()

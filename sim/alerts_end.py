@@ -10,7 +10,7 @@ from typing import Final
 
 from contracts import topics, wire
 from contracts.observation import Observation
-from contracts.source import Camera, Catalogue, HealthReport, Platform, Sensor, SourceChange
+from contracts.source import Camera, Catalogue, HealthReport, Sensor, SourceChange
 from runtime.clock import SystemClock
 from runtime.log_link import Position
 from runtime.site import PathsConfig, Site, SiteConfig
@@ -90,12 +90,11 @@ async def alerts_end(
     *,
     cameras: tuple[Camera, ...] = (),
     sensors: tuple[Sensor, ...] = (),
-    platforms: tuple[Platform, ...] = (),
     remembers: bool = True,
 ) -> AsyncIterator[AlertsEnd]:
     """Run the alerts end of a site."""
     site.run_dir.mkdir(parents=True, exist_ok=True)
-    catalogue = Catalogue(site=SITE, county=SITE, version=1, cameras=cameras, sensors=sensors, platforms=platforms)
+    catalogue = Catalogue(site=SITE, county=SITE, version=1, cameras=cameras, sensors=sensors)
     end = AlertsEnd(catalogue, remembers=remembers)
     clock = SystemClock()
     receiver = ZmqLogReceiver(site.endpoint(topics.LOG), clock)

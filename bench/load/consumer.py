@@ -15,15 +15,15 @@ import msgspec
 import numpy as np
 
 from bench.load.ledger import Ledger
-from bench.load.lines import say
+from bench.load.lines import answer_lines
 from bench.load.marks import find_mark
-from contracts.frame import FrameHeader
-from contracts.wire import DOES_NOT_PARSE
 from runtime.clock import SystemClock
 from runtime.zmq_latest import ZmqLatestPuller
 
 _CREDIT: Final = 1_024
-_PULLED_AT_ONCE: Final = 128
+_PULLED_AT_ONCE: Final = 64
+_PULL_EVERY_S: Final = 0.05
+"""Pictures are pulled in batches, well before the next one of the same camera; announcements are noted at once."""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,23 +55,35 @@ class Consumer:
         self._puller = ZmqLatestPuller([endpoint], self._clock, credit=_CREDIT)
         self._ledger = Ledger()
         self._link_ns = array("q")
+        self._announced: dict[tuple[str, int], int] = {}
         self._streams: set[str] = set()
         self._key_pictures = 0
         self._missed = 0
         self._bytes = 0
 
-    async def pull(self) -> None:
-        """Take what is announced, batch after batch."""
-        while True:
-            headers = await self._puller.headers(limit=_PULLED_AT_ONCE, wait_s=0.5)
-            if headers:
-                await self._take(headers)
-
-    async def _take(self, headers: list[FrameHeader]) -> None:
+    async def listen(self) -> None:
+        """Note announcements the moment they come, until cancelled."""
         clock = self._clock
-        announced_ns, wall = clock.monotonic_ns(), clock.now()
-        frames = await self._puller.pull([(header.source_id, header.sequence) for header in headers])
-        self._missed += len(headers) - len(frames)
+        while True:
+            headers = await self._puller.headers(limit=_CREDIT, wait_s=0.5)
+            now_ns, wall = clock.monotonic_ns(), clock.now()
+            for header in headers:
+                self._announced[header.source_id, header.sequence] = now_ns
+                self._link_ns.append(wall - header.arrival_time)
+
+    async def pull(self) -> None:
+        """Pull what is announced, batch after batch, until cancelled."""
+        while True:
+            if not self._announced:
+                await self._clock.asleep(_PULL_EVERY_S)
+            waiting, self._announced = self._announced, {}
+            names = list(waiting)
+            for at in range(0, len(names), _PULLED_AT_ONCE):
+                await self._take({name: waiting[name] for name in names[at : at + _PULLED_AT_ONCE]})
+
+    async def _take(self, waiting: dict[tuple[str, int], int]) -> None:
+        frames = await self._puller.pull(list(waiting))
+        self._missed += len(waiting) - len(frames)
         for frame in frames:
             header = frame.header
             if not header.key:
@@ -79,10 +91,9 @@ class Consumer:
             self._key_pictures += 1
             self._bytes += len(frame.data)
             self._streams.add(header.source_id)
-            self._link_ns.append(wall - header.arrival_time)
             counter = find_mark(frame.data)
             if counter is not None:
-                self._ledger.note(stream_of(header.source_id), counter, announced_ns)
+                self._ledger.note(stream_of(header.source_id), counter, waiting[header.source_id, header.sequence])
 
     def seen(self, ask: AskSeen) -> Seen:
         """The figures of this moment, and the file when one is asked for."""
@@ -105,25 +116,13 @@ class Consumer:
 async def consume(endpoint: str) -> None:
     """Pull until standard input ends."""
     consumer = Consumer(endpoint)
-    pulling = asyncio.create_task(consumer.pull())
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     try:
-        while line := await reader.readline():
-            if pulling.done():
-                break
-            try:
-                say(consumer.seen(msgspec.json.decode(line, type=AskSeen)))
-            except DOES_NOT_PARSE as error:
-                print(f"{line[:100]!r}: {error}", file=sys.stderr)
+        await answer_lines(
+            lambda line: consumer.seen(msgspec.json.decode(line, type=AskSeen)),
+            [consumer.listen(), consumer.pull()],
+        )
     finally:
-        transport.close()
-        pulling.cancel()
-        await asyncio.wait([pulling])
         await consumer.close()
-    if not pulling.cancelled():
-        pulling.result()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Final
@@ -32,7 +33,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The server's own figures. `cpu_user_s`, `cpu_system_s` since its start; `late_*_ms` of its slots.
 
     `connects_per_s_max` is the most that were accepted within any one second, `opening_max` the most that were
-    open without playing yet; both since the counts were last reset.
+    open without playing yet; both since they were last reset. Lateness: since it was last reset.
     """
 
     playing: int
@@ -66,6 +67,10 @@ class ResetConnects(msgspec.Struct, frozen=True, tag="reset_connects", tag_field
     """Count connections anew."""
 
 
+class ResetLate(msgspec.Struct, frozen=True, tag="reset_late", tag_field="do"):
+    """Note how late slots are anew."""
+
+
 class Cut(msgspec.Struct, frozen=True, tag="cut", tag_field="do"):
     """Reset the streams 0 .. `streams`-1 (None: all), and whoever comes again within `refuse_s`."""
 
@@ -96,7 +101,7 @@ class Refused(msgspec.Struct, frozen=True):
     error: str
 
 
-Ask = AskStatus | AskSent | ResetConnects | Cut | SetFault | Stop
+Ask = AskStatus | AskSent | ResetConnects | ResetLate | Cut | SetFault | Stop
 
 
 def most_within(times_ns: list[int], span_ns: int) -> int:
@@ -145,14 +150,14 @@ class Control:
                 server.accepted_ns.clear()
                 server.opening_max = server.opening
                 return Done()
+            case ResetLate():
+                server.reset_late()
+                return Done()
             case Cut():
                 return Done(server.cut(None if ask.streams is None else range(ask.streams), ask.refuse_s))
             case SetFault():
                 for stream in ask.streams:
-                    if ask.kind is None:
-                        server.faults.pop(stream, None)
-                    else:
-                        server.faults[stream] = ask.kind
+                    server.set_fault(stream, ask.kind)
                 return Done(len(ask.streams))
             case Stop():
                 server.stopped = True
@@ -181,10 +186,12 @@ def status(server: LoadServer) -> Status:
     )
 
 
-def serve(clip_name: ClipName, host: str, port: int) -> None:
+def serve(clip_name: ClipName, host: str, port: int, *, in_pairs: bool) -> None:
     """Run a load server until standard input ends or says so. Raises ConfigError."""
     clip = make_clip(clip_name)
-    server = LoadServer(clip, SystemClock(), host, port)
+    # The clip's thousands of objects stay: no collection walks them between two pictures.
+    gc.freeze()
+    server = LoadServer(clip, SystemClock(), host, port, in_pairs=in_pairs)
     sizes = clip.sizes()
     server.watch(_STDIN, Control(server).readable)
     say(

@@ -6,7 +6,6 @@ import re
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +13,10 @@ from sim.rtsp_message import Request, response, take_request
 from sim.rtsp_server import METHODS, interleaved_channel, session_description
 
 if TYPE_CHECKING:
+    from bench.load.faults import Fault
+    from bench.load.ledger import Ledger
     from bench.load.programme import Programme
+    from runtime.clock import Clock
 
 BACKLOG_BYTES_MAX: Final = 1 << 20
 """What may wait for a connection that reads too slowly; pictures beyond it are left out whole, and counted."""
@@ -31,29 +33,34 @@ class Gone(Exception):
 class Player:
     """A client. `stream` is the number in its URL, -1 before it named one; `playing` after PLAY.
 
-    `on_sent(stream, counter)` hears of each key picture whose last byte the kernel took.
+    `sent` holds each key picture once its last byte was taken by the kernel, with the moment just before. `plain`:
+    pictures may go straight to `send` as they are on channel 0, since nothing waits and nothing is special.
     """
 
     __slots__ = (
         "_backlog_bytes",
-        "_on_sent",
+        "_clock",
         "_pending",
         "_received",
+        "_sent",
         "_sock",
         "channel",
+        "fault",
         "pictures",
         "pictures_left_out",
+        "plain",
         "playing",
         "send",
         "stream",
     )
 
-    def __init__(self, sock: socket.socket, on_sent: Callable[[int, int], None]) -> None:
+    def __init__(self, sock: socket.socket, clock: Clock, sent: Ledger) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         self._sock = sock
-        self._on_sent = on_sent
+        self._clock = clock
+        self._sent = sent
         self._received = bytearray()
         self._pending: deque[tuple[memoryview, int | None]] = deque()
         self._backlog_bytes = 0
@@ -61,6 +68,8 @@ class Player:
         """The socket's own: the hot loop of the server calls it."""
         self.stream = -1
         self.channel = 0
+        self.fault: Fault | None = None
+        self.plain = True
         self.playing = False
         self.pictures = 0
         self.pictures_left_out = 0
@@ -73,6 +82,14 @@ class Player:
     def waiting(self) -> bool:
         """Bytes wait for the kernel: nothing else may be sent before them."""
         return bool(self._pending)
+
+    def set_fault(self, fault: Fault | None) -> None:
+        """What is wrong with the stream from now on."""
+        self.fault = fault
+        self._set_plain()
+
+    def _set_plain(self) -> None:
+        self.plain = not self._pending and self.channel == 0 and self.fault is None
 
     def offer(self, blob: bytes, counter: int | None) -> int:
         """Send, or keep in order what the kernel does not take; `counter` marks a key picture. Bytes sent now.
@@ -90,12 +107,14 @@ class Player:
         """The kernel took the bytes in front of `rest` only."""
         self._pending.append((rest, counter))
         self._backlog_bytes += len(rest)
+        self.plain = False
 
     def flush(self) -> int:
         """Send what waits, as far as the kernel takes it; bytes sent. Raises Gone."""
         total = 0
         while self._pending:
             blob, counter = self._pending[0]
+            at_ns = self._clock.monotonic_ns()
             try:
                 sent = self.send(blob)
             except (BlockingIOError, InterruptedError):
@@ -109,7 +128,8 @@ class Player:
                 break
             self._pending.popleft()
             if counter is not None:
-                self._on_sent(self.stream, counter)
+                self._sent.note(self.stream, counter, at_ns)
+        self._set_plain()
         return total
 
     def requests(self) -> list[Request]:
@@ -173,6 +193,7 @@ class Player:
         if channel is None:
             return response(461, cseq)
         self.channel = channel
+        self._set_plain()
         transport = f"RTP/AVP/TCP;unicast;interleaved={channel}-{channel + 1};ssrc={ssrc:08X}"
         return response(200, cseq, {"Transport": transport, **session})
 

@@ -17,7 +17,8 @@ from sim import h264, h265
 from sim.rtp_stream import CLOCK_RATE, PAYLOAD_MAX, hash_of, interleave, rtp_packets, sender_report
 
 PICTURE_NS: Final = SECOND // PICTURES_PER_S
-_REPORT_EVERY: Final = 5 * PICTURES_PER_S
+_REPORT_EVERY: Final = 5 * PICTURES_PER_S + 1
+"""Pictures between two sender reports, about 5 s: an even number, since of a pair the even one carries it."""
 _U32: Final = 0xFFFFFFFF
 
 
@@ -69,7 +70,7 @@ class Programme:
         return self._kept[number - oldest]
 
     def report(self, picture: PackedPicture, wall: Instant) -> bytes | None:
-        """The sender report that goes with this picture, every 5 s; `wall`: when the stream's camera took it."""
+        """The sender report that goes with this picture, about every 5 s; `wall`: when it was taken."""
         if picture.number % _REPORT_EVERY:
             return None
         return sender_report(self.ssrc, wall, picture.timestamp, picture.packets_before, picture.octets_before)

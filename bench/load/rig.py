@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from msgspec import structs
 
 from bench.load.clips import ClipName
 from bench.load.consumer import AskSeen, Seen
@@ -27,7 +28,7 @@ from contracts import topics
 from contracts.errors import LinkClosed
 from contracts.instant import SECOND
 from contracts.place import Place
-from contracts.source import Camera, Platform, SourceState
+from contracts.source import Camera, SourceState
 from runtime.clock import Clock, SystemClock
 from runtime.site import Site
 from sim.alerts_end import SITE, AlertsEnd, alerts_end, site_in
@@ -35,7 +36,6 @@ from sim.stack import toml
 
 ARRIVING: Final = frozenset({SourceState.LIVE, SourceState.SUSPECT})
 """States in which key pictures arrive: suspect is a judgement of what they show."""
-PLATFORM: Final = "bench"
 SERVICE: Final = "ingest-cameras"
 _STOP_S: Final = 30.0
 _HOSTS_A_NET: Final = 250
@@ -43,17 +43,20 @@ _HOSTS_A_NET: Final = 250
 
 @dataclass(frozen=True, slots=True)
 class RigPlan:
-    """What to measure. `url_template` holds `{i}`; None = our load server, on this machine, as `hosts` addresses.
+    """What to measure. `url_template` holds `{i}`; None = our load server, on this machine, as `hosts` addresses,
+    `in_pairs` as there.
 
-    `ingest` goes over the defaults of `[ingest]`; `platform` names the platform that all cameras belong to.
+    `ingest` goes over the defaults of `[ingest]`.
     """
 
     streams: int
     clip: ClipName = ClipName.NORMAL
     url_template: str | None = None
     hosts: int = 1
+    in_pairs: bool = False
     ingest: Mapping[str, object] = field(default_factory=dict)
-    platform: Platform | None = None
+    begin_empty: bool = False
+    """The first catalogue holds no camera: the worker's memory without any can be read first."""
 
 
 @dataclass(slots=True)
@@ -74,6 +77,12 @@ class Rig:
     def arriving(self) -> int:
         """Cameras from which pictures arrive now."""
         return sum(change.state in ARRIVING for change in self.end.sources.values())
+
+    def publish(self, numbers: Iterable[int]) -> None:
+        """Put a newer catalogue in force, with exactly these cameras; the worker finds it at its next look."""
+        catalogue = self.end.catalogue
+        listed = cameras(numbers, self.template, self.plan.hosts)
+        self.end.catalogue = structs.replace(catalogue, version=catalogue.version + 1, cameras=listed)
 
     def worker(self) -> Usage:
         """What the worker uses. Raises LinkClosed when it ended."""
@@ -118,8 +127,8 @@ def camera_id(stream: int) -> str:
     return f"{SITE}00001320{stream:06d}"
 
 
-def cameras(count: int, template: str, *, platform: str = "") -> tuple[Camera, ...]:
-    """Live cameras 0 .. count-1 of the catalogue."""
+def cameras(numbers: Iterable[int], template: str, hosts: int = 1) -> tuple[Camera, ...]:
+    """Live cameras of the catalogue; `{host}` of the template stands for one of so many addresses."""
     place = Place(105.7, 38.8, "152921001001001")
     return tuple(
         Camera(
@@ -127,16 +136,15 @@ def cameras(count: int, template: str, *, platform: str = "") -> tuple[Camera, .
             name=f"load {number}",
             place=place,
             owner="load",
-            url=template.replace("{i}", str(number)).replace("{host}", loopback(number)),
-            platform=platform,
+            url=template.replace("{i}", str(number)).replace("{host}", loopback(number % hosts)),
             live=True,
         )
-        for number in range(count)
+        for number in numbers
     )
 
 
 def loopback(number: int) -> str:
-    """An address of this machine, one for each number up to 62,500."""
+    """An address of this machine (127.0.0.0/8), another for each number up to 62,500."""
     return f"127.0.{1 + number // _HOSTS_A_NET % _HOSTS_A_NET}.{1 + number % _HOSTS_A_NET}"
 
 
@@ -148,10 +156,12 @@ def log_tail(folder: Path, lines: int = 20) -> str:
 
 
 @asynccontextmanager
-async def load_server(clip: ClipName, streams: int, host: str) -> AsyncIterator[tuple[LineProcess, Ready]]:
+async def load_server(
+    clip: ClipName, streams: int, host: str = "127.0.0.1", *, in_pairs: bool = False
+) -> AsyncIterator[tuple[LineProcess, Ready]]:
     """A load server on a free port of this machine."""
     arguments = ["--host", host, "--port", "0", "--clip", clip.value, "--streams", str(2 * streams)]
-    server = await LineProcess.start("bench.load_server", arguments)
+    server = await LineProcess.start("bench.load_server", arguments + ["--in-pairs"] * in_pairs)
     try:
         yield server, await server.hear(Ready)
     finally:
@@ -212,14 +222,12 @@ async def rig(plan: RigPlan, folder: Path) -> AsyncIterator[Rig]:
         template = plan.url_template
         if template is None:
             host = "127.0.0.1" if plan.hosts == 1 else "0.0.0.0"
-            server, ready = await stack.enter_async_context(load_server(plan.clip, plan.streams, host))
+            server, ready = await stack.enter_async_context(
+                load_server(plan.clip, plan.streams, host, in_pairs=plan.in_pairs)
+            )
             template = f"rtsp://{'127.0.0.1' if plan.hosts == 1 else '{host}'}:{ready.port}/cam/{{i}}"
-        platforms = () if plan.platform is None else (plan.platform,)
-        platform = "" if plan.platform is None else plan.platform.id
-        listed = cameras(plan.streams, template, platform=platform)
-        end = await stack.enter_async_context(
-            alerts_end(site, cameras=listed, platforms=platforms, remembers=False)
-        )
+        listed = () if plan.begin_empty else cameras(range(plan.streams), template, plan.hosts)
+        end = await stack.enter_async_context(alerts_end(site, cameras=listed, remembers=False))
         consumer = await stack.enter_async_context(consumer_of(site))
         pid = await stack.enter_async_context(worker_of(site, folder, plan.ingest))
         yield Rig(plan, site, end, consumer, pid, template, folder, SystemClock(), server, ready)

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from bench.load.consumer import AskSeen, Seen
-from bench.load.control import AskStatus, Status
+from bench.load.control import AskStatus, Done, ResetLate, Status
 from bench.load.ledger import I64, Comparison, compare, gaps
 from bench.load.progress import tell
 from bench.load.rig import Rig, RigPlan, rig
@@ -23,6 +23,8 @@ _SETTLE_S: Final = 6.0
 _ARRIVE_S: Final = 4.0
 """After the window: its last pictures had time to arrive."""
 _SAMPLE_S: Final = 5.0
+_LATE_MS_MAX: Final = 100
+"""A load server that is later than this did not send what it should."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,10 +110,12 @@ async def run_trial(plan: RigPlan, folder: Path, *, seconds: float, start_s: flo
     async with rig(plan, folder) as rigged:
         cold_start_s = await all_live(rigged, start_s)
         await rigged.clock.asleep(_SETTLE_S)
+        if rigged.server is not None:
+            await rigged.server.ask(ResetLate(), Done)
         begin = await moment(rigged)
         both_ends_mb = tcp_mb = 0.0
-        for _ in range(max(1, round(seconds / _SAMPLE_S))):
-            await rigged.clock.asleep(min(_SAMPLE_S, seconds))
+        while (left_s := seconds - (rigged.clock.monotonic_ns() - begin.at_ns) / SECOND) > 0:
+            await rigged.clock.asleep(min(_SAMPLE_S, left_s))
             rigged.worker()
             tell(f"测量中 (measuring): 在线 live {rigged.arriving():,}/{plan.streams:,}")
             both_ends_mb = max(both_ends_mb, kernel_tcp_mb() - tcp_before_mb)
@@ -185,9 +189,14 @@ def _result(plan: RigPlan, figures: _Figures, seen: I64, link_ns: I64, sent: I64
         notes.append("发送方清单不可得: 丢失数为计数器断档 (no sender's list: losses are gaps between counters)")
     else:
         notes.append("画面无计数标记: 丢失数未知 (the streams carry no counters of ours: losses are unknown)")
-    latency_ns = in_window.latency_ns if in_window is not None else link_ns[-end.seen.key_pictures :]
+    latency_ns = in_window.latency_ns if in_window is not None else link_ns
     if in_window is None:
         notes.append("交付时延自本进程收齐起算 (handover counts from the last byte read, not sent)")
+    if end.server is not None and end.server.late_p99_ms > _LATE_MS_MAX:
+        notes.append(
+            f"负载服务器落后 {end.server.late_p99_ms} ms, 机器过忙, 数字不可用 (the load server was late: the "
+            "machine is too busy, the figures are not those of so many full streams)"
+        )
     worker_s = end.worker.cpu_s - begin.worker.cpu_s
     server_begin, server_end = begin.server, end.server
     counters = figures.counters

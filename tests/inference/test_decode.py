@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from contracts.frame import Codec
 from contracts.instant import SECOND, Instant
-from inference.decode import Decoded, Decoder, Quarantine, Refused
+from inference.decode import Decoded, Decoder, Refused
 from inference.decode_child import CODECS, NOTE, NOTE_BYTES, REPLY, REQUEST, Status
 from runtime.clock import SystemClock
+from runtime.quarantine import Quarantine
 from tests.inference.pictures import Bgr, at, encode, frame, textured
 
 CLOCK = SystemClock()

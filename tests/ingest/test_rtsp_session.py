@@ -184,9 +184,9 @@ async def test_nonce_that_grew_old_is_renewed_in_mid_session() -> None:
         (Script(status={"SETUP": 453}), SourceUnreachable, "status_453"),
         (Script(sdp="hello"), ProtocolViolation, "sdp"),
         (Script(sdp="v=0\r\nm=audio 0 RTP/AVP 8\r\n"), ProtocolViolation, "no_video"),
-        (Script(sdp=clip_sdp(codec="H265")), ProtocolViolation, "unsupported_codec"),
+        (Script(sdp=clip_sdp(codec="MP4V-ES")), ProtocolViolation, "unsupported_codec"),
         (Script(media=clip_media(), close_after_media=True), SourceUnreachable, "closed"),
-        (Script(media=clip_media() + b"GARBAGE\x00\x01\x02" * 9), ProtocolViolation, "garbage"),
+        (Script(media=clip_media() + b"GARBAGE\x00\x01\x02" * 9000), ProtocolViolation, "garbage"),
         (Script(status={"DESCRIBE": 302}, extra={"Location": "http://x/"}), ProtocolViolation, "redirect"),
     ],
 )
@@ -472,3 +472,18 @@ async def test_no_key_picture_waits_below_the_low_water_mark() -> None:
         writer.close()
         server.close()
         await server.wait_closed()
+
+
+async def test_bytes_between_packets_are_skipped_alike_however_the_stream_is_cut() -> None:
+    packets = [
+        interleaved(rtp(p, s, t, m)) for p, s, t, m in stream(clip(4, width=64, height=48, gop=2), size=150)
+    ]
+    data = b"".join((*packets[:3], b"\x00\x01$\x00junk\xff" * 3, *packets[3:]))
+    pool = ReceivePool(SystemClock())
+    walked = Walked(pool).feed(data)
+    assert walked.connection.resyncs == 1
+    whole = walked.close()
+    assert len(whole[2]) == 2  # type: ignore[arg-type]
+    assert whole[6] == 0
+    for offset in range(1, len(data)):
+        assert Walked(pool).feed(data[:offset], data[offset:]).close() == whole, offset
