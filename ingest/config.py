@@ -72,6 +72,8 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Memory for the last pictures of suspects and of cameras with `keep_ring`, MiB; the oldest goes first."""
     ring_window_s: float = 40.0
     """How long those are kept."""
+    playbacks_max: int = 4
+    """Recordings of platforms that are played back at once, for filmstrips; 0 = none."""
     promoted_max: int = 16
     """Cameras at once of which every picture is handed on."""
     promote_max_s: float = 120.0
@@ -122,8 +124,8 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError("ingest.media_processes 与 folder_quiet_s 不得为负 (0 = by cores, at once)")
         if self.media_process_mb < 128:
             raise ValueError("ingest.media_process_mb 至少为 128 (a child needs that much)")
-        if self.ring_budget_mb < 0 or self.promoted_max < 0:
-            raise ValueError("ingest.ring_budget_mb 与 promoted_max 不得为负 (0 = off)")
+        if self.ring_budget_mb < 0 or self.promoted_max < 0 or self.playbacks_max < 0:
+            raise ValueError("ingest.ring_budget_mb, promoted_max, playbacks_max 不得为负 (0 = off)")
         for name in (
             "low_water_bytes_max",
             "openings_max",
@@ -236,6 +238,8 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Memory for the last pictures of suspects and of cameras with `keep_ring`, MiB; the oldest goes first."""
     ring_window_s: float = 40.0
     """How long those are kept."""
+    playbacks_max: int = 4
+    """Recordings of platforms that are played back at once, for filmstrips; 0 = none."""
     promoted_max: int = 16
     """Cameras at once of which every picture is handed on."""
     promote_max_s: float = 120.0

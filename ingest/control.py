@@ -89,7 +89,7 @@ class ControlDesk:
             return HistoryAnswer(source_id=wish.source_id, origin=HistoryOrigin.RING, frames=tuple(kept))
         receiver = self._receivers.get(wish.source_id)
         reason = "unknown_source" if receiver is None else "no_recording"
-        if receiver is not None and self._recordings is not None and receiver.camera.recording_url is not None:
+        if receiver is not None and self._recordings is not None:
             try:
                 played = await self._recordings.pictures(receiver.camera, wish.begin, wish.end, pictures_max)
             except GridwhistleError as error:

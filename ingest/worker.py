@@ -26,6 +26,7 @@ from ingest.guest.storm import StormBegan, StormEnded, StormWatch
 from ingest.health import ChangeBoard, SourceHealth
 from ingest.media.pool import MediaPool, PoolLimits
 from ingest.platforms.play import PlatformUrls
+from ingest.recordings import PlatformRecordings
 from ingest.ring import PictureRing
 from ingest.rtsp.credentials import Credentials, read_credentials
 from ingest.rtsp.receive import ReceivePool
@@ -266,6 +267,7 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
             clock,
             promoted_max=config.promoted_max,
             promote_max_s=config.promote_max_s,
+            recordings=PlatformRecordings(urls, credentials, clock, runs_max=config.playbacks_max),
         )
         crew = Crew()
 

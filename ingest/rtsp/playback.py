@@ -73,17 +73,21 @@ async def play_back(
     clock: Clock,
     credentials: Credentials | None = None,
     scale: float | None = None,
+    ranged: bool = True,
     limits: PlaybackLimits | None = None,
 ) -> list[RecordedPicture]:
     """Key pictures taken from `begin` to `end` by the recording's clock, in order; fewer when a bound is met.
 
-    `scale`: how many times faster than it happened the server should send (its choice whether it does). Raises
+    `scale`: how many times faster than it happened the server should send (its choice whether it does). `ranged`
+    False: the address itself begins at `begin`, so the time is not asked for by `Range: clock=`. Raises
     ValueError for an empty span, ConfigError for a bad URL, and the SourceError of a server that gave no picture.
     """
     if end <= begin:
         raise ValueError("the span of a playback must not be empty")
     limits = limits or PlaybackLimits()
-    headers = {"Range": clock_range(begin, end)} | ({"Scale": f"{scale:.3f}"} if scale is not None else {})
+    headers = {"Range": clock_range(begin, end) if ranged else "npt=0.000-"} | (
+        {"Scale": f"{scale:.3f}"} if scale is not None else {}
+    )
     pool = ReceivePool(clock)
     taker = _Taker(begin, end, limits)
     session = RtspSession(
