@@ -42,9 +42,8 @@ CLOCK = SystemClock()
 METRE = 1 / 111_320
 
 
-def camera(id_: str, place: Place = SQUARE, **changes: object) -> Camera:
-    made = Camera(id=id_, name=id_, place=place, owner="公安局", url="rtsp://127.0.0.1/1", live=True)
-    return replace(made, **changes)
+def camera(id_: str, place: Place = SQUARE) -> Camera:
+    return Camera(id=id_, name=id_, place=place, owner="公安局", url="rtsp://127.0.0.1/1", live=True)
 
 
 def north(metres: float, fire_zone: str | None = None) -> Place:
@@ -74,7 +73,7 @@ def test_sensors_alone_then_the_cameras_of_the_fire_zone_and_the_nearest_within_
 
 @pytest.mark.parametrize("forbidden", [{"secrecy": True}, {"forbidden_place": True}, {"live": False}])
 def test_camera_that_may_not_be_looked_at_is_never_asked(forbidden: dict[str, bool]) -> None:
-    closed = camera("a", **forbidden)
+    closed = replace(camera("a"), **forbidden)
     assert chosen(desk(closed), incident(), replace(incident(2), source_ids=("a",))) == []
 
 
