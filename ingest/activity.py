@@ -34,11 +34,15 @@ SPREAD_FLOOR: Final = 0.08
 RATIO_SPREAD_FLOOR: Final = 0.03
 """The same for the ratio of a camera with a constant bit rate, which is steady by itself."""
 MEMORY_S: Final = 60.0
-"""Time constant of what is normal."""
+"""Time constant of what is normal..."""
+SPREAD_MEMORY_S: Final = 240.0
+"""...and of how far it spreads, where that shrinks; it grows fast: neither rain nor heavy tails cry wolf."""
 RELEARN_S: Final = 60.0
 """What stays outside the normal for so long is the new normal."""
 OUTSIDE: Final = 3.0
 """Deviations from which a value is outside, and beyond which it is no longer followed in proportion."""
+PEAK_LESS: Final = 2.0
+"""A single picture counts two deviations less than a second of them: sizes have heavy tails."""
 SCORE_MAX: Final = 100.0
 
 BURST_DEVIATION: Final = 6.0
@@ -133,11 +137,13 @@ class _Level:
                 self.learn(value, duration_s)
                 return
             step = math.copysign(bound, step)
-        gain = max(-math.expm1(-duration_s / MEMORY_S), 1.0 / self.seen if self.seen <= _WARM_UP else 0.0)
-        self.mean += gain * step
+        first = 1.0 / self.seen
+        self.mean += max(-math.expm1(-duration_s / MEMORY_S), first) * step
         if widens:
             # 1.25 times the mean absolute deviation is the standard deviation of a normal distribution.
-            self.spread += gain * (1.25 * abs(step) - self.spread)
+            wider = 1.25 * abs(step) - self.spread
+            memory_s = MEMORY_S if wider > 0.0 else SPREAD_MEMORY_S
+            self.spread += max(-math.expm1(-duration_s / memory_s), first) * wider
 
 
 class ActivityMeter:
@@ -248,7 +254,7 @@ class ActivityMeter:
         busy = math.log(SIZE_FLOOR + max(self._busiest, mean))
         peak = math.log(SIZE_FLOOR + max(dropped_bytes_max, mean))
         ratio = size - key
-        above = max(self._size.deviation(size), self._busy.deviation(busy), self._peak.deviation(peak) - 1.0)
+        above = max(self._size.deviation(size), self._busy.deviation(busy), self._peak.deviation(peak) - PEAK_LESS)
         if self._rate.ready and self._rate.spread < CONSTANT_RATE_SPREAD and dropped_bytes > key_bytes:
             above = max(above, self._ratio.deviation(ratio))
         normal = math.exp(self._size.mean) - SIZE_FLOOR
