@@ -142,7 +142,6 @@ class Feed:
 
     def __init__(self, peek_phase: int) -> None:
         self.meter = ActivityMeter()
-        self.score = 1.0
         self.suspicion = Suspicion.NONE
         self._peek_phase = peek_phase % RATE
         self._number = self._pictures = self._bytes = self._largest = self._keys = 0
@@ -154,7 +153,7 @@ class Feed:
         if key:
             self._keys += 1
             told = self.meter.interval(self._pictures, self._bytes, self._largest, size, self._keys, since_ns)
-            self.score, self.suspicion = told
+            self.suspicion = told.suspicion
             self._pictures = self._bytes = self._largest = 0
             return
         self._pictures += 1
@@ -167,7 +166,7 @@ class Feed:
     @property
     def rank_by(self) -> tuple[bool, float]:
         """Suspects first, then by score."""
-        return self.suspicion is not Suspicion.NONE, self.score
+        return self.suspicion is not Suspicion.NONE, self.meter.score
 
 
 def quiet_sizes(clip: Clip, seconds: float, rng: np.random.Generator) -> Sizes:

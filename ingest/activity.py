@@ -34,17 +34,20 @@ SPREAD_FLOOR: Final = 0.08
 RATIO_SPREAD_FLOOR: Final = 0.03
 """The same for the ratio of a camera with a constant bit rate, which is steady by itself."""
 MEMORY_S: Final = 60.0
-"""Time constant of what is normal."""
+"""Time constant of what is normal..."""
+SPREAD_MEMORY_S: Final = 240.0
+"""...and of how far it spreads, where that shrinks; it grows fast: neither rain nor heavy tails cry wolf."""
 RELEARN_S: Final = 60.0
 """What stays outside the normal for so long is the new normal."""
 OUTSIDE: Final = 3.0
 """Deviations from which a value is outside, and beyond which it is no longer followed in proportion."""
+PEAK_LESS: Final = 2.0
+"""A single picture counts two deviations less than a second of them: sizes have heavy tails."""
 SCORE_MAX: Final = 100.0
 
 BURST_DEVIATION: Final = 6.0
-BURST_FACTOR: Final = 2.5
-BURST_BYTES: Final = 160.0
-"""BURST: so many deviations, and times the normal, and bytes a picture above it."""
+BURST_FACTOR: Final = 2.0
+"""BURST: so many deviations, and times the normal, SIZE_FLOOR included."""
 COLLAPSE_DEVIATION: Final = 5.0
 COLLAPSE_FACTOR: Final = 4.0
 COLLAPSE_FROM_BYTES: Final = 160.0
@@ -134,11 +137,13 @@ class _Level:
                 self.learn(value, duration_s)
                 return
             step = math.copysign(bound, step)
-        gain = max(-math.expm1(-duration_s / MEMORY_S), 1.0 / self.seen if self.seen <= _WARM_UP else 0.0)
-        self.mean += gain * step
+        first = 1.0 / self.seen
+        self.mean += max(-math.expm1(-duration_s / MEMORY_S), first) * step
         if widens:
             # 1.25 times the mean absolute deviation is the standard deviation of a normal distribution.
-            self.spread += gain * (1.25 * abs(step) - self.spread)
+            wider = 1.25 * abs(step) - self.spread
+            memory_s = MEMORY_S if wider > 0.0 else SPREAD_MEMORY_S
+            self.spread += max(-math.expm1(-duration_s / memory_s), first) * wider
 
 
 class ActivityMeter:
@@ -149,6 +154,7 @@ class ActivityMeter:
 
     __slots__ = (
         "_burst_bytes",
+        "_busier_bytes",
         "_busiest",
         "_busy",
         "_collapse_bytes",
@@ -165,9 +171,12 @@ class ActivityMeter:
         "_size",
         "_still_s",
         "_stills",
+        "score",
     )
 
     def __init__(self) -> None:
+        self.score = 1.0
+        """The last score; a peek that finds more than usual raises it before the interval is over."""
         self._size = _Level()
         """Mean picture of an interval."""
         self._busy = _Level()
@@ -184,6 +193,8 @@ class ActivityMeter:
         self._seen_ns = 0
         self._busiest = 0.0
         self._low_ns = 0
+        self._busier_bytes = math.inf
+        """Windows larger than this raise the score in mid-interval."""
         self._burst_bytes = math.inf
         self._collapse_bytes = 0.0
         self._digests = (-1, -1)
@@ -204,8 +215,11 @@ class ActivityMeter:
         self._seen_pictures, self._seen_bytes, self._seen_ns = dropped_pictures, dropped_bytes, since_ns
         if size > self._busiest:
             self._busiest = size
-        if size > self._burst_bytes:
-            return Suspicion.BURST
+        if size > self._busier_bytes:
+            above = self._busy.deviation(math.log(SIZE_FLOOR + size))
+            self.score = min(max(self.score, 1.0 + above), SCORE_MAX)
+            if size > self._burst_bytes:
+                return Suspicion.BURST
         if size < self._collapse_bytes:
             self._low_ns += window_ns
             return Suspicion.SIZE_COLLAPSE if self._low_ns >= COLLAPSE_NS else Suspicion.NONE
@@ -233,13 +247,14 @@ class ActivityMeter:
             suspicion = suspicion or self._fallen(self._key, key, key_bytes)
             score = 1.0 + max(self._key.deviation(key), 0.0)
             self._key.learn(key, duration_s)
-            return Activity(min(score, SCORE_MAX), suspicion)
+            self.score = min(score, SCORE_MAX)
+            return Activity(self.score, suspicion)
         mean = dropped_bytes / dropped_pictures
         size = math.log(SIZE_FLOOR + mean)
         busy = math.log(SIZE_FLOOR + max(self._busiest, mean))
         peak = math.log(SIZE_FLOOR + max(dropped_bytes_max, mean))
         ratio = size - key
-        above = max(self._size.deviation(size), self._busy.deviation(busy), self._peak.deviation(peak) - 1.0)
+        above = max(self._size.deviation(size), self._busy.deviation(busy), self._peak.deviation(peak) - PEAK_LESS)
         if self._rate.ready and self._rate.spread < CONSTANT_RATE_SPREAD and dropped_bytes > key_bytes:
             above = max(above, self._ratio.deviation(ratio))
         normal = math.exp(self._size.mean) - SIZE_FLOOR
@@ -249,19 +264,12 @@ class ActivityMeter:
             score = min(mean / max(normal, 1.0), 1.0) if self._size.ready else 1.0
         if suspicion is Suspicion.NONE:
             suspicion = self._fallen(self._size, size, mean) or self._fallen(self._key, key, key_bytes)
-        if suspicion is Suspicion.NONE and above > BURST_DEVIATION and self._is_more(mean, dropped_bytes_max):
+        more = max(size - self._size.mean, busy - self._busy.mean, peak - self._peak.mean) > math.log(BURST_FACTOR)
+        if suspicion is Suspicion.NONE and above > BURST_DEVIATION and more:
             suspicion = Suspicion.BURST
         self._learn(size, busy, peak, key, dropped_bytes + key_bytes, duration_s)
+        self.score = score
         return Activity(score, suspicion)
-
-    def _is_more(self, mean: float, largest: float) -> bool:
-        """Large enough to be called a burst: against the normal, and in bytes."""
-        normal = math.exp(self._size.mean) - SIZE_FLOOR
-        usual_peak = math.exp(self._peak.mean) - SIZE_FLOOR
-        return any(
-            now > BURST_FACTOR * usual and now > usual + BURST_BYTES
-            for now, usual in ((max(self._busiest, mean), normal), (largest, BURST_FACTOR * usual_peak))
-        )
 
     def _fallen(self, level: _Level, value: float, size: float) -> Suspicion:
         """SIZE_COLLAPSE when `size`, whose logarithm is `value`, is far below its level."""
@@ -298,10 +306,13 @@ class ActivityMeter:
         self._seen_pictures = self._seen_bytes = self._seen_ns = self._low_ns = 0
         self._busiest = 0.0
         busy, size = self._busy.mean, self._size.mean
-        self._burst_bytes, self._collapse_bytes = math.inf, 0.0
+        self._busier_bytes = self._burst_bytes = math.inf
+        self._collapse_bytes = 0.0
         if self._busy.ready and self._size.ready:
-            above = max(BURST_DEVIATION * max(self._busy.spread, SPREAD_FLOOR), math.log(BURST_FACTOR))
-            self._burst_bytes = max(math.exp(busy + above), math.exp(busy) + BURST_BYTES) - SIZE_FLOOR
+            spread = max(self._busy.spread, SPREAD_FLOOR)
+            self._busier_bytes = math.exp(busy + OUTSIDE * spread) - SIZE_FLOOR
+            above = max(BURST_DEVIATION * spread, math.log(BURST_FACTOR))
+            self._burst_bytes = math.exp(busy + above) - SIZE_FLOOR
             usual = math.exp(size) - SIZE_FLOOR
             if usual >= COLLAPSE_FROM_BYTES:
                 below = COLLAPSE_DEVIATION * max(self._size.spread, self._busy.spread, SPREAD_FLOOR)
