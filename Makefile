@@ -38,7 +38,7 @@ soak: setup  ## 断电, 风暴, 长跑 kills, storms, long runs
 	$(BIN)/pytest -m soak -s --timeout 7200
 
 bench: setup  ## 实测数字 wall-clock figures
-	@for program in bench/[a-z]*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
+	@for program in bench/[a-z]*.py; do echo "== $$program"; $(BIN)/python -m bench.$$(basename $$program .py) || exit 1; done
 
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
 	--no-emit-find-links --no-emit-trusted-host --no-emit-options --no-annotate

@@ -9,15 +9,15 @@ import sys
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from contracts import topics, wire
-from contracts.errors import ConfigError, GridwhistleError, MalformedMessage
+from contracts.errors import ConfigError, GridwhistleError, MalformedMessage, SourceError
 from contracts.instant import Instant, from_rfc3339, to_rfc3339
 from contracts.source import Camera
 from runtime import config as config_file
@@ -28,6 +28,12 @@ from runtime.ports import NeededPort, check_free
 from runtime.processes import ProcessGroup, ProcessSpec
 from runtime.shutdown import stop_on_signals
 from runtime.site import PathsConfig, Site, SiteConfig, try_writing
+
+if TYPE_CHECKING:
+    from alerts.catalogue.book import CatalogueBook
+    from alerts.catalogue.config import FeedConfig
+    from alerts.catalogue.spool import Spool
+    from alerts.catalogue.take import Pass
 
 ROOT = Path(__file__).resolve().parent
 DEMO_CONFIG = ROOT / "deploy" / "config" / "demo.toml"
@@ -44,6 +50,11 @@ models_app = typer.Typer(
     help="模型: 列表, 校验, 评测, 训练。 Models: list, check, evaluate, train.", no_args_is_help=True
 )
 app.add_typer(models_app, name="models")
+catalogue_app = typer.Typer(
+    help="目录: 导入, 同步, 授权, 合规报告。 Catalogue: import, sync, share grants, compliance.",
+    no_args_is_help=True,
+)
+app.add_typer(catalogue_app, name="catalogue")
 
 ConfigOption = Annotated[
     Path | None,
@@ -61,6 +72,7 @@ ServiceRun = Callable[[Site, dict[str, Any], Clock, asyncio.Event], Awaitable[No
 
 def sections() -> dict[str, type[msgspec.Struct]]:
     """Every section that a configuration file may hold, with its type."""
+    from alerts.catalogue.config import CatalogueConfig
     from alerts.config import AlertsConfig, WebhookConfig
     from dashboard_api.config import ApiConfig
     from inference.config import InferenceConfig
@@ -73,6 +85,7 @@ def sections() -> dict[str, type[msgspec.Struct]]:
         "ingest": IngestConfig,
         "mqtt": MqttConfig,
         "inference": InferenceConfig,
+        "catalogue": CatalogueConfig,
         "alerts": AlertsConfig,
         "webhook": WebhookConfig,
         "api": ApiConfig,
@@ -292,12 +305,20 @@ def ingest(
     log_level: LogLevel = "info",
     sensors: Annotated[bool, typer.Option("--sensors", help="传感器角色 (MQTT)。 The role of sensors.")] = False,
     state: StateOption = None,
+    instance: Annotated[
+        int | None,
+        typer.Option(min=0, max=99, help="传感器进程的编号, 代替 [mqtt].instance。 Number of this sensor worker."),
+    ] = None,
 ) -> None:
     """接入: 摄像机(缺省)或传感器。 Receive cameras (default) or sensors."""
     if sensors:
         from ingest.mqtt.worker import run as run_sensors
 
-        serve("ingest-sensors", with_section("mqtt", run_sensors), config, log_level, state)
+        async def run_instance(site: Site, mqtt: Any, clock: Clock, stop: asyncio.Event) -> None:
+            numbered = mqtt if instance is None else msgspec.structs.replace(mqtt, instance=instance)
+            await run_sensors(site, numbered, clock, stop)
+
+        serve("ingest-sensors", with_section("mqtt", run_instance), config, log_level, state)
     else:
         from ingest.worker import run as run_cameras
 
@@ -408,6 +429,7 @@ def read_secrets(site: Site, loaded: dict[str, Any]) -> None:
     from alerts.config import read_signing_secret
     from dashboard_api.config import read_token
     from ingest.mqtt.worker import read_broker_credentials
+    from ingest.rtsp.credentials import find_credentials
     from ingest.worker import read_site_credentials
 
     # `run` writes the secret that the webhook shares with the platform's stand-in.
@@ -415,7 +437,9 @@ def read_secrets(site: Site, loaded: dict[str, Any]) -> None:
     if not shared:
         read_signing_secret(loaded["webhook"], site.state_dir)
     read_token(loaded["api"], site.state_dir)
-    read_site_credentials(loaded["ingest"].secrets, site)
+    secrets = read_site_credentials(loaded["ingest"].secrets, site)
+    for feed in loaded["catalogue"].feed:
+        find_credentials(secrets, feed.credentials, f"[[catalogue.feed]] {feed.platform}")
     read_broker_credentials(loaded["mqtt"], site)
 
 
@@ -540,6 +564,185 @@ def find_camera(site: Site, camera_id: str) -> Camera:
         if camera.id == camera_id:
             return camera
     raise ConfigError(f"目录中没有摄像机 {camera_id} (no such camera in {site.catalogue_file})")
+
+
+ConfirmOption = Annotated[
+    bool,
+    typer.Option("--confirm-removal", help="确认移除超过允许比例的摄像机。 Remove more than the stated share."),
+]
+
+
+@catalogue_app.command("import")
+def catalogue_import(
+    sources: Annotated[
+        list[str],
+        typer.Argument(help="CSV, GB/T 28181 目录 XML, 或 WVP 平台地址 http://…。 Files, or a platform."),
+    ],
+    platform: Annotated[
+        str, typer.Option(help="平台标识, 如 wvp-1。 Key of the platform; a [[catalogue.feed]] or new.")
+    ],
+    config: ConfigOption = None,
+    owner: Annotated[str, typer.Option(help="未注明时的权属单位。 Owner where an entry names none.")] = "",
+    coordinates: Annotated[str, typer.Option(help="未注明时的坐标系: wgs84 | cgcs2000 | gcj02。 Datum.")] = "",
+    credentials: Annotated[str, typer.Option(help="平台账号在密钥文件中的条目。 Entry of the secrets file.")] = "",
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="文件含全部摄像机, 未列者移除。 The files hold all; the rest is removed."),
+    ] = False,
+    confirm_removal: ConfirmOption = False,
+) -> None:
+    """导入摄像机目录; 每条拒绝都有位置与原因。 Import cameras; every refusal has its place and its reason."""
+    from alerts.catalogue.config import FeedConfig
+    from alerts.catalogue.coordinates import coordinate_system
+
+    site, loaded = load(config_path(config))
+    addresses = [each for each in sources if "://" in each]
+    if addresses and len(sources) != 1:
+        raise ConfigError("平台地址须单独导入 (import a platform alone), 不与文件混用")
+    known = {feed.platform: feed for feed in loaded["catalogue"].feed}
+    changes: dict[str, Any] = {}
+    if owner:
+        changes["owner"] = owner
+    if coordinates:
+        changes["coordinates"] = coordinate_system(coordinates)
+    if credentials:
+        changes["credentials"] = credentials
+    if addresses:
+        changes |= {"kind": "wvp", "base_url": addresses[0]}
+    try:
+        start = msgspec.structs.asdict(known[platform]) if platform in known else {"platform": platform}
+        feed = FeedConfig(**(start | changes))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    files = [] if addresses else [Path(each) for each in sources]
+    take_feed(site, loaded, feed, files, whole=whole or bool(addresses), confirm_removal=confirm_removal)
+
+
+@catalogue_app.command("sync")
+def catalogue_sync(
+    platforms: Annotated[
+        list[str] | None, typer.Argument(help="只同步这些平台。 Only these; default: all.")
+    ] = None,
+    config: ConfigOption = None,
+    confirm_removal: ConfirmOption = False,
+) -> None:
+    """按配置 [[catalogue.feed]] 与平台同步; 中断后再次执行即续。 Keep in step; run it again after a break."""
+    site, loaded = load(config_path(config))
+    feeds = {feed.platform: feed for feed in loaded["catalogue"].feed}
+    unknown = [each for each in platforms or () if each not in feeds]
+    if unknown or not feeds:
+        raise ConfigError(
+            f"配置中没有平台 {', '.join(unknown) or '(一个也没有)'} (no such feed); 可用: {', '.join(feeds)}"
+        )
+    failed = []
+    for key, feed in feeds.items():
+        if platforms and key not in platforms:
+            continue
+        try:
+            files = [site.base_dir / each for each in feed.files]
+            take_feed(site, loaded, feed, files, whole=True, confirm_removal=confirm_removal)
+        except SourceError as error:
+            # The others are not to wait for one that is down; its pass goes on where it was.
+            typer.echo(f"{key}: {error}", err=True)
+            failed.append(key)
+    if failed:
+        raise GridwhistleError(
+            f"未完成 (not finished): {', '.join(failed)}; 再次执行即续 (run it again)", reason="sync"
+        )
+
+
+@catalogue_app.command("grants")
+def catalogue_grants(
+    file: Annotated[Path, typer.Argument(help="授权表 CSV, 含全部授权。 All share grants.")],
+    config: ConfigOption = None,
+) -> None:
+    """登记共享授权: 单位, 用途, 到期。 Record the share grants; replaces those of before."""
+    from alerts.catalogue.book import CatalogueBook
+    from alerts.catalogue.grants_file import read_grants
+
+    site, _ = load(config_path(config))
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: 无法读取 (cannot be read: {error.strerror})") from None
+    grants = read_grants(data, file.name)
+    with CatalogueBook(site) as book:
+        now = book.read()
+        if grants != now.grants:
+            now = msgspec.structs.replace(now, grants=grants, version=now.version + 1)
+            book.write(now)
+        typer.echo(f"授权 {len(grants)} 项 (grants); 目录版本 {now.version} (catalogue version)")
+
+
+@catalogue_app.command("report")
+def catalogue_report(
+    config: ConfigOption = None,
+    filing: Annotated[Path | None, typer.Option(help="另存备案表 CSV。 Write the filing export, too.")] = None,
+) -> None:
+    """合规报告 (国令第799号): 涉密与禁止场所只计数。 Compliance; secret cameras are a number alone."""
+    from alerts.catalogue.book import CatalogueBook
+    from dashboard_api.compliance import compliance, filing_csv
+    from runtime.whole_file import write_whole
+
+    site, _ = load(config_path(config))
+    with CatalogueBook(site) as book:
+        catalogue = book.read()
+    typer.echo(compliance(catalogue, SystemClock().now()).text())
+    if filing is not None:
+        try:
+            write_whole(filing, filing_csv(catalogue))
+        except OSError as error:
+            raise ConfigError(f"{filing}: 无法写入 (cannot be written: {error.strerror})") from None
+        typer.echo(f"备案表 (filing export): {filing}")
+
+
+def take_feed(
+    site: Site, loaded: dict[str, Any], feed: FeedConfig, files: list[Path], *, whole: bool, confirm_removal: bool
+) -> None:
+    """One pass over a feed into the catalogue, with progress bars; prints its report."""
+    from alerts.catalogue.book import CatalogueBook
+    from alerts.catalogue.take import read_files, report_file, take
+
+    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with CatalogueBook(site) as book, Progress(*bar, console=Console(stderr=True)) as progress:
+        reading = progress.add_task(f"{feed.platform} 读取 (reading)", total=None)
+
+        def show(task: TaskID) -> Callable[[int, int], None]:
+            return lambda done, total: progress.update(task, completed=done, total=total or None)
+
+        if feed.kind == "wvp":
+            said, spool = asyncio.run(read_wvp(site, loaded, feed, book, show(reading)))
+        else:
+            said, spool = read_files(feed, files), None
+        judging = progress.add_task(f"{feed.platform} 核对 (checking)", total=len(said.entries))
+        report = take(book, feed, said, whole=whole, confirm_removal=confirm_removal, progress=show(judging))
+        if spool is not None:
+            spool.done()
+    typer.echo(report.text())
+    typer.echo(f"  报告 (report): {report_file(book, feed)}")
+
+
+async def read_wvp(
+    site: Site, loaded: dict[str, Any], feed: FeedConfig, book: CatalogueBook, show: Callable[[int, int], None]
+) -> tuple[Pass, Spool]:
+    """The whole catalogue of a WVP platform, going on where a pass was broken off. Raises SourceError."""
+    from alerts.catalogue.take import open_spool, read_platform
+    from ingest.platforms.wvp import WvpSession
+    from ingest.platforms.wvp_catalogue import WvpCatalogue
+    from ingest.rtsp.credentials import find_credentials
+    from ingest.worker import read_site_credentials
+
+    clock = SystemClock()
+    secrets = read_site_credentials(loaded["ingest"].secrets, site)
+    session = WvpSession(
+        feed.platform, feed.base_url, find_credentials(secrets, feed.credentials, feed.platform), clock
+    )
+    spool = open_spool(book, feed, clock.now())
+    try:
+        return await read_platform(WvpCatalogue(session, page_size=feed.page_size), spool, show), spool
+    finally:
+        spool.close()
+        await session.close()
 
 
 @models_app.command("list")

@@ -14,7 +14,8 @@ from contracts.errors import RefusedInput
 from contracts.grid import GridTree
 from contracts.ids import COUNTIES, parse_device_id
 from contracts.place import Place, Zone
-from contracts.source import Camera, Catalogue, Sensor
+from contracts.registration import RETENTION_DAYS_MIN
+from contracts.source import Camera, Catalogue, PlatformKind, Sensor, SystemKind
 
 
 def check_keys(data: bytes) -> None:
@@ -41,8 +42,9 @@ def check(catalogue: Catalogue, tree: GridTree) -> None:
             raise ValueError(f"编号 {source.id} 出现两次 (id used twice)")
         seen.add(source.id)
         _check_place(source.id, source.place, codes)
+    resolving = {each.id for each in catalogue.platforms if each.kind is PlatformKind.WVP}
     for camera in catalogue.cameras:
-        _check_camera(camera, counties)
+        _check_camera(camera, counties, resolves=camera.platform in resolving and bool(camera.channel))
         for zone in camera.zones:
             if zone.id in zones:
                 raise ValueError(f"{camera.id}: 区域编号 {zone.id} 出现两次 (zone id used twice)")
@@ -50,6 +52,42 @@ def check(catalogue: Catalogue, tree: GridTree) -> None:
             _check_zone(camera.id, zone)
     for sensor in catalogue.sensors:
         _check_sensor(sensor)
+    _check_platforms(catalogue)
+    _check_register(catalogue)
+
+
+def _check_platforms(catalogue: Catalogue) -> None:
+    keys = [platform.id for platform in catalogue.platforms]
+    for platform in catalogue.platforms:
+        if keys.count(platform.id) > 1:
+            raise ValueError(f"平台 {platform.id} 出现两次 (platform id used twice)")
+        if platform.base_url is not None and urlsplit(platform.base_url).password is not None:
+            raise ValueError(
+                f"平台 {platform.id}: base_url 中含有密码 (a password in the URL); 请以 credentials 指名"
+            )
+        if platform.kind is PlatformKind.WVP and not platform.base_url:
+            raise ValueError(
+                f"平台 {platform.id}: 缺少 base_url (a WVP platform needs the address of its interface)"
+            )
+
+
+def _check_register(catalogue: Catalogue) -> None:
+    kinds = {camera.id: camera.system_kind for camera in catalogue.cameras}
+    seen: set[str] = set()
+    for each in catalogue.registrations:
+        if each.camera_id not in kinds or each.camera_id in seen:
+            raise ValueError(f"登记 {each.camera_id} 重复或无此摄像机 (registered twice, or no such camera)")
+        seen.add(each.camera_id)
+        days = each.retention_days
+        if days is not None and days < RETENTION_DAYS_MIN and kinds[each.camera_id] is not SystemKind.ART9_OTHER:
+            raise ValueError(
+                f"{each.camera_id}: retention_days = {days}, 第799号令第十七条至少 {RETENTION_DAYS_MIN} (too few)"
+            )
+    for grant in catalogue.grants:
+        if not grant.purpose.strip():
+            raise ValueError(f"授权 {grant.id}: 没有用途 (a share grant without a purpose)")
+        if grant.begins >= grant.expires:
+            raise ValueError(f"授权 {grant.id}: 到期不晚于生效 (a share grant that ends before it begins)")
 
 
 def _check_place(source_id: str, place: Place, codes: set[str]) -> None:
@@ -61,7 +99,7 @@ def _check_place(source_id: str, place: Place, codes: set[str]) -> None:
         )
 
 
-def _check_camera(camera: Camera, counties: frozenset[str]) -> None:
+def _check_camera(camera: Camera, counties: frozenset[str], *, resolves: bool) -> None:
     try:
         parse_device_id(camera.id, counties)
     except RefusedInput as error:
@@ -74,7 +112,7 @@ def _check_camera(camera: Camera, counties: frozenset[str]) -> None:
             )
         if not address.scheme:
             raise ValueError(f"{camera.id}: 地址 {camera.url!r} 没有协议 (URL without scheme), 如 rtsp://…")
-    elif camera.live:
+    elif camera.live and not resolves:
         raise ValueError(f"{camera.id}: live = true 而没有地址 (live, but no url)")
     if camera.homography is not None and len(camera.homography) != 9:
         raise ValueError(f"{camera.id}: homography 应有 9 个数, 现为 {len(camera.homography)} 个 (nine numbers)")

@@ -10,12 +10,41 @@ import msgspec
 from runtime.config import read_secret
 
 
+class FilmstripConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[alerts.filmstrip]`: pictures from before to after the moment at which an incident comes onto the wall."""
+
+    before_s: float = 30.0
+    """Seconds before the moment."""
+    after_s: float = 30.0
+    """Seconds after it."""
+    pictures: int = 21
+    """Pictures of a strip at most: one every three seconds."""
+    cameras_max: int = 2
+    """Cameras per incident at most; 0 = no filmstrips."""
+    near_m: float = 80.0
+    """An incident of sensors alone is shown by the nearest cameras within so many metres, or of its fire zone."""
+    open_max: int = 64
+    """Strips in work at once; beyond, an incident's strip is missing (busy)."""
+    answer_s: float = 20.0
+    """Seconds after its end at which a strip that did not come is asked for again."""
+    give_up_s: float = 120.0
+    """Seconds after its end at which nothing more is expected."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.before_s <= 600 or not 0 <= self.after_s <= 600:
+            raise ValueError("filmstrip.before_s and after_s lie in 0..600 seconds")
+        if not 1 <= self.pictures <= 64 or not 0 <= self.cameras_max <= 16 or self.open_max < 1:
+            raise ValueError("filmstrip.pictures lies in 1..64, cameras_max in 0..16, open_max is at least 1")
+        if self.near_m < 0 or not 0 < self.answer_s <= self.give_up_s:
+            raise ValueError("filmstrip.near_m is not negative, and 0 < answer_s <= give_up_s")
+
+
 class AlertsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings of the alert engine's process. The rules themselves are the policy file."""
 
     policy: str = ""
     """Policy file (TOML), relative to the configuration file; empty = the rules that come with the release."""
-    batch_records: int = 512
+    batch_records: int = 2_048
     """Records that one step takes at most."""
     inbox_records: int = 8_192
     """Records that wait for a step at most; when full, producers wait."""
@@ -35,6 +64,7 @@ class AlertsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Disk space held back so that tickets commit on a full disk, MiB; 0 = none."""
     busy_timeout_s: float = 5.0
     """Seconds to wait for another process that has locked the database."""
+    filmstrip: FilmstripConfig = FilmstripConfig()
 
     def __post_init__(self) -> None:
         for name in ("batch_records", "inbox_records", "snapshot_steps", "snapshot_records", "changes_kept"):

@@ -1,4 +1,5 @@
-"""The inbox of the step loop: log entries, commands and outcomes of deliveries wait here, bounded, in order."""
+"""The inbox of the step loop: log entries, commands, outcomes of deliveries and filmstrips that are given up wait
+here, bounded, in order."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from alerts.delivery.outbox import Outcome
 from contracts.command import Command, CommandAnswer
 from contracts.errors import GridwhistleError, LinkClosed
+from contracts.filmstrip import Filmstrip
 from runtime.log_link import LogEntry
 
 
@@ -21,15 +23,16 @@ class Taken:
     entries: list[LogEntry] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    filmstrips: list[Filmstrip] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.entries) + len(self.commands) + len(self.outcomes)
+        return len(self.entries) + len(self.commands) + len(self.outcomes) + len(self.filmstrips)
 
 
 class Inbox:
     """Bounded at `capacity` log entries: on overflow the reader of the link waits, and with it the producers.
 
-    Commands are bounded by the request server, outcomes by the attempts in flight.
+    Commands are bounded by the request server, outcomes by the attempts in flight, filmstrips by those in work.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -37,6 +40,7 @@ class Inbox:
         self._entries: deque[LogEntry] = deque()
         self._commands: deque[Command] = deque()
         self._outcomes: deque[Outcome] = deque()
+        self._filmstrips: deque[Filmstrip] = deque()
         self._asked: dict[str, asyncio.Future[CommandAnswer]] = {}
         self._recorded: dict[str, asyncio.Future[None]] = {}
         self._work = asyncio.Event()
@@ -77,6 +81,11 @@ class Inbox:
         self._work.set()
         await future
 
+    def note(self, strip: Filmstrip) -> None:
+        """Hand over a filmstrip that is given up."""
+        self._filmstrips.append(strip)
+        self._work.set()
+
     async def take(self, limit: int, wait_s: float, *, alone: bool = False) -> Taken:
         """What waits now, at most `limit` entries and `limit` commands; waits up to `wait_s` for something.
 
@@ -93,6 +102,7 @@ class Inbox:
             entries=[self._entries.popleft() for _ in range(min(entries_max, len(self._entries)))],
             commands=[self._commands.popleft() for _ in range(min(commands_max, len(self._commands)))],
             outcomes=[self._outcomes.popleft() for _ in range(len(self._outcomes))],
+            filmstrips=[self._filmstrips.popleft() for _ in range(len(self._filmstrips))],
         )
         if len(self._entries) < self._capacity:
             self._room.set()
@@ -105,6 +115,7 @@ class Inbox:
         self._entries.extendleft(reversed(taken.entries))
         self._commands.extendleft(reversed(taken.commands))
         self._outcomes.extendleft(reversed(taken.outcomes))
+        self._filmstrips.extendleft(reversed(taken.filmstrips))
         self._work.set()
 
     def settle(self, taken: Taken, answers: Sequence[CommandAnswer]) -> None:

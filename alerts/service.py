@@ -19,12 +19,14 @@ from alerts.config import WebhookConfig, read_signing_secret
 from alerts.delivery.sender import Sender
 from alerts.delivery.webhook import NAME as WEBHOOK
 from alerts.delivery.webhook import Webhook
+from alerts.filmstrips import FilmstripDesk
+from alerts.follow import CatalogueFollower
 from alerts.given import Given, load_given, report_gaps
 from alerts.inbox import Inbox
 from alerts.stepper import Stepper
+from alerts.store import filmstrips, policies, tables
 from alerts.store import journal as journals
 from alerts.store import lease as leases
-from alerts.store import policies, tables
 from alerts.store.database import Database
 from alerts.store.journal import Journal
 from alerts.store.lease import HolderLock, Lease
@@ -42,7 +44,7 @@ from runtime.metrics import StageCounters
 from runtime.shutdown import Shutdown
 from runtime.supervise import wait_or_stop
 from runtime.zmq_log import ZmqLogReceiver
-from runtime.zmq_request import ZmqChangePublisher, ZmqRequestServer
+from runtime.zmq_request import ZmqChangePublisher, ZmqRequestClient, ZmqRequestServer
 
 if TYPE_CHECKING:
     from alerts.config import AlertsConfig
@@ -117,6 +119,13 @@ class _OneWriter:
         publisher = ZmqChangePublisher(site.endpoint(topics.CHANGES))
         on_stop("close the link of changes", publisher.close)
         senders = self._senders(inbox, on_stop)
+        desk = FilmstripDesk(
+            site.id, self.config.filmstrip, self.given.catalogue.cameras, clock, counters, inbox.note
+        )
+        with self.database.read() as connection:
+            desk.restore(filmstrips.incomplete(connection, self.config.filmstrip.open_max))
+        inference = ZmqRequestClient(site.endpoint(topics.CONTROL_INFERENCE), clock)
+        on_stop("close the link to inference", inference.close)
         stepper = Stepper(
             site.id,
             self.config,
@@ -128,11 +137,22 @@ class _OneWriter:
             lambda: recover(self.database, site.id, site.county, self.given.policy).engine,
             self.given.places(),
             self.given.names(),
+            desk,
         )
         server = ZmqRequestServer(site.endpoint(topics.COMMAND), clock)
+        snapshots = _snapshots(self.given)
+        follower = CatalogueFollower(site, self.given, clock, counters)
+
+        async def use(given: Given) -> None:
+            await writer.note(partial(_note_catalogue, given=given))
+            stepper.use(given.places(), given.names())
+            snapshots.update(_snapshots(given))
+
         crew = Crew()
         crew.add("take records in", _intake(receiver, inbox, self.config.batch_records))
-        crew.add("answer requests", server.serve(_handler(self.given, inbox, self.database)))
+        crew.add("answer requests", server.serve(_handler(snapshots, inbox, self.database)))
+        crew.add("follow the catalogue file", follower.run(use))
+        crew.add("ask for filmstrips", desk.ask_forever(inference))
         for sender in senders:
             crew.add("deliver", sender.run())
         stepping = stepper.run(writer, receiver, publisher, lambda: _wake(senders), self.stop)
@@ -189,14 +209,18 @@ def _note(database: Database, lease: Lease, given: Given, now: Instant) -> None:
             connection,
             {
                 "grids_version": str(given.grids.version),
-                "catalogue_version": str(given.catalogue.version),
                 "policy_version": str(given.policy.version),
                 "epoch": str(lease.epoch),
             },
         )
-        names = [{"id": id_, "name": name} for id_, name in given.names().items()]
-        if names:
-            connection.execute(upsert(tables.source_names, connection.dialect.name), names)
+        _note_catalogue(connection, given)
+
+
+def _note_catalogue(connection: Connection, given: Given) -> None:
+    _note_meta(connection, {"catalogue_version": str(given.catalogue.version)})
+    names = [{"id": id_, "name": name} for id_, name in given.names().items()]
+    if names:
+        connection.execute(upsert(tables.source_names, connection.dialect.name), names)
 
 
 def _note_meta(connection: Connection, values: Mapping[str, str]) -> None:
@@ -218,13 +242,17 @@ def _recovered(database: Database, site: Site, policy: Policy, counters: StageCo
     return recovered
 
 
-def _handler(given: Given, inbox: Inbox, database: Database) -> RequestHandler:
-    """Commands are answered after commit, snapshots of what the site was given at once."""
-    snapshots = {
+def _snapshots(given: Given) -> dict[str, bytes]:
+    """What the site was given, as it is handed out."""
+    return {
         topics.REQUEST_CATALOGUE: wire.encode(given.catalogue),
         topics.REQUEST_GRIDS: wire.encode(given.grids),
         topics.REQUEST_POLICY: wire.encode(given.policy),
     }
+
+
+def _handler(snapshots: Mapping[str, bytes], inbox: Inbox, database: Database) -> RequestHandler:
+    """Commands are answered after commit, snapshots of what the site was given at once."""
 
     async def answer(kind: str, body: bytes) -> bytes:
         if kind in snapshots:

@@ -18,8 +18,10 @@ from alerts.timeline import Timeline
 from contracts import wire
 from contracts.command import CommandAnswer, CommandKind
 from contracts.errors import MalformedMessage
+from contracts.filmstrip import Filmstrip
 from contracts.instant import SECOND, Instant
 from contracts.observation import Observation, Phase
+from contracts.read_schema import ChangeKind
 from contracts.source import HealthReport, SourceChange
 from runtime.log import get_log
 from runtime.log_link import LogEntry, Position
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from alerts.config import AlertsConfig
     from alerts.core.effects import Effect
     from alerts.core.engine import Engine
+    from alerts.filmstrips import FilmstripDesk
     from alerts.inbox import Inbox
     from alerts.store.journal import Committed
     from alerts.store.writer import Writer
@@ -58,6 +61,7 @@ class Stepper:
         recover: Callable[[], Engine],
         places: Mapping[str, Place],
         names: Mapping[str, str],
+        desk: FilmstripDesk,
     ) -> None:
         self._site = site
         self._config = config
@@ -69,6 +73,7 @@ class Stepper:
         self._recover = recover
         self._places = places
         self._names = names
+        self._desk = desk
         self._started_at = clock.now()
         self._report_due_ns = clock.monotonic_ns()
         self._reserve_due_ns = clock.monotonic_ns()
@@ -76,6 +81,10 @@ class Stepper:
         self._snapshot_step = 0
         self._snapshot_records = 0
         self._careful = 0
+
+    def use(self, places: Mapping[str, Place], names: Mapping[str, str]) -> None:
+        """Go by another version of the catalogue from the next record on."""
+        self._places, self._names = places, names
 
     async def run(
         self,
@@ -113,9 +122,11 @@ class Stepper:
         now = self._time.now()
         reports: list[HealthReport] = []
         refusals: list[Refusal] = []
-        batch = self._batch(taken, reports, refusals)
+        strips: list[Filmstrip] = []
+        batch = self._batch(taken, reports, strips, refusals)
         due = self._engine.next_due()
         step = None
+        wanted: list[Filmstrip] = []
         if batch.observations or batch.source_changes or batch.commands or (due is not None and due <= now):
             began_ns = self._clock.monotonic_ns()
             try:
@@ -125,6 +136,7 @@ class Stepper:
             observe(self._counters, "step_ms", self._clock.monotonic_ns() - began_ns)
             step = Step(batch=batch, now=now, policy_version=self._engine.policy.version, effects=effects)
             self._count(batch, effects)
+            wanted = self._desk.wanted(effects, now)
         self._careful = max(0, self._careful - 1)
         resends = [each for each in taken.commands if each.kind is CommandKind.RESEND_DELIVERY]
         if self._clock.monotonic_ns() >= self._report_due_ns:
@@ -137,10 +149,14 @@ class Stepper:
             refusals=refusals,
             outcomes=taken.outcomes,
             resends=resends,
+            filmstrips_wanted=wanted,
+            filmstrips=[*strips, *taken.filmstrips],
         )
         return work if step is not None or reports or len(taken) else None
 
-    def _batch(self, taken: Taken, reports: list[HealthReport], refusals: list[Refusal]) -> Batch:
+    def _batch(
+        self, taken: Taken, reports: list[HealthReport], strips: list[Filmstrip], refusals: list[Refusal]
+    ) -> Batch:
         observations: list[Observation] = []
         source_changes: list[SourceChange] = []
         for entry in taken.entries:
@@ -155,10 +171,12 @@ class Stepper:
                     observations.append(self._named(record))
                 case SourceChange():
                     source_changes.append(self._placed(record))
+                case Filmstrip() if record.site == self._site:
+                    strips.append(record)
                 case HealthReport() if record.site == self._site:
                     reports.append(record)
                     refusals += [Refusal(n.reason, n.source_id, n.text, n.n) for n in record.refused]
-                case HealthReport():
+                case HealthReport() | Filmstrip():
                     refusals.append(
                         Refusal("wrong_site", f"link:{entry.producer}", f"属于站点 {record.site} (another site's)")
                     )
@@ -207,6 +225,7 @@ class Stepper:
             positions=_positions(taken.entries),
             refusals=[Refusal("bug", source, text)],
             outcomes=taken.outcomes,
+            filmstrips=taken.filmstrips,
         )
 
     def _count(self, batch: Batch, effects: Sequence[Effect]) -> None:
@@ -234,6 +253,8 @@ class Stepper:
         await receiver.commit(_positions(taken.entries))
         self._inbox.settle(taken, committed.answers)
         for change in committed.changes:
+            if change.kind == ChangeKind.FILMSTRIP:
+                self._desk.committed(wire.decode(change.body, Filmstrip))
             await publisher.publish(change.seq, change.kind, change.body)
 
     def _snapshot_is_due(self, writer: Writer) -> bool:

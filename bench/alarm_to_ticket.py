@@ -71,8 +71,9 @@ async def measure(folder: Path, messages: int, per_second: float) -> bool:
     grids, catalogue = smoke_county(messages)
     stack = drill_stack(folder, port, grids, catalogue, clock)
     site = Site(SiteConfig(id="152921"), PathsConfig(state=str(folder / "var"), models=str(folder)), folder)
-    async with broker(folder, port, outside=MOSQUITTO is not None) as name:
-        print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, broker {name}")
+    async with broker(folder, port, outside=MOSQUITTO is not None) as running:
+        machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        print(f"{machine}, broker {running.name}")
         await asyncio.to_thread(stack.start)
         try:
             await asyncio.to_thread(stack.wait_ready, 90)

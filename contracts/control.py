@@ -110,3 +110,30 @@ class HistoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     origin: HistoryOrigin
     frames: tuple[Frame, ...] = ()
     reason: str = ""
+
+
+class FilmstripRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Gather a filmstrip (contracts.filmstrip): at most `pictures` pictures of this camera over [begin, end].
+
+    Asked again for the same `id`, it is not done twice: what is known of it is sent once more.
+    """
+
+    id: str
+    incident_id: str
+    source_id: str
+    begin: Instant
+    at: Instant
+    end: Instant
+    pictures: int = 21
+    exercise: bool = False
+
+
+class FilmstripAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Accepted: the filmstrip comes as records on the log link. Else `reason` says why not.
+
+    `busy` (ask again), `unknown_source`, `evidence_off`, `bad_span`.
+    """
+
+    id: str
+    accepted: bool
+    reason: str = ""

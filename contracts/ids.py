@@ -53,6 +53,38 @@ DEVICE_TYPES: Final = {
 }
 """Digits 11-13 of a GB/T 28181 id."""
 
+CAMERA_TYPES: Final = frozenset({"131", "132"})
+"""Device types that deliver pictures of their own."""
+
+DEVICE_TYPE_NAMES: Final = {
+    "111": "DVR",
+    "118": "NVR",
+    "131": "摄像机",
+    "132": "网络摄像机 (IPC)",
+    "134": "报警输入设备",
+    "135": "报警输出设备",
+    "200": "中心信令控制服务器",
+    "215": "业务分组",
+    "216": "虚拟组织",
+    "502": "视频分析系统",
+    "505": "分析设备",
+}
+"""What people call the device types."""
+
+NETWORKS: Final = {
+    "0": "公安视频传输网",
+    "1": "公安视频传输网",
+    "2": "行业专网",
+    "3": "政法信息网",
+    "4": "公安移动信息网",
+    "5": "公安信息网",
+    "6": "电子政务外网",
+    "7": "互联网",
+    "8": "专线",
+    "9": "预留",
+}
+"""Digit 14 of a GB/T 28181 id, as public implementations read it."""
+
 
 def derive_id(prefix: str, *parts: str | int) -> str:
     """A 26-character id, `prefix` + base32 of SHA-256 over the length-prefixed parts.
@@ -108,6 +140,38 @@ class DeviceId(msgspec.Struct, frozen=True):
     network: str
     serial: str
 
+    @property
+    def is_camera(self) -> bool:
+        """Whether it delivers pictures of its own: type 131 or 132."""
+        return self.device_type in CAMERA_TYPES
+
+    @property
+    def county_name(self) -> str:
+        """Name of the county; the code where this release does not know it."""
+        return COUNTIES.get(self.county, self.county)
+
+    @property
+    def industry_name(self) -> str:
+        """Whose device it is as digits 9-10 say: a hint at the owner. The code where it is unknown."""
+        return INDUSTRIES.get(self.industry, self.industry)
+
+    @property
+    def type_name(self) -> str:
+        """Name of the device type."""
+        return DEVICE_TYPE_NAMES[self.device_type]
+
+    @property
+    def network_name(self) -> str:
+        """The network (security zone) that the device is in."""
+        return NETWORKS[self.network]
+
+    def describe(self) -> str:
+        """All parts in words, for people."""
+        return (
+            f"{self.county_name} / 接入单位 {self.unit} / {self.industry_name} / {self.type_name} / "
+            f"{self.network_name} / {self.serial}"
+        )
+
 
 def parse_device_id(text: str, counties: frozenset[str] = frozenset(COUNTIES)) -> DeviceId:
     """Split and check a 20-digit GB/T 28181 id.
@@ -115,8 +179,9 @@ def parse_device_id(text: str, counties: frozenset[str] = frozenset(COUNTIES)) -
     Raises RefusedInput with reason `device_id_length`, `device_id_county` or `device_id_type`.
     """
     if len(text) != 20 or not text.isascii() or not text.isdigit():
+        found = f", 现为 {len(text)} 位" if text.isascii() and text.isdigit() else ""
         raise RefusedInput(
-            f"设备编码 {text!r} 应为 20 位数字 (GB/T 28181 id: 20 digits)", reason="device_id_length"
+            f"设备编码 {text[:40]!r} 应为 20 位数字{found} (GB/T 28181 id: 20 digits)", reason="device_id_length"
         )
     if text[:6] not in counties:
         raise RefusedInput(

@@ -53,13 +53,14 @@ READ_TABLES: Final[dict[str, tuple[str, ...]]] = {
         "seq",
         "body",
     ),
+    "filmstrips": ("id", "incident_id", "source_id", "state", "updated_at", "seq", "body"),
     "mutes": ("id", "owner", "reason", "created_at", "expires_at", "seq", "body"),
     "health": ("service", "instance", "at", "body"),
     "refusals": ("reason", "source_id", "total", "last_at", "last_text"),
     "changes": ("seq", "at", "kind", "id", "body"),
     "meta": ("key", "value"),
 }
-"""`changes.kind` is incident | ticket | source | delivery | mute; `changes.body` the record after the change.
+"""`changes.kind` is incident | ticket | source | delivery | mute | filmstrip; `changes.body` the record after it.
 `refusals` counts refused observations by reason and source. `meta` holds `grids_version`, `catalogue_version`,
 `policy_version`, `epoch`, each as text."""
 
@@ -72,3 +73,4 @@ class ChangeKind:
     SOURCE: Final = "source"
     DELIVERY: Final = "delivery"
     MUTE: Final = "mute"
+    FILMSTRIP: Final = "filmstrip"

@@ -9,6 +9,7 @@ import msgspec
 
 from contracts.instant import Instant
 from contracts.place import Place, Zone
+from contracts.registration import Registration, ShareGrant
 
 
 class SourceKind(enum.StrEnum):
@@ -64,9 +65,9 @@ class TransportPolicy(enum.StrEnum):
     """How RTP comes to us."""
 
     TCP = "tcp"
-    """RTP interleaved in the RTSP connection (RFC 2326, 10.12)."""
+    """RTP interleaved in the RTSP connection (RFC 2326, 10.12); UDP where the server refuses it (461)."""
     UDP = "udp"
-    """For servers that refuse TCP; read through FFmpeg."""
+    """RTP over UDP, for servers that take TCP and then do not send."""
 
 
 SEEING: Final = "seeing"
@@ -88,6 +89,9 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     `sessions_max`: sessions at once on the whole platform, `nvr_sessions_max` on one recorder behind it; None =
     the site's default. More cameras than sessions are visited in turn (patrol, 轮巡), `patrol_dwell_s` at most
     each. `base_url` of its REST interface holds no password: `credentials` names an entry of the secrets file.
+
+    `grants_required`: its cameras are received under a share grant alone. `stop_streams`: a stream that we leave
+    is ended on the platform; never where other people watch through it, since theirs would end, too.
     """
 
     id: str
@@ -98,6 +102,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     sessions_max: int | None = None
     nvr_sessions_max: int | None = None
     patrol_dwell_s: float = 10.0
+    grants_required: bool = False
+    stop_streams: bool = False
 
 
 class Camera(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,6 +186,8 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     sensors: tuple[Sensor, ...]
     schema: int = 1
     platforms: tuple[Platform, ...] = ()
+    registrations: tuple[Registration, ...] = ()
+    grants: tuple[ShareGrant, ...] = ()
 
 
 class SourceChange(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="source_change", tag_field="record"):

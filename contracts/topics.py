@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 LOG: Final = "log"
-"""Observation, SourceChange, HealthReport: producers to alerts."""
+"""Observation, SourceChange, Filmstrip, HealthReport: producers to alerts."""
 COMMAND: Final = "command"
 """Command and answer; also the snapshots of catalogue, grids and policy (asked by name)."""
 CHANGES: Final = "changes"
@@ -15,11 +15,12 @@ FRAMES: Final = "frames"
 CONTROL_INGEST: Final = "control-ingest"
 """Promote and HistoryRequest, answered by the camera worker; one endpoint per worker: control-ingest-0, ..."""
 CONTROL_INFERENCE: Final = "control-inference"
-"""LookRequest, answered by inference."""
+"""LookRequest and FilmstripRequest, answered by inference."""
 
 REQUEST_PROMOTE: Final = "promote"
 REQUEST_HISTORY: Final = "history"
 REQUEST_LOOK: Final = "look"
+REQUEST_FILMSTRIP: Final = "filmstrip"
 
 REQUEST_COMMAND: Final = "command"
 REQUEST_CATALOGUE: Final = "catalogue"

@@ -10,13 +10,14 @@ from typing import Final, TypeVar
 import msgspec
 
 from contracts.errors import MalformedMessage
+from contracts.filmstrip import Filmstrip
 from contracts.observation import Observation
 from contracts.source import HealthReport, SourceChange
 
 SCHEMA_VERSION: Final = 1
 """Version of all records; grows when a field changes its meaning. New optional fields do not change it."""
 
-LogRecord = Observation | SourceChange | HealthReport
+LogRecord = Observation | SourceChange | Filmstrip | HealthReport
 """What travels on the Log link: to alerts, ordered per producer, acknowledged after commit."""
 
 DOES_NOT_PARSE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -58,7 +59,7 @@ def decode(data: bytes | memoryview, type_: type[T]) -> T:
 
 
 def decode_log_record(data: bytes | memoryview) -> LogRecord:
-    """An Observation, SourceChange or HealthReport. Raises MalformedMessage."""
+    """An Observation, SourceChange, Filmstrip or HealthReport. Raises MalformedMessage."""
     try:
         return _log_decoder.decode(_body(data))
     except DOES_NOT_PARSE as error:

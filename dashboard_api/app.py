@@ -22,6 +22,7 @@ from dashboard_api.live import ChangeFeed
 from dashboard_api.page import Page
 from dashboard_api.routes import (
     commands,
+    compliance,
     deliveries,
     grids,
     health,
@@ -91,7 +92,19 @@ def create_app(services: Services) -> FastAPI:
         ),
     )
     app.state.services = services
-    for module in (incidents, tickets, sources, grids, deliveries, commands, health, metrics, session, live):
+    for module in (
+        incidents,
+        tickets,
+        sources,
+        compliance,
+        grids,
+        deliveries,
+        commands,
+        health,
+        metrics,
+        session,
+        live,
+    ):
         app.include_router(module.router)
 
     app.include_router(Page().router())

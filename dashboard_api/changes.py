@@ -9,6 +9,7 @@ import msgspec
 
 from contracts import wire
 from contracts.errors import MalformedMessage
+from contracts.filmstrip import Filmstrip
 from contracts.incident import Incident
 from contracts.instant import Instant, to_rfc3339
 from contracts.policy import Mute
@@ -18,6 +19,7 @@ from contracts.ticket import Ticket
 from dashboard_api import queries
 from dashboard_api.delivery_views import delivery_view, mute_view
 from dashboard_api.directory import Directory
+from dashboard_api.filmstrip_views import filmstrip_view
 from dashboard_api.incident_views import IncidentView, incident_view
 from dashboard_api.source_views import SourceRow, SourceSummary, read_rows, source_view, summary
 from dashboard_api.ticket_views import TicketView, ticket_view
@@ -105,6 +107,11 @@ def read_changes_since(
 def encode_change(row: sqlite3.Row, directory: Directory, now: Instant) -> Change:
     """A row of `changes` as the walls get it; a body that cannot be read leaves `record` null."""
     seq, at, kind, id_, body = row
+    if kind == ChangeKind.SOURCE and id_ in directory.withheld:
+        # Its number in the sequence is told, so that no wall takes it for lost; which camera it is, is not.
+        return Change(
+            seq, msgspec.json.encode(ChangeMessage(seq=seq, at=to_rfc3339(at), kind=kind, id="", record=None))
+        )
     try:
         record = _record_view(kind, body, seq, directory, now)
     except MalformedMessage:
@@ -124,6 +131,8 @@ def _record_view(kind: str, body: bytes, seq: int, directory: Directory, now: In
         return source_view(directory.sources.get(change.source_id), row, directory)
     if kind == ChangeKind.DELIVERY:
         return delivery_view(queries.decode_delivery(body), seq)
+    if kind == ChangeKind.FILMSTRIP:
+        return filmstrip_view(wire.decode(body, Filmstrip), seq, directory)
     if kind == ChangeKind.MUTE:
         return mute_view(wire.decode(body, Mute), seq, now, directory)
     return None

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from contracts.grid import GridTree
+from contracts.permission import withheld
 from contracts.policy import Policy, TypeRule
 from contracts.source import Catalogue, SourceKind
 from dashboard_api.names import TYPES, Name, name_of
@@ -38,6 +39,11 @@ class Directory:
         self.catalogue_version = catalogue.version if catalogue else None
         self.grids_version = grids.version if grids else None
         self.policy_version = policy.version if policy else None
+        self.catalogue: Final = catalogue
+        self.withheld: Final = (
+            frozenset(camera.id for camera in catalogue.cameras if withheld(camera)) if catalogue else frozenset()
+        )
+        """Cameras that are never shown: Secrecy=1, forbidden places. Only their number may be told."""
         self.sources: Final = _sources(catalogue)
         self._zone_kinds = (
             {zone.id: zone.kind for camera in catalogue.cameras for zone in camera.zones} if catalogue else {}
@@ -91,6 +97,8 @@ def _sources(catalogue: Catalogue | None) -> dict[str, SourceEntry]:
         return {}
     entries: dict[str, SourceEntry] = {}
     for camera in catalogue.cameras:
+        if withheld(camera):
+            continue
         entries[camera.id] = SourceEntry(
             id=camera.id,
             name=camera.name,

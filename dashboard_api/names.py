@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from contracts.command import FALSE_ALARM_REASONS as FALSE_ALARM_REASONS
+from contracts.filmstrip import FilmstripOrigin, FilmstripState
 from contracts.incident import IncidentState, Level, Reason
 from contracts.observation import IncidentType
 from contracts.ticket import TicketState
@@ -129,6 +130,18 @@ SOURCE_STATES: Final[Mapping[str, Pair]] = {
     UNREPORTED: ("未上报", "not heard of yet"),
 }
 
+FILMSTRIP_STATES: Final[Mapping[str, Pair]] = {
+    FilmstripState.WANTED: ("等待画面", "waiting for pictures"),
+    FilmstripState.GATHERING: ("采集中", "being gathered"),
+    FilmstripState.COMPLETE: ("已完成", "complete"),
+}
+
+FILMSTRIP_ORIGINS: Final[Mapping[str, Pair]] = {
+    FilmstripOrigin.RING: ("内存", "memory"),
+    FilmstripOrigin.RECORDING: ("录像", "recording"),
+    FilmstripOrigin.LIVE: ("实时", "live"),
+}
+
 REASONS: Final[Mapping[str, Pair]] = {
     Reason.FIRST_EVIDENCE: ("首次发现", "first evidence"),
     Reason.BELOW_THRESHOLD: ("低于阈值", "below threshold"),
@@ -183,10 +196,22 @@ REASONS: Final[Mapping[str, Pair]] = {
     "no_key_picture": ("没有关键帧", "no key picture"),
     "no_credentials": ("未配置凭据", "no credentials"),
     "clock_skew": ("设备时钟不准", "clock is off"),
+    "stuck": ("数值无变化", "value does not move"),
     "not_live": ("未启用", "not switched on"),
     "no_url": ("没有地址", "no URL"),
     "secrecy": ("涉密, 不接入", "secret, never opened"),
     "forbidden_place": ("禁止场所, 不接入", "forbidden place, never opened"),
+    "no_consent": ("涉密单位未同意, 不接入", "no consent of the secret unit, never opened"),
+    "no_grant": ("没有共享授权", "not granted by its owner"),
+    "grant_expired": ("共享授权已到期", "share grant expired"),
+    "grant_not_begun": ("共享授权尚未生效", "share grant has not begun"),
+    "platform_unreachable": ("平台无应答", "the platform does not answer"),
+    "platform_refused": ("平台拒绝访问", "refused by the platform"),
+    "platform_not_found": ("平台上不存在", "not on the platform"),
+    "platform_protocol": ("平台应答无法识别", "the platform's answer is not understood"),
+    "stream_unavailable": ("平台无法点播", "the platform cannot play it"),
+    "no_channel": ("缺少平台通道号", "no channel of the platform"),
+    "no_recording": ("没有可读的录像", "no recordings for us"),
     "frozen": ("画面冻结", "frozen picture"),
     "undecodable": ("画面无法解码", "pictures do not decode"),
     "corrupt": ("画面残缺", "damaged picture"),
@@ -202,6 +227,18 @@ REASONS: Final[Mapping[str, Pair]] = {
     "out_of_range": ("数值不可能", "impossible value"),
     "retained": ("保留消息", "retained message"),
     "too_old": ("消息过旧", "message too old"),
+    "bug": ("程序缺陷", "a defect"),
+    "recording_empty": ("该时段无录像", "nothing recorded of that time"),
+    "no_link": ("接入或推理无应答", "intake or inference does not answer"),
+    "busy": ("同时告警过多", "too many at once"),
+    "unanswered": ("未取得画面", "no pictures were given"),
+    "evidence_full": ("证据盘已满", "no space for evidence"),
+    "evidence_io": ("证据无法写入", "evidence cannot be written"),
+    "evidence_off": ("未启用证据图片", "evidence pictures are off"),
+    "bad_span": ("时段无效", "not a valid time"),
+    "decoder_lost": ("解码器无法启动", "the decoder does not start"),
+    "unknown_filmstrip": ("未要求的胶片", "filmstrip that nobody asked for"),
+    "unknown_request": ("未知的请求", "unknown request"),
 }
 
 

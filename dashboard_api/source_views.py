@@ -136,7 +136,7 @@ def is_expected(entry: SourceEntry | None, state: str) -> bool:
 
 def summary(rows: Mapping[str, SourceRow], directory: Directory) -> SourceSummary:
     """Counts over the catalogue and everything that reports without being in it."""
-    ids: Iterable[str] = directory.sources.keys() | rows.keys()
+    ids: Iterable[str] = (directory.sources.keys() | rows.keys()) - directory.withheld
     states: dict[str, Counter[str]] = {kind: Counter() for kind in SourceKind}
     expected: Counter[str] = Counter()
     unheard: Counter[str] = Counter()

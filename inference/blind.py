@@ -37,6 +37,14 @@ def brightness(bgr: Bgr) -> Brightness:
     return Brightness(float(grey.mean()), float(grey.std()), float(np.percentile(grey, 99)))
 
 
+def unseeing(bgr: Bgr, config: BlindConfig) -> str:
+    """`dark` or `covered` when nothing can be seen in a picture by itself, else empty."""
+    light = brightness(bgr)
+    if light.mean < config.dark_mean and light.peak < config.dark_peak:
+        return "dark"
+    return "covered" if light.deviation < config.flat_deviation else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What is known after a picture. `changed`: from seeing to blind or back, or first known.
@@ -87,7 +95,7 @@ class BlindWatch:
             or self._same_bytes >= self._config.frozen_samples_unsure
         ):
             return self._judge("frozen", self._same_bytes, picture.event_time)
-        suspected = self._looks(brightness(picture.bgr))
+        suspected = unseeing(picture.bgr, self._config)
         self._in_a_row = self._in_a_row + 1 if suspected else 0
         return self._judge(suspected, self._in_a_row, picture.event_time)
 
@@ -95,11 +103,6 @@ class BlindWatch:
         """A picture came that could not be decoded."""
         self._in_a_row += 1
         return self._judge("undecodable", self._in_a_row, at)
-
-    def _looks(self, light: Brightness) -> str:
-        if light.mean < self._config.dark_mean and light.peak < self._config.dark_peak:
-            return "dark"
-        return "covered" if light.deviation < self._config.flat_deviation else ""
 
     def _judge(self, suspected: str, in_a_row: int, at: Instant) -> Sight:
         if not suspected:

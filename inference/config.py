@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from contracts.detection import CLASS_NAMES
+from contracts.class_names import CLASS_NAMES
 
 
 class CrowdConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -166,6 +166,19 @@ class LookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise ValueError("look: at_once_max lies in 1..64, within_max_s > 0, fresh_s >= 0")
 
 
+class FilmstripConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[inference.filmstrip]`: pictures from before to after an incident, as alerts asks for them."""
+
+    at_once: int = 16
+    """Filmstrips in work at once; more are refused as busy, and asked for again."""
+    width_max: int = 416
+    """Width of their pictures in pixels: many small ones tell more than one large one."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.at_once <= 256 or not 64 <= self.width_max <= 640:
+            raise ValueError("filmstrip.at_once lies in 1..256, width_max in 64..640")
+
+
 class InferenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[inference]`: model, scheduling and decoding."""
 
@@ -211,6 +224,7 @@ class InferenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     evidence: EvidenceConfig = EvidenceConfig()
     promotion: PromotionConfig = PromotionConfig()
     look: LookConfig = LookConfig()
+    filmstrip: FilmstripConfig = FilmstripConfig()
 
     def __post_init__(self) -> None:
         if (self.fire.window - 1) * self.promotion.look_s < self.fire.persist_s:

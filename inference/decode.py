@@ -15,11 +15,9 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -30,6 +28,7 @@ from inference.access_unit import Status
 from inference.chain_book import ChainBook, Chained, fingerprint
 from inference.decode_child import CODECS, NOTE, NOTE_BYTES, REPLY, REQUEST, Step
 from inference.picture import Picture
+from runtime.child import child_environment, module_command
 
 START_TIMEOUT_S: Final = 30.0
 ORPHAN_MARGIN_S: Final = 5.0
@@ -253,17 +252,14 @@ class Decoder:
         ours, theirs = socket.socketpair()
         ours.settimeout(START_TIMEOUT_S)
         NOTE.pack_into(self._memory, 0, 0)
-        # The child imports from where we were imported, installed or not.
-        root = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
         numbers = (theirs.fileno(), self._memory_fd, self._slots, self._slot_bytes, self._pixels_max)
         arguments = (*numbers, self._timeout_s + ORPHAN_MARGIN_S)
         with theirs:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "inference.decode_child", *(str(each) for each in arguments)],
+                module_command("inference.decode_child", *arguments),
                 pass_fds=(theirs.fileno(), self._memory_fd),
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": path},
+                env=child_environment(),
             )
         self._link = ours
         try:

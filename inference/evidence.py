@@ -20,6 +20,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from contracts.class_names import CLASS_NAMES
+from contracts.detection import Detections
 from contracts.errors import StoreError, StoreFull
 from contracts.instant import SECOND, Instant, beijing_date
 from contracts.observation import EvidenceRef, IncidentType
@@ -37,6 +39,9 @@ _BLOCK_MIN_PX: Final = 6
 _ZONE_COLOUR = (255, 200, 80)
 _BOX_COLOUR = (80, 220, 120)
 _LIMIT_MEMORY = 50_000
+_NEIGHBOURS = 2
+HIDDEN: Final = tuple(CLASS_NAMES.index(n) for n in ("person", "bicycle", "motorcycle", "car", "bus", "truck"))
+"""Classes of what is pixelated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,20 @@ def pixelate(bgr: Bgr, box: F32) -> None:
     bgr[y1:y2, x1:x2] = cv2.resize(coarse, (x2 - x1, y2 - y1), interpolation=cv2.INTER_NEAREST)
 
 
+class Hiding:
+    """Boxes of persons and vehicles in one camera's pictures, one after the other."""
+
+    def __init__(self) -> None:
+        self._last: list[F32] = []
+
+    def boxes(self, picture: Picture, found: Detections) -> F32:
+        """Those of this picture and of the ones just before, (n, 4) in its pixels."""
+        sides = np.array([picture.width, picture.height, picture.width, picture.height], np.float32)
+        self._last.append(found.xyxy[np.isin(found.class_id, HIDDEN)] / sides)
+        del self._last[: -1 - _NEIGHBOURS]
+        return np.asarray(union(self._last) * sides, np.float32)
+
+
 class EvidenceStore:
     """Writes evidence pictures below one folder, as `YYYY-MM-DD/<sha256>.jpg`, within a budget."""
 
@@ -95,12 +114,16 @@ class EvidenceStore:
         last = self._last.get((source_id, type_))
         return last is None or not 0 <= at - last < round(self._config.every_s * SECOND)
 
-    def keep(self, picture: Picture, drawing: Drawing, type_: IncidentType) -> EvidenceRef:
+    def keep(
+        self, picture: Picture, drawing: Drawing, type_: IncidentType | None, *, width_max: int | None = None
+    ) -> EvidenceRef:
         """Render, encode and write one picture; it is on disk, whole, when this returns.
+
+        `type_` None: of no incident type, so that `due` does not count it. `width_max`: narrower than configured.
 
         Raises StoreFull (reason `budget`, `disk_full`) or StoreError (reason `evidence_io`).
         """
-        shown = render(picture.bgr, drawing, self._config.width_max)
+        shown = render(picture.bgr, drawing, min(width_max or 640, self._config.width_max))
         done, encoded = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, self._config.quality])
         if not done:
             raise StoreError("证据图片无法编码 (the evidence picture cannot be encoded)", reason="evidence_io")
@@ -118,7 +141,8 @@ class EvidenceStore:
                 reason="evidence_io",
             ) from None
         self._used += len(data)
-        self._remember(picture, type_)
+        if type_ is not None:
+            self._remember(picture, type_)
         return EvidenceRef(
             sha256=digest,
             path=path.as_posix(),

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 
 from contracts import wire
+from contracts.filmstrip import Filmstrip
 from contracts.observation import Observation, Phase
 from inference.watch import Record
 from runtime.clock import Clock
@@ -18,8 +19,9 @@ _BATCH = 256
 class Outgoing:
     """A queue with a stated order of shedding, and the task that empties it. For one event loop.
 
-    Samples (counts of people) are worthless when late and come again; alarms and changes of sources are kept
-    until nothing but them waits. Everything shed is counted as `records_dropped:shed_sample` or `:shed_alarm`.
+    Samples (counts of people) are worthless when late and come again, filmstrips are asked for again; alarms and
+    changes of sources are kept until nothing but them waits. Everything shed is counted as
+    `records_dropped:shed_sample` or `:shed_alarm`.
     """
 
     def __init__(self, capacity: int, counters: StageCounters) -> None:
@@ -78,4 +80,4 @@ class Outgoing:
 
 
 def _is_sample(record: Record) -> bool:
-    return isinstance(record, Observation) and record.phase is Phase.SAMPLE
+    return isinstance(record, Filmstrip) or (isinstance(record, Observation) and record.phase is Phase.SAMPLE)

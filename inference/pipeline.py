@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from contracts.detection import Detections
 from contracts.errors import GridwhistleError
 from contracts.frame import FrameHeader
 from contracts.instant import MINUTE, SECOND, Instant
@@ -24,16 +25,19 @@ from inference.config import InferenceConfig
 from inference.decode import Decodable, Decoded, Decoder, DecoderLost, Fate, Followed, Refused
 from inference.detector import Detector
 from inference.outgoing import Outgoing
-from inference.quarantine import Quarantine
+from inference.picture import Picture
 from inference.schedule import Scheduler
-from inference.watch import Observer, Outcome
+from inference.watch import Observer, Outcome, Record
 from runtime.channel import Channel, Overflow
 from runtime.clock import Clock
 from runtime.latest import LatestPuller
 from runtime.log import CountedLog
 from runtime.metrics import StageCounters
+from runtime.quarantine import Quarantine
 from runtime.snapshot_copy import SnapshotCopy
 from runtime.supervise import Backoff, supervise, wait_or_stop
+
+T = TypeVar("T")
 
 CATALOGUE_EVERY_S: Final = 30.0
 _HEADERS_LIMIT: Final = 1024
@@ -89,6 +93,8 @@ class Pipeline:
         self._decoding = ThreadPoolExecutor(config.decoders, thread_name_prefix="decoding")
         self._analysed: deque[tuple[Instant, int]] = deque()
         self.outgoing = Outgoing(config.outgoing_max, counters)
+        self.onlooker: Callable[[Picture, Detections], None] | None = None
+        """Called in the pixel thread with every picture that was looked at."""
         # Pictures being decoded, pictures that wait in the channel, pictures that are looked at, and chains.
         self.decoders = [
             Decoder(
@@ -99,6 +105,23 @@ class Pipeline:
             )
             for _ in range(config.decoders)
         ]
+
+    def knows(self, source_id: str) -> bool:
+        """Whether this camera is in the catalogue and may be looked at."""
+        return source_id in self._known
+
+    def prefer(self, source_id: str, until: Instant, weight: float) -> None:
+        """Look at this camera sooner until then."""
+        if self.knows(source_id):
+            self._scheduler.suspect(source_id, until, weight, self._clock.now())
+
+    def tell(self, record: Record) -> None:
+        """Send a record to alerts."""
+        self.outgoing.add([record])
+
+    async def on_pixels(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run in the one thread that owns detector and observer."""
+        return await asyncio.get_running_loop().run_in_executor(self._pixels, function, *arguments)
 
     async def close(self) -> None:
         """End children and threads."""
@@ -135,7 +158,7 @@ class Pipeline:
         self._known = frozenset(camera.id for camera in cameras)
         self._scheduler.keep_only(self._known)
         self._counters.gauge("cameras_known", len(cameras))
-        await self._on_pixels(self._observer.cameras, cameras)
+        await self.on_pixels(self._observer.cameras, cameras)
         if catalogue is not None:
             self._catalogue_known.set()
 
@@ -251,9 +274,9 @@ class Pipeline:
         if refused.reason in _BLAMED and self._quarantine.crashed(source_id, now):
             self._counters.count("cameras_quarantined", refused.reason)
             self._scheduler.forget(source_id)
-            self.outgoing.add(await self._on_pixels(self._observer.quarantined, source_id, now, refused.reason))
+            self.outgoing.add(await self.on_pixels(self._observer.quarantined, source_id, now, refused.reason))
         elif refused.reason != "killed":
-            outcome = await self._on_pixels(self._observer.refused, refused.header)
+            outcome = await self.on_pixels(self._observer.refused, refused.header)
             self._follow_up(source_id, outcome)
 
     def _wake(self) -> None:
@@ -279,7 +302,7 @@ class Pipeline:
         now = self._clock.now()
         began_ns = self._clock.monotonic_ns()
         try:
-            outcomes = await self._on_pixels(self._analyse, [decoded for _, decoded in batch], now)
+            outcomes = await self.on_pixels(self._analyse, [decoded for _, decoded in batch], now)
         finally:
             for decoder, decoded in batch:
                 decoder.release(decoded.slot)
@@ -291,6 +314,9 @@ class Pipeline:
     def _analyse(self, batch: list[Decoded], now: Instant) -> list[Outcome]:
         """In the pixel thread."""
         found = self._detector.detect([decoded.picture.bgr for decoded in batch])
+        if self.onlooker is not None:
+            for decoded, each in zip(batch, found, strict=True):
+                self.onlooker(decoded.picture, each)
         return [
             self._observer.look(decoded.picture, each, now) for decoded, each in zip(batch, found, strict=True)
         ]
@@ -315,8 +341,8 @@ class Pipeline:
         dropped: dict[str, int] = {}
         while True:
             now = self._clock.now()
-            self.outgoing.add(await self._on_pixels(self._observer.late, now))
-            ages = sorted(await self._on_pixels(self._observer.ages_s, now))
+            self.outgoing.add(await self.on_pixels(self._observer.late, now))
+            ages = sorted(await self.on_pixels(self._observer.ages_s, now))
             gauge = self._counters.gauge
             gauge("analysed_per_minute", sum(n for at, n in self._analysed if now - at <= MINUTE))
             gauge("cameras_covered_60s", sum(age <= 60 for age in ages))
@@ -331,10 +357,6 @@ class Pipeline:
                 self._counters.count("pictures_dropped", reason, total - dropped.get(reason, 0))
                 dropped[reason] = total
             await self._clock.asleep(1.0)
-
-    async def _on_pixels(self, function: Any, *arguments: Any) -> Any:
-        """Run in the one thread that owns detector and observer."""
-        return await asyncio.get_running_loop().run_in_executor(self._pixels, function, *arguments)
 
 
 def _decode(decoder: Decoder, wanted: list[Decodable], ended: list[str]) -> list[Fate]:

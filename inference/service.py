@@ -7,11 +7,14 @@ from typing import Final
 
 import cv2
 
-from contracts import topics
+from contracts import topics, wire
+from contracts.control import FilmstripRequest
+from contracts.errors import CommandRefused
 from contracts.source import Catalogue
 from inference.config import InferenceConfig
 from inference.detector import Detector
 from inference.evidence import EvidenceStore
+from inference.filmstrip_desk import FilmstripDesk
 from inference.pipeline import Pipeline
 from inference.registry import load_model
 from inference.watch import Observer
@@ -20,12 +23,13 @@ from runtime.crew import Crew
 from runtime.health import report_forever
 from runtime.log import get_log
 from runtime.metrics import StageCounters
+from runtime.request_link import RequestHandler
 from runtime.shutdown import Shutdown
 from runtime.site import Site
 from runtime.snapshot_copy import SnapshotCopy
 from runtime.zmq_latest import ZmqLatestPuller
 from runtime.zmq_log import ZmqLogSender
-from runtime.zmq_request import ZmqRequestClient
+from runtime.zmq_request import ZmqRequestClient, ZmqRequestServer
 
 INSTANCE: Final = "inference-0"
 _DRAIN_S: Final = 1.0
@@ -34,7 +38,7 @@ _DRAIN_S: Final = 1.0
 async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.Event) -> None:
     """Serve until `stop`. Raises ModelRefused when the model is not what it should be."""
     counters = StageCounters("inference")
-    detector, observer = await asyncio.to_thread(_prepare, site, config, counters)
+    detector, observer, evidence = await asyncio.to_thread(_prepare, site, config, counters)
     get_log().info("Inference starts", model=detector.model.tag, decoders=config.decoders, threads=config.threads)
     async with Shutdown(5.0) as on_stop:
         client = ZmqRequestClient(site.endpoint(topics.COMMAND), clock)
@@ -49,11 +53,22 @@ async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.E
         )
         pipeline = Pipeline(config, clock, stop, detector, observer, counters, copy)
         on_stop("end the decoders", pipeline.close)
+        ingest = [
+            ZmqRequestClient(site.endpoint(f"{topics.CONTROL_INGEST}-{n}"), clock)
+            for n in range(config.frame_workers)
+        ]
+        for asked in ingest:
+            on_stop("close a link to ingest", asked.close)
+        desk = FilmstripDesk(site.id, config, clock, counters, detector, evidence, pipeline, ingest)
+        pipeline.onlooker = desk.see
+        on_stop("give up the filmstrips in work", desk.close)
+        control = ZmqRequestServer(site.endpoint(topics.CONTROL_INFERENCE), clock)
         seeing, sending = Crew(), Crew()
         on_stop("end the sending", sending.close)
         on_stop("end the seeing", seeing.close)
         sending.add("send records", pipeline.outgoing.send_forever(sender))
         seeing.add("follow the catalogue", pipeline.follow_catalogue())
+        seeing.add("answer control requests", control.serve(_control(desk)))
         seeing.add("follow the headers", pipeline.follow_headers(puller))
         for index in range(len(pipeline.decoders)):
             seeing.add("decode", pipeline.decode_forever(puller, index))
@@ -69,7 +84,9 @@ async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.E
         await pipeline.outgoing.drain(clock, _DRAIN_S)
 
 
-def _prepare(site: Site, config: InferenceConfig, counters: StageCounters) -> tuple[Detector, Observer]:
+def _prepare(
+    site: Site, config: InferenceConfig, counters: StageCounters
+) -> tuple[Detector, Observer, EvidenceStore | None]:
     """Everything that reads files before the first picture. Raises ModelRefused."""
     # One picture at a time per thread: OpenCV's own threads would take the cores of ingest and decoding.
     cv2.setNumThreads(1)
@@ -84,4 +101,15 @@ def _prepare(site: Site, config: InferenceConfig, counters: StageCounters) -> tu
         evidence=evidence,
         counters=counters,
     )
-    return detector, observer
+    return detector, observer, evidence
+
+
+def _control(desk: FilmstripDesk) -> RequestHandler:
+    """What may be asked of inference."""
+
+    async def answer(kind: str, body: bytes) -> bytes:
+        if kind == topics.REQUEST_FILMSTRIP:
+            return wire.encode(desk.answer(wire.decode(body, FilmstripRequest)))
+        raise CommandRefused(f"未知的请求 {kind[:40]} (no such request)", reason="unknown_request")
+
+    return answer

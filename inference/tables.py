@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts import wire
-from contracts.detection import CLASS_NAMES, Detections
+from contracts.class_names import CLASS_NAMES
+from contracts.detection import Detections
 from contracts.instant import SECOND
 from contracts.observation import Observation
 from contracts.source import SourceChange
@@ -59,7 +60,7 @@ class ReanalysisReport:
     refused: dict[str, str] = field(default_factory=dict)
     people: dict[str, int] = field(default_factory=dict)
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[Observation | SourceChange]:
         """The observations and source changes in the order in which they arose, for the engine."""
         return read_records(self.observations_file)
 
@@ -74,7 +75,7 @@ class ReanalysisReport:
         return "\n".join(lines + [f"拒绝 (refused) {name}: {why}" for name, why in self.refused.items()])
 
 
-def read_records(path: Path) -> Iterator[Record]:
+def read_records(path: Path) -> Iterator[Observation | SourceChange]:
     """The stored records of an observations.parquet, in order."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=["record"]):

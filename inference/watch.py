@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from contracts.detection import CLASS_NAMES, Detections
+from contracts.detection import Detections
 from contracts.errors import StoreError
+from contracts.filmstrip import Filmstrip
 from contracts.frame import FrameHeader
 from contracts.instant import SECOND, Instant
 from contracts.observation import EvidenceRef, IncidentType, Observation
@@ -21,7 +22,7 @@ from contracts.source import SEEING, Camera, SourceChange, SourceState
 from inference.blind import BlindWatch, Sight
 from inference.config import InferenceConfig
 from inference.crowd import CROWD_KINDS, CrowdTalk, count_people
-from inference.evidence import Drawing, EvidenceStore, union
+from inference.evidence import Drawing, EvidenceStore, Hiding
 from inference.fire import FireWatch
 from inference.observe import Writer
 from inference.picture import Picture
@@ -31,9 +32,7 @@ from inference.zones import ZoneShape
 from runtime.metrics import StageCounters
 
 F32 = npt.NDArray[np.float32]
-Record = Observation | SourceChange
-HIDDEN = tuple(CLASS_NAMES.index(n) for n in ("person", "bicycle", "motorcycle", "car", "bus", "truck"))
-_NEIGHBOURS = 2
+Record = Observation | SourceChange | Filmstrip
 _STEP_BACK_MAX_NS = 60 * SECOND
 _BLIND_SENTENCES = {
     "covered": "画面被遮挡 (the picture is covered)",
@@ -70,7 +69,7 @@ class Watch:
         self._traffic = StoppedVehicles(config.traffic, [s for s in shapes if s.zone.kind is ZoneKind.LANE])
         self._fire = FireWatch(config.fire, [s for s in shapes if s.zone.kind is ZoneKind.FIRE])
         self._blind = BlindWatch(config.blind)
-        self._hidden: list[F32] = []
+        self._hiding = Hiding()
         self._last_at: Instant | None = None
         self._steady = 0
         self.analysed_at: Instant | None = None
@@ -90,7 +89,7 @@ class Watch:
         sight = self._blind.look(picture)
         outcome.records += self._say_sight(sight, picture.event_time, picture.arrival_time)
         if not sight.blind:
-            hidden = self._hide(picture, found)
+            hidden = self._hiding.boxes(picture, found)
             outcome.records += self._crowd(picture, found, hidden)
             outcome.records += self._standing(picture, found, sure, hidden)
             outcome.records += self._burning(picture, found[sure], hidden)
@@ -157,13 +156,6 @@ class Watch:
             self._counters.count("fire_suppressed", "steady_light", self._fire.steady - self._steady)
             self._steady = self._fire.steady
         return records
-
-    def _hide(self, picture: Picture, found: Detections) -> F32:
-        """Boxes of persons and vehicles of this picture and of the ones just before, in its pixels."""
-        sides = np.array([picture.width, picture.height, picture.width, picture.height], np.float32)
-        self._hidden.append(found.xyxy[np.isin(found.class_id, HIDDEN)] / sides)
-        del self._hidden[: -1 - _NEIGHBOURS]
-        return np.asarray(union(self._hidden) * sides, np.float32)
 
     def _say_sight(self, sight: Sight, at: Instant, arrival: Instant) -> list[Record]:
         records: list[Record] = []

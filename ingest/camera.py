@@ -4,29 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from contracts.errors import ConfigError, GridwhistleError, SourceMissing, SourceRefused
-from contracts.frame import Codec, FrameHeader
-from contracts.instant import SECOND
+from contracts.errors import (
+    CommandRefused,
+    ConfigError,
+    GridwhistleError,
+    SourceMissing,
+    SourceRefused,
+    SourceUnreachable,
+)
+from contracts.frame import Codec, FrameHeader, Suspicion
+from contracts.instant import SECOND, Instant
 from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
-from ingest.activity import ActivityMeter
+from ingest.activity import Activity, ActivityMeter, key_digest
+from ingest.guest.place import Visitor
 from ingest.health import ChangeBoard, SourceHealth
-from ingest.media.player import MediaPlayer
+from ingest.media.link import Open
+from ingest.media.pool import QUARANTINED
+from ingest.promotion import Promotion
 from ingest.rtsp.credentials import Credentials, find_credentials
+from ingest.rtsp.quirks import QuirkPolicy
 from ingest.rtsp.session import RtspSession, SessionLimits
+from ingest.rtsp.timing import RtpTimeline
 from runtime.log import CountedLog
 from runtime.supervise import Backoff, supervise
 
 if TYPE_CHECKING:
     from ingest.config import IngestConfig
-    from ingest.media.demux import MediaFormat, MediaPicture
-    from ingest.rtsp.pace import ConnectPace
+    from ingest.guest.gate import Gate, Visit
+    from ingest.guest.storm import StormWatch
+    from ingest.media.pool import MediaPool
+    from ingest.media.taken import MediaFormat, MediaPicture
+    from ingest.platforms.play import PlatformUrls
+    from ingest.ring import PictureRing
     from ingest.rtsp.receive import ReceivePool
-    from ingest.rtsp.session import KeyPicture, StreamInfo
+    from ingest.rtsp.session import ReceivedPicture, StreamInfo
+    from ingest.rtsp.udp import UdpPorts
     from runtime.clock import Clock
     from runtime.latest import LatestPublisher
     from runtime.metrics import StageCounters
@@ -42,12 +58,16 @@ class CameraShop:
     config: IngestConfig
     clock: Clock
     pool: ReceivePool
-    pace: ConnectPace
+    udp_ports: UdpPorts
+    gate: Gate
+    storms: StormWatch
+    urls: PlatformUrls
     publisher: LatestPublisher
+    ring: PictureRing
     board: ChangeBoard
     counters: StageCounters
     credentials: dict[str, Credentials]
-    threads: ThreadPoolExecutor
+    media: MediaPool
     log: CountedLog
 
 
@@ -73,10 +93,18 @@ class CameraReceiver:
         self._shop = shop
         self._health = SourceHealth(camera.id, SourceKind.CAMERA, shop.site, exercise=camera.exercise)
         self._activity = ActivityMeter()
-        self._sequence = 0
+        self._key_at: Instant | None = None
+        self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
         self._live_since_ns: int | None = None
-        self._through_ffmpeg = camera.transport is TransportPolicy.UDP or not _is_rtsp(camera.url)
+        self._lost_ns: int | None = None
+        self._visit: Visit | None = None
+        self._waits = False
+        # Without a URL of its own its platform is asked for one: it is what answers, or does not.
+        self._host = host_of(camera.url) or camera.platform
+        self._unsupported = False
+        self._through_ffmpeg = not _is_rtsp(camera.url or "rtsp:")
         self._session: RtspSession | None = None
+        self._timeline = RtpTimeline()
         config = shop.config
         self._backoff = PatientBackoff(
             config.backoff_first_s, config.backoff_max_s, camera.id, config.refused_retry_s
@@ -103,11 +131,20 @@ class CameraReceiver:
             healthy_s=math.inf,
         )
 
+    def look_while_waiting(self) -> None:
+        """A camera that waits for the probe of a dead host makes no attempt of its own that would say so."""
+        shop, host = self._shop, self._host
+        reason = shop.gate.admission.dead_reason(host) if self._waits else ""
+        if reason:
+            sentence = f"{host} 无应答, 只派一路试连, 其余等待 (no answer; one camera tries, the others wait)"
+            shop.board.post(self._health.failed(SourceUnreachable(sentence, reason=reason), shop.clock.now()))
+
     def retire(self, reason: str, detail: str) -> None:
         """The camera is not asked for any more."""
         now = self._shop.clock.now()
         self._shop.board.post(self._health.become(SourceState.OFF, reason, detail, now))
         self._shop.publisher.forget(self.camera.id)
+        self._shop.ring.forget(self.camera.id)
 
     async def _attempt(self) -> None:
         """One session, in its turn."""
@@ -115,41 +152,80 @@ class CameraReceiver:
         self._live_since_ns = None
         try:
             credentials = find_credentials(shop.credentials, self.camera.credentials, self.camera.id)
-            async with shop.pace.session(self.camera.platform):
-                await shop.pace.turn()
+            self._waits = True
+            async with shop.gate.visit(self._visitor()) as visit:
+                self._visit, self._waits = visit, False
                 shop.board.post(self._health.connecting(shop.clock.now()))
                 shop.counters.count("sessions_begun")
                 await self._play(credentials)
         except GridwhistleError as error:
-            self._backoff.refused = isinstance(error, SourceRefused | SourceMissing | ConfigError)
+            self._backoff.refused = (
+                isinstance(error, SourceRefused | SourceMissing | ConfigError) or error.reason == QUARANTINED
+            )
+            if self._backoff.refused:
+                self._lost_ns = None
             raise
         finally:
+            self._visit, self._waits = None, False
+            self._promotion.broken()
+            now_ns = shop.clock.monotonic_ns()
             live = self._live_since_ns
-            if live is not None and shop.clock.monotonic_ns() - live >= _HEALTHY_NS:
-                self._backoff.succeeded()
+            if live is not None:
+                self._lost_ns = now_ns
+                if now_ns - live >= _HEALTHY_NS:
+                    self._backoff.succeeded()
+
+    def _visitor(self) -> Visitor:
+        camera = self.camera
+        return Visitor(
+            camera.id,
+            self._host,
+            camera.platform,
+            camera.nvr,
+            lost_ns=self._lost_ns,
+            failures=self._backoff.failures,
+        )
+
+    def _opened(self) -> None:
+        if self._visit is not None:
+            self._visit.opened()
 
     async def _play(self, credentials: Credentials | None) -> None:
-        if not self._through_ffmpeg:
-            try:
-                await self._rtsp(credentials).run_once()
-            except GridwhistleError as error:
-                if error.reason != "unsupported_codec":
-                    raise
-                self._through_ffmpeg = True
-        if self._through_ffmpeg:
-            await self._media(credentials).run_once()
+        """Ask where the camera plays now, and play it there."""
+        way = self._shop.urls.way(self.camera)
+        play = await way.resolve(self.camera)
+        self._through_ffmpeg = self._unsupported or not _is_rtsp(play.url)
+        try:
+            if not self._through_ffmpeg:
+                try:
+                    await self._rtsp(play.url, credentials).run_once()
+                except GridwhistleError as error:
+                    if error.reason != "unsupported_codec":
+                        raise
+                    self._through_ffmpeg = self._unsupported = True
+            if self._through_ffmpeg:
+                await self._media(play.url, credentials)
+        finally:
+            await way.release(self.camera, play)
 
-    def _rtsp(self, credentials: Credentials | None) -> RtspSession:
+    def _rtsp(self, url: str, credentials: Credentials | None) -> RtspSession:
         if self._session is None:
             config = self._shop.config
+            policies = (
+                *config.rtsp_policies.get(self.camera.platform, ()),
+                *config.rtsp_policies.get(self.camera.id, ()),
+            )
             self._session = RtspSession(
-                self.camera.url or "",
+                url,
                 source_id=self.camera.id,
                 clock=self._shop.clock,
                 pool=self._shop.pool,
                 receiver=self,
                 credentials=credentials,
+                policy=QuirkPolicy(policies),
+                udp_ports=self._shop.udp_ports,
                 limits=SessionLimits(
+                    transport=self.camera.transport,
                     connect_s=config.connect_s,
                     reply_s=config.reply_s,
                     stall_s=config.stall_s,
@@ -158,27 +234,39 @@ class CameraReceiver:
                     key_pictures=config.key_pictures,
                 ),
             )
+        self._session.move(url)
         return self._session
 
-    def _media(self, credentials: Credentials | None) -> MediaPlayer:
+    async def _media(self, url: str, credentials: Credentials | None) -> None:
+        """One life of the source in a media child."""
         config = self._shop.config
-        return MediaPlayer(
-            self.camera.url or "",
-            clock=self._shop.clock,
-            threads=self._shop.threads,
+        self._timeline = RtpTimeline()
+        await self._shop.media.play(
+            Open(
+                url=url,
+                udp=self.camera.transport is TransportPolicy.UDP,
+                loop=config.file_loop,
+                picture_bytes_max=config.picture_bytes_max,
+                stall_s=config.stall_s,
+                quiet_s=config.folder_quiet_s,
+            ),
+            source_id=self.camera.id,
             take=self._on_media_picture,
             playing=self._on_media_format,
             credentials=credentials,
-            udp=self.camera.transport is TransportPolicy.UDP,
-            loop_file=config.file_loop,
-            picture_bytes_max=config.picture_bytes_max,
-            stall_s=config.stall_s,
         )
 
     def _on_failure(self, error: GridwhistleError, delay_s: float) -> None:
         shop = self._shop
         shop.counters.count("sessions_failed", error.reason)
         shop.board.post(self._health.failed(error, shop.clock.now()))
+        camera = self.camera
+        if self._live_since_ns is not None:
+            where = camera.platform or self._host
+            shop.storms.lost(camera.id, where, error.reason, shop.clock.monotonic_ns())
+        if shop.storms.rages or error.reason == "platform_unreachable":
+            # Told as one: a storm by StormWatch, a platform that is down by its own line for all of its cameras.
+            return
         shop.log.warning(
             error.reason,
             "A camera's session ended",
@@ -187,55 +275,116 @@ class CameraReceiver:
             retry_s=round(delay_s, 1),
         )
 
-    def playing(self, info: StreamInfo) -> None:
+    def playing(self, _info: StreamInfo) -> None:
         """The server accepted PLAY; the camera is live with its first key picture, not before."""
+        self._opened()
 
-    def picture(self, picture: KeyPicture) -> None:
-        """A key picture of the RTSP session."""
-        now = picture.arrival_time
-        self._became_live()
-        if picture.clock_offset_ns is not None:
-            self._shop.board.post(self._health.clock_offset(picture.clock_offset_ns, now))
-        self._sequence += 1
+    def promote(self, until: Instant, *, from_last_key: bool) -> bool:
+        """Hand on every picture until `until`; True when that begins with the group of pictures that is open.
+
+        Raises CommandRefused when the camera is not live, or comes through FFmpeg, which gives key pictures only.
+        """
+        if self._through_ffmpeg:
+            raise CommandRefused(
+                f"摄像机 {self.camera.id} 经 FFmpeg 接入, 只有关键帧 (it gives key pictures only)", reason="codec"
+            )
+        if self._live_since_ns is None:
+            raise CommandRefused(f"摄像机 {self.camera.id} 不在线 (the camera is not live)", reason="not_live")
+        return self._promotion.promote(self.camera.id, until, from_last_key=from_last_key)
+
+    @property
+    def promoted(self) -> bool:
+        """Whether every picture is handed on, or will be from the next key picture on."""
+        return self._promotion.promoted
+
+    def expire(self, now: Instant) -> bool:
+        """End a promotion whose time is over; True when it ended now."""
+        return self._promotion.expire(now)
+
+    def _collect(self, every_picture: bool) -> None:
+        if self._session is not None:
+            self._session.collect(every_picture)
+
+    def picture(self, picture: ReceivedPicture) -> None:
+        """A picture of the RTSP session."""
+        shop = self._shop
+        activity = Activity(1.0, Suspicion.NONE)
+        if picture.key:
+            self._became_live()
+            if picture.clock_offset_ns is not None:
+                shop.board.post(self._health.clock_offset(picture.clock_offset_ns, picture.arrival_time))
+            activity = self._measure(picture, picture.event_time, picture.dropped_bytes_max, picture.digest)
+            shop.counters.count("pictures_received")
         header = FrameHeader(
             source_id=self.camera.id,
-            sequence=self._sequence,
+            sequence=0,
             event_time=picture.event_time,
-            arrival_time=now,
-            codec=Codec.H264,
+            arrival_time=picture.arrival_time,
+            codec=picture.codec,
             size=len(picture.data),
-            activity=self._activity.interval(picture.dropped_pictures, picture.dropped_bytes),
+            key=picture.key,
+            activity=activity.score,
+            suspicion=activity.suspicion,
             discontinuity=picture.discontinuity,
             clock_offset_ns=picture.clock_offset_ns,
         )
-        self._shop.counters.count("pictures_received")
-        self._shop.publisher.offer(header, picture.data)
+        self._promotion.hand_on(header, picture.data)
 
-    def _on_media_format(self, media: MediaFormat) -> None:
+    def _on_media_format(self, _media: MediaFormat) -> None:
         """FFmpeg opened the source; the camera is live with its first key picture, not before."""
+        self._opened()
 
-    def _on_media_picture(self, codec: Codec, picture: MediaPicture, first: bool) -> None:
+    def _on_media_picture(self, codec: Codec, picture: MediaPicture, first: bool, wall_ns: int | None) -> None:
+        """A key picture of a media child; recordings have their own clock, all else is anchored to arrival."""
         now = self._shop.clock.now()
         self._became_live()
-        self._sequence += 1
+        event_time, jumped = now, False
+        if wall_ns is not None:
+            event_time = Instant(wall_ns)
+        elif picture.time_s is not None:
+            event = self._timeline.event_time(round(picture.time_s * 90_000) & 0xFFFFFFFF, now)
+            event_time, jumped = event.at, event.jumped
+        activity = self._measure(picture, now, 0, key_digest(picture.data))
         header = FrameHeader(
             source_id=self.camera.id,
-            sequence=self._sequence,
-            event_time=now,
+            sequence=0,
+            event_time=event_time,
             arrival_time=now,
             codec=codec,
             size=len(picture.data),
-            activity=self._activity.interval(picture.dropped_pictures, picture.dropped_bytes),
-            discontinuity=first,
+            activity=activity.score,
+            suspicion=activity.suspicion,
+            discontinuity=first or jumped,
         )
         self._shop.counters.count("pictures_received")
-        self._shop.publisher.offer(header, picture.data)
+        self._promotion.hand_on(header, picture.data)
+
+    def _measure(
+        self, picture: ReceivedPicture | MediaPicture, at: Instant, dropped_bytes_max: int, digest: int
+    ) -> Activity:
+        """The activity of the interval that this key picture ends."""
+        before, self._key_at = self._key_at, at
+        return self._activity.interval(
+            picture.dropped_pictures,
+            picture.dropped_bytes,
+            dropped_bytes_max,
+            len(picture.data),
+            digest,
+            at - before if before is not None else 0,
+        )
 
     def _became_live(self) -> None:
         if self._live_since_ns is None:
             self._live_since_ns = self._shop.clock.monotonic_ns()
+            self._shop.storms.back(self.camera.id)
             self._shop.board.post(self._health.live(self._shop.clock.now()))
 
 
-def _is_rtsp(url: str | None) -> bool:
-    return url is not None and urlsplit(url).scheme == "rtsp"
+def _is_rtsp(url: str) -> bool:
+    return urlsplit(url).scheme == "rtsp"
+
+
+def host_of(url: str | None) -> str:
+    """The server that a URL names, as host:port (two devices behind one address differ by port); "" for a file."""
+    parts = urlsplit(url or "")
+    return parts.netloc.rpartition("@")[2].lower()

@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ingest.rtsp.depacketize import KeyPicturePolicy
+from ingest.rtsp.assembly import KeyPicturePolicy
+from ingest.rtsp.quirks import QuirkPolicy
+from ingest.rtsp.udp import UdpPorts
 
 
 class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -22,12 +24,25 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """A key picture over this many bytes is refused and counted."""
     key_pictures: KeyPicturePolicy = KeyPicturePolicy.RECOVERY_POINT
     """Which pictures are handed on: `idr`, or `recovery_point` for I pictures behind a recovery point too."""
-    connect_rate_per_s: float = 20.0
-    """New connections a second for all cameras together."""
+    connect_rate_per_s: float = 25.0
+    """New connections a second for all cameras together. 25: a storm of 1,000 cameras is over in 40 s, which
+    leaves 20 of the 60 s for the first delay, handshakes and key pictures; 3,700 cameras start within 148 s."""
+    connect_burst: int = 10
+    """Connections that may begin at once after a quiet time."""
+    openings_max: int = 96
+    """Connections in the handshake at once, for all cameras together; 0 = no limit."""
+    host_openings_max: int = 48
+    """The same for one host and port; 0 = no limit."""
+    platform_openings_max: int = 48
+    """The same for one platform; half of all, so that a dead one leaves room for the others; 0 = no limit."""
+    host_sessions_max: int = 0
+    """Sessions at once on one host and port; 0 = no limit."""
     platform_sessions_max: int = 2_000
-    """Sessions at once on one platform or recorder; 0 = no limit."""
+    """Sessions at once on one platform; 0 = no limit. The catalogue may say less for a platform."""
     platform_sessions: dict[str, int] = {}
-    """The same for single platforms, by their key in the catalogue."""
+    """The same for single platforms, by their key in the catalogue; the lower one of both holds."""
+    nvr_sessions_max: int = 0
+    """Sessions at once on one recorder behind a platform, where the catalogue does not say; 0 = no limit."""
     connect_s: float = 5.0
     """Seconds for a TCP connection."""
     reply_s: float = 10.0
@@ -38,18 +53,46 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Seconds without a usable key picture after which a session is ended."""
     backoff_first_s: float = 1.0
     """First delay after a failure; it doubles, with jitter."""
-    backoff_max_s: float = 60.0
+    backoff_max_s: float = 30.0
     """Largest delay after failures."""
     refused_retry_s: float = 300.0
     """Delay after 401, 403 and 404: those need a person, and asking often may lock the account."""
+    rtsp_policies: dict[str, tuple[str, ...]] = {}
+    """Policies for what single servers do against RTSP, by camera id or platform key: `name` switches one on,
+    `-name` one off. All names are in ingest/rtsp/quirks.py."""
+    udp_port_first: int = 20_000
+    """First of the local ports for RTP over UDP, two for each camera that needs it."""
+    udp_port_last: int = 29_999
+    """Last of them."""
     sweep_s: float = 0.25
     """Every socket is read at least so often, whatever its low-water mark hides."""
     low_water_bytes_max: int = 16 * 1024
     """Largest low-water mark of a socket, bytes; 0 switches the marks off."""
+    ring_budget_mb: int = 24
+    """Memory for the last pictures of suspects and of cameras with `keep_ring`, MiB; the oldest goes first."""
+    ring_window_s: float = 40.0
+    """How long those are kept."""
+    playbacks_max: int = 4
+    """Recordings of platforms that are played back at once, for filmstrips; 0 = none."""
+    promoted_max: int = 16
+    """Cameras at once of which every picture is handed on."""
+    promote_max_s: float = 120.0
+    """Longest time that a camera stays promoted by one request."""
     catalogue_poll_s: float = 10.0
     """Seconds between two looks for a newer catalogue."""
-    media_threads_max: int = 16
-    """Sources read through FFmpeg at once (files, HLS, HTTP-FLV, RTSP over UDP)."""
+    media_processes: int = 0
+    """Child processes that read sources through FFmpeg (HLS, HTTP-FLV, MPEG-TS, MJPEG, files, folders); 0 = one
+    for two cores."""
+    media_sources_max: int = 256
+    """Sources read through FFmpeg at once, in all children."""
+    media_process_mb: int = 768
+    """A child that holds more memory than this, MiB, is ended and begun anew."""
+    media_silent_s: float = 10.0
+    """A child that says nothing for so long is ended and begun anew."""
+    media_quarantine_s: float = 600.0
+    """How long a source that crashed or hung two children is left alone."""
+    folder_quiet_s: float = 10.0
+    """A recording in a folder is read when its file has not changed for so long: it may be half written."""
     file_loop: bool = True
     """A recording begins anew at its end, as a camera would go on."""
 
@@ -59,18 +102,41 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             "picture_budget_mb",
             "picture_bytes_max",
             "connect_rate_per_s",
+            "connect_burst",
             "connect_s",
             "reply_s",
             "stall_s",
             "sweep_s",
             "catalogue_poll_s",
-            "media_threads_max",
+            "media_sources_max",
+            "media_silent_s",
+            "media_quarantine_s",
             "backoff_first_s",
+            "ring_window_s",
+            "promote_max_s",
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"ingest.{name} 必须大于 0 (must be above 0)")
-        if self.low_water_bytes_max < 0 or self.platform_sessions_max < 0:
-            raise ValueError("ingest.low_water_bytes_max 与 platform_sessions_max 不得为负 (0 = off)")
+        for names in self.rtsp_policies.values():
+            QuirkPolicy(names)
+        UdpPorts(self.udp_port_first, self.udp_port_last)
+        if self.media_processes < 0 or self.folder_quiet_s < 0:
+            raise ValueError("ingest.media_processes 与 folder_quiet_s 不得为负 (0 = by cores, at once)")
+        if self.media_process_mb < 128:
+            raise ValueError("ingest.media_process_mb 至少为 128 (a child needs that much)")
+        if self.ring_budget_mb < 0 or self.promoted_max < 0 or self.playbacks_max < 0:
+            raise ValueError("ingest.ring_budget_mb, promoted_max, playbacks_max 不得为负 (0 = off)")
+        for name in (
+            "low_water_bytes_max",
+            "openings_max",
+            "host_openings_max",
+            "platform_openings_max",
+            "host_sessions_max",
+            "platform_sessions_max",
+            "nvr_sessions_max",
+        ):
+            if getattr(self, name) < 0:
+                raise ValueError(f"ingest.{name} 不得为负 (0 = off)")
         if any(limit < 0 for limit in self.platform_sessions.values()):
             raise ValueError("ingest.platform_sessions 的值不得为负 (0 = no limit)")
         if self.picture_bytes_max > self.picture_budget_mb << 20:
@@ -150,13 +216,15 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """CA certificates (PEM) for mqtts; empty = the system's."""
     shared_group: str = ""
     """Name of a shared subscription ($share), for several instances; empty = none."""
+    instance: int = 0
+    """Number of this worker where several serve one site: each has a session of its own."""
     keepalive_s: int = 30
     """MQTT keep-alive, seconds."""
     session_expiry_s: int = 86_400
     """How long the broker keeps messages for us while we are away (MQTT 5), seconds."""
-    inflight_max: int = 1_000
+    inflight_max: int = 2_000
     """Messages received and not yet acknowledged; the broker waits beyond it (MQTT 5 receive maximum)."""
-    batch_max: int = 512
+    batch_max: int = 1_024
     """Messages handed to alerts at once."""
     max_payload_bytes: int = 64 * 1024
     """A larger payload is refused, counted and never kept in memory."""
@@ -166,6 +234,16 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Times further ahead of ours than this are replaced by arrival; the sensor's clock is news."""
     mapping: tuple[TopicMapping, ...] = DEFAULT_MAPPINGS
     """Topics to subscribe to and how to read them, first match first."""
+    ring_budget_mb: int = 24
+    """Memory for the last pictures of suspects and of cameras with `keep_ring`, MiB; the oldest goes first."""
+    ring_window_s: float = 40.0
+    """How long those are kept."""
+    playbacks_max: int = 4
+    """Recordings of platforms that are played back at once, for filmstrips; 0 = none."""
+    promoted_max: int = 16
+    """Cameras at once of which every picture is handed on."""
+    promote_max_s: float = 120.0
+    """Longest time that a camera stays promoted by one request."""
     catalogue_poll_s: float = 10.0
     """Seconds between two looks for a newer catalogue."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -13,11 +12,13 @@ from contracts.errors import MalformedMessage, ProtocolViolation, SourceUnreacha
 from contracts.frame import Codec
 from contracts.instant import SECOND, Instant
 from ingest.health import SKEW_NEWS_NS
-from ingest.media.demux import MediaFormat, MediaPicture
-from ingest.media.player import MediaPlayer
+from ingest.media.link import Open
+from ingest.media.pool import MediaPool, PoolLimits
+from ingest.media.taken import MediaFormat, MediaPicture
 from ingest.rtsp.h264 import NAL_SPS, START_CODE, parse_sps
 from ingest.rtsp.receive import ReceivePool
-from ingest.rtsp.session import KeyPicture, RtspSession, SessionLimits, StreamInfo
+from ingest.rtsp.session import ReceivedPicture, RtspSession, SessionLimits, StreamInfo
+from runtime.metrics import StageCounters
 
 if TYPE_CHECKING:
     from ingest.rtsp.credentials import Credentials
@@ -100,7 +101,7 @@ class _Watch:
         self.info = info
         self.began.set()
 
-    def picture(self, picture: KeyPicture) -> None:
+    def picture(self, picture: ReceivedPicture) -> None:
         self._count(picture.data, picture.event_time, picture.dropped_pictures, picture.dropped_bytes)
         self.clock_offset_ns = picture.clock_offset_ns or self.clock_offset_ns
 
@@ -108,7 +109,7 @@ class _Watch:
         self.media = media
         self.began.set()
 
-    def media_picture(self, _codec: Codec, picture: MediaPicture, _first: bool) -> None:
+    def media_picture(self, _codec: Codec, picture: MediaPicture, _first: bool, _wall_ns: int | None) -> None:
         if picture.time_s is not None:
             time = Instant(round(picture.time_s * SECOND))
             self._count(picture.data, time, picture.dropped_pictures, picture.dropped_bytes)
@@ -196,24 +197,22 @@ async def _probe_rtsp(
 async def _probe_media(
     url: str, watch: _Watch, clock: Clock, seconds: float, credentials: Credentials | None, *, udp: bool
 ) -> ProbeReport:
-    threads = ThreadPoolExecutor(1, thread_name_prefix="probe")
-    player = MediaPlayer(
-        url,
-        clock=clock,
-        threads=threads,
-        take=watch.media_picture,
-        playing=watch.media_playing,
-        credentials=credentials,
-        udp=udp,
-        loop_file=False,
+    pool = MediaPool(clock, StageCounters(_SOURCE_ID), PoolLimits(processes=1))
+    life = asyncio.create_task(
+        pool.play(
+            Open(url=url, udp=udp),
+            source_id=_SOURCE_ID,
+            take=watch.media_picture,
+            playing=watch.media_playing,
+            credentials=credentials,
+        )
     )
-    life = asyncio.create_task(player.run_once())
     try:
         watched_s = await _watch(life, watch, clock, seconds)
     finally:
         life.cancel()
         await asyncio.gather(life, return_exceptions=True)
-        threads.shutdown(wait=False)
+        await pool.close()
     media = watch.media
     if media is None or watch.first is None:
         raise _nothing_seen(seconds, 0)

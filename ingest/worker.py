@@ -6,21 +6,31 @@ Cameras come and go with the catalogue's version; what did not change is not dis
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from contracts import topics, wire
+from contracts import permission, topics, wire
 from contracts.errors import LinkError
+from contracts.instant import SECOND, Instant
+from contracts.permission import Permissions
 from contracts.source import Camera, Catalogue, SourceChange, SourceKind, SourceState
 from ingest.camera import CameraReceiver, CameraShop
 from ingest.catalogue import CatalogueCopy
+from ingest.control import ControlDesk
+from ingest.guest.gate import Gate
+from ingest.guest.limits import guest_limits
+from ingest.guest.storm import StormBegan, StormEnded, StormWatch
 from ingest.health import ChangeBoard, SourceHealth
+from ingest.media.pool import MediaPool, PoolLimits
+from ingest.platforms.play import PlatformUrls
+from ingest.recordings import PlatformRecordings
+from ingest.ring import PictureRing
 from ingest.rtsp.credentials import Credentials, read_credentials
-from ingest.rtsp.pace import ConnectPace
 from ingest.rtsp.receive import ReceivePool
+from ingest.rtsp.udp import UdpPorts
 from runtime.crew import Crew
 from runtime.health import report_forever
 from runtime.latest import LatestStore
@@ -30,7 +40,7 @@ from runtime.shutdown import Shutdown
 from runtime.supervise import wait_or_stop
 from runtime.zmq_latest import ZmqLatestPublisher
 from runtime.zmq_log import ZmqLogSender
-from runtime.zmq_request import ZmqRequestClient
+from runtime.zmq_request import ZmqRequestClient, ZmqRequestServer
 
 if TYPE_CHECKING:
     from ingest.config import IngestConfig
@@ -44,15 +54,24 @@ _GAUGES_EVERY_S: Final = 2.0
 _STOP_S: Final = 5.0
 
 
-def idle_reason(camera: Camera) -> tuple[str, str] | None:
+_BARRED: Final = {
+    permission.SECRECY: "Secrecy=1: 涉密, 永不接入 (secret: never opened)",
+    permission.FORBIDDEN_PLACE: "禁止安装或分析的场所 (a place where the law forbids it): 永不接入",
+    permission.NO_CONSENT: "临近涉密单位, 未取得同意 (near a secret unit that has not agreed: 国令第799号第十条)",
+    permission.NO_GRANT: "没有权属单位的共享授权 (its owner has not granted it); 请登记授权",
+    permission.GRANT_EXPIRED: "共享授权已到期 (the owner's share grant has expired); 请续期",
+    permission.GRANT_NOT_BEGUN: "共享授权尚未生效 (the share grant has not begun yet)",
+}
+
+
+def idle_reason(camera: Camera, permissions: Permissions, now: Instant) -> tuple[str, str] | None:
     """Why a camera is not received (code and sentence), None when it is. The law comes first."""
-    if camera.secrecy:
-        return "secrecy", "Secrecy=1: 涉密, 永不接入 (secret: never opened)"
-    if camera.forbidden_place:
-        return "forbidden_place", "禁止安装或分析的场所 (a place where the law forbids it): 永不接入"
+    barred = permissions.bar(camera, now)
+    if barred is not None:
+        return barred, _BARRED[barred]
     if not camera.live:
         return "not_live", "目录中未启用 (not switched on in the catalogue)"
-    if not camera.url:
+    if not camera.url and not camera.channel:
         return "no_url", "目录中没有地址 (no URL in the catalogue)"
     return None
 
@@ -62,26 +81,38 @@ class CameraWorker:
 
     def __init__(self, shop: CameraShop) -> None:
         self._shop = shop
-        self._receivers: dict[str, tuple[CameraReceiver, asyncio.Event, asyncio.Task[None]]] = {}
+        self._receivers: dict[str, CameraReceiver] = {}
+        self._tasks: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
         self._idle: dict[str, SourceHealth] = {}
+        self._turn: Instant | None = None
 
     @property
     def receivers(self) -> Mapping[str, CameraReceiver]:
-        """The receivers by camera id."""
-        return {camera_id: receiver for camera_id, (receiver, _, _) in self._receivers.items()}
+        """The receivers by camera id; a live view."""
+        return self._receivers
+
+    @property
+    def turn_is_due(self) -> bool:
+        """Whether a share grant began or ended since the catalogue was applied: it is to be applied again."""
+        return self._turn is not None and self._shop.clock.now() >= self._turn
 
     async def apply(self, catalogue: Catalogue) -> None:
         """Receive exactly the live cameras of this catalogue; a camera whose entry is as before goes on."""
-        wanted = {camera.id: camera for camera in catalogue.cameras if idle_reason(camera) is None}
+        await self._shop.urls.use(catalogue)
+        permissions, now = Permissions(catalogue), self._shop.clock.now()
+        self._turn = permissions.next_turn(now)
+        reasons = {camera.id: idle_reason(camera, permissions, now) for camera in catalogue.cameras}
+        wanted = {camera.id: camera for camera in catalogue.cameras if reasons[camera.id] is None}
         gone = [
             camera_id
-            for camera_id, (receiver, _, _) in self._receivers.items()
+            for camera_id, receiver in self._receivers.items()
             if receiver.camera != wanted.get(camera_id)
         ]
         listed = {camera.id for camera in catalogue.cameras}
+        self._shop.gate.change_limits(guest_limits(self._shop.config, catalogue.platforms))
         await asyncio.gather(*(self._end(each, "changed" if each in listed else "removed") for each in gone))
         for camera in catalogue.cameras:
-            reason = idle_reason(camera)
+            reason = reasons[camera.id]
             if reason is not None:
                 self._report_idle(camera, *reason)
             elif camera.id not in self._receivers:
@@ -95,14 +126,17 @@ class CameraWorker:
         receiver = CameraReceiver(camera, self._shop)
         stop = asyncio.Event()
         task = asyncio.create_task(receiver.run(stop), name=f"camera {camera.id}")
-        self._receivers[camera.id] = (receiver, stop, task)
+        self._receivers[camera.id] = receiver
+        self._tasks[camera.id] = (stop, task)
 
     async def _end(self, camera_id: str, reason: str) -> None:
-        receiver, stop, task = self._receivers.pop(camera_id)
+        receiver = self._receivers.pop(camera_id)
+        stop, task = self._tasks.pop(camera_id)
         stop.set()
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        self._shop.storms.forget(camera_id)
         receiver.retire(reason, "")
 
     def _report_idle(self, camera: Camera, reason: str, detail: str) -> None:
@@ -116,13 +150,33 @@ class CameraWorker:
     def gauges(self) -> None:
         """Set the gauges of this moment."""
         counters = self._shop.counters
-        states = [receiver.state for receiver, _, _ in self._receivers.values()]
+        for receiver in self._receivers.values():
+            receiver.look_while_waiting()
+        states = [receiver.state for receiver in self._receivers.values()]
         for state in SourceState:
             counters.gauge(f"cameras_{state}", states.count(state))
-        totals = [r.session.statistics() for r, _, _ in self._receivers.values() if r.session is not None]
+        totals = [r.session.statistics() for r in self._receivers.values() if r.session is not None]
         for name in ("bytes_received", "packets_lost", "packets_malformed", "key_pictures_lost"):
             counters.gauge(name, sum(getattr(each, name) for each in totals))
+        admission = self._shop.gate.admission
+        counters.gauge("connections_waiting", admission.waiting)
+        counters.gauge("connections_opening", admission.opening)
+        counters.gauge("hosts_dead", len(admission.dead_hosts))
+        self._storm_gauges()
+        self._shop.media.gauges()
         counters.gauge("key_pictures_refused", sum(each.key_pictures_refused for each in totals))
+
+    def _storm_gauges(self) -> None:
+        """Tell of storms, once when one begins and once when it is over."""
+        counters, storms = self._shop.counters, self._shop.storms
+        told = storms.tell(self._shop.clock.monotonic_ns())
+        if isinstance(told, StormBegan):
+            counters.count("storms")
+            get_log().warning("A storm begins: many sessions ended at once", **told.fields())
+        elif isinstance(told, StormEnded):
+            get_log().warning("The storm is over", **told.fields())
+        counters.gauge("storm_cameras_lost", storms.lost_total)
+        counters.gauge("storm_cameras_away", storms.away)
 
     def store_gauges(self, store: LatestStore) -> None:
         """Set the gauges of the waiting pictures."""
@@ -169,36 +223,63 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
         copy = CatalogueCopy(client, site.state_dir / "ingest-catalogue.bin", site.id, clock)
         store = LatestStore(config.picture_budget_mb << 20)
         publisher = ZmqLatestPublisher(site.endpoint(f"{topics.FRAMES}-0"), store, clock)
+        control = ZmqRequestServer(site.endpoint(f"{topics.CONTROL_INGEST}-0"), clock)
+        ring = PictureRing(config.ring_budget_mb << 20, round(config.ring_window_s * SECOND))
         sender = ZmqLogSender(site.endpoint(topics.LOG), INSTANCE, clock)
         on_stop("close the log link", sender.close)
         pool = ReceivePool(clock, sweep_s=config.sweep_s, low_water_bytes_max=config.low_water_bytes_max)
-        threads = ThreadPoolExecutor(config.media_threads_max, thread_name_prefix="media")
+        media = MediaPool(
+            clock,
+            counters,
+            PoolLimits(
+                processes=config.media_processes or max(1, (os.cpu_count() or 2) // 2),
+                sources_max=config.media_sources_max,
+                memory_bytes=config.media_process_mb << 20,
+                silent_s=config.media_silent_s,
+                quarantine_s=config.media_quarantine_s,
+            ),
+        )
+        on_stop("end the media children", media.close)
         board = ChangeBoard()
+        urls = PlatformUrls(credentials, clock)
+        on_stop("close the platforms", urls.close)
         worker = CameraWorker(
             CameraShop(
                 site=site.id,
                 config=config,
                 clock=clock,
                 pool=pool,
-                pace=ConnectPace(
-                    clock, config.connect_rate_per_s, config.platform_sessions_max, config.platform_sessions
-                ),
+                udp_ports=UdpPorts(config.udp_port_first, config.udp_port_last),
+                gate=Gate(clock, guest_limits(config, ())),
+                storms=StormWatch(),
+                urls=urls,
                 publisher=publisher,
+                ring=ring,
                 board=board,
                 counters=counters,
                 credentials=credentials,
-                threads=threads,
+                media=media,
                 log=CountedLog(clock),
             )
+        )
+        desk = ControlDesk(
+            worker.receivers,
+            ring,
+            counters,
+            clock,
+            promoted_max=config.promoted_max,
+            promote_max_s=config.promote_max_s,
+            recordings=PlatformRecordings(urls, credentials, clock, runs_max=config.playbacks_max),
         )
         crew = Crew()
 
         async def close_crew() -> None:
             await crew.close()
-            threads.shutdown(wait=False, cancel_futures=True)
 
         on_stop("end the tasks", close_crew)
         crew.add("publish pictures", publisher.serve())
+        crew.add("answer control requests", control.serve(desk.answer))
+        crew.add("end promotions", desk.expire_forever())
         crew.add("sweep the sockets", pool.sweep_forever())
         crew.add("send changes", send_changes(board, sender, counters, clock))
         crew.add("report health", report_forever(counters, sender, site.id, INSTANCE, clock))
@@ -231,11 +312,13 @@ async def _newer(
     clock: Clock,
     stop: asyncio.Event,
 ) -> Catalogue | None:
-    """Wait for a catalogue of another version, keeping the gauges fresh; None when stopped."""
+    """Wait for a catalogue of another version, or a share grant's begin or end; None when stopped."""
     due_s = config.catalogue_poll_s
     while not await wait_or_stop(clock, stop, min(_GAUGES_EVERY_S, config.catalogue_poll_s)):
         worker.gauges()
         worker.store_gauges(store)
+        if worker.turn_is_due:
+            return current
         due_s -= _GAUGES_EVERY_S
         if due_s > 0:
             continue

@@ -45,7 +45,7 @@ class LatestPuller(Protocol):
     async def pull(self, wants: Sequence[tuple[str, int]]) -> list[Frame]:
         """The pictures named by (source_id, sequence), in their order; those overtaken meanwhile are left out.
 
-        A picture of a promoted source is handed over once, and those before it are given up.
+        A picture is handed over once; of a promoted source those before it are given up.
         """
 
     async def close(self) -> None:
@@ -151,7 +151,9 @@ class LatestStore:
             self._unannounced[source_id] = None
 
     def get(self, source_id: str, sequence: int) -> Frame | None:
-        """The picture, or None when a newer one overtook it. One of a queue waits no longer once it was got."""
+        """The picture, or None when a newer one overtook it. It waits no longer: a picture is handed over once, to
+        the one puller that heard of it, and a county's worth of pictures is not kept for nobody.
+        """
         queue = self._queues.get(source_id) if self._queues else None
         if queue is not None:
             before = queue.size_bytes
@@ -161,7 +163,17 @@ class LatestStore:
             self._settle(source_id, queue)
             return frame
         frame = self._frames.get(source_id)
-        return frame if frame is not None and frame.header.sequence == sequence else None
+        if frame is None or frame.header.sequence != sequence:
+            return None
+        self._remove_latest(source_id)
+        self._unannounced.pop(source_id, None)
+        return frame
+
+    def give_back(self, frame: Frame) -> None:
+        """An ordinary picture that could not be handed over waits again, unless a newer one does."""
+        source_id = frame.header.source_id
+        if not frame.header.promoted and source_id not in self._frames and source_id not in self._queues:
+            self.put(frame.header, frame.data)
 
     def __len__(self) -> int:
         """Pictures that wait."""

@@ -45,6 +45,17 @@ class LogSender(Protocol):
         """Give the link back; unacknowledged records are lost to this sender (their callers were not answered)."""
 
 
+class LogWindow(LogSender, Protocol):
+    """A producer's end whose `send` can be done in two halves: who hands over more before the first records are
+    committed keeps the receiver busy, in order."""
+
+    async def enter(self, payloads: Sequence[bytes], *, deadline_s: float | None = None) -> int:
+        """The first half of `send`: returns when the records are in the window, with the number to wait for."""
+
+    async def committed(self, number: int) -> None:
+        """The second half of `send`: returns when the receiver has committed all up to a number of `enter`."""
+
+
 class LogReceiver(Protocol):
     """The consumer's end."""
 

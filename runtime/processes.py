@@ -8,12 +8,10 @@ A child whose configuration is wrong (exit code 2) would end the same way again:
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import os
-import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from contracts.errors import ConfigError
 from contracts.instant import SECOND
+from runtime.child import dying_with
 from runtime.log import get_log
 from runtime.supervise import Backoff, wait_or_stop
 from runtime.whole_file import write_whole
@@ -29,26 +28,11 @@ from runtime.whole_file import write_whole
 if TYPE_CHECKING:
     from runtime.clock import Clock
 
-_PR_SET_PDEATHSIG = 1
 _HEALTHY_S = 5
 _WRONG_CONFIGURATION = 2
 """Exit code of our services for a ConfigError; it is no use to try again."""
 _DELAY_MAX_S = 5.0
 """A process that lived for `_HEALTHY_S` starts over with the first delay; alarms wait while it is away."""
-# Looked up here: a child between fork and exec must not wait for the dynamic linker's lock.
-_prctl = ctypes.CDLL(None).prctl
-
-
-def _dying_with(parent: int) -> Callable[[], None]:
-    def in_child() -> None:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        # Ctrl+C reaches the whole terminal: a child that is not ready for it yet leaves the answer to its parent.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if os.getppid() != parent:
-            # The parent died before the kernel knew what to do then.
-            os._exit(1)
-
-    return in_child
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +124,7 @@ class ProcessGroup:
         """One life of a child; its exit code, or why it could not begin."""
         try:
             process = await asyncio.create_subprocess_exec(
-                *spec.command, stdin=asyncio.subprocess.DEVNULL, preexec_fn=_dying_with(os.getpid())
+                *spec.command, stdin=asyncio.subprocess.DEVNULL, preexec_fn=dying_with(os.getpid())
             )
         except (OSError, SubprocessError) as error:
             # No memory or no process ids left, for a moment: the other children go on, this one is tried again.

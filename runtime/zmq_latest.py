@@ -88,11 +88,12 @@ class ZmqLatestPublisher:
             self.malformed += 1
             return
         message = [puller, b"P", request]
-        for source_id, sequence in names:
-            frame = self._store.get(source_id, sequence)
-            if frame is not None:
-                message += [_encoder.encode(frame.header), frame.data]
-        send_now(self._socket, message)
+        frames = [frame for name in names if (frame := self._store.get(*name)) is not None]
+        for frame in frames:
+            message += [_encoder.encode(frame.header), frame.data]
+        if not send_now(self._socket, message):
+            for frame in frames:
+                self._store.give_back(frame)
 
     def _announce(self) -> None:
         for puller in list(self._credit):

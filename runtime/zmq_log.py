@@ -66,11 +66,15 @@ class ZmqLogSender:
 
     async def send(self, payloads: Sequence[bytes], *, deadline_s: float | None = None) -> None:
         """See LogSender."""
+        if payloads:
+            await self.committed(await self.enter(payloads, deadline_s=deadline_s))
+
+    async def enter(self, payloads: Sequence[bytes], *, deadline_s: float | None = None) -> int:
+        """See LogWindow."""
         self._listener.check()
         for start in range(0, len(payloads), self._window):
             await self._enter(payloads[start : start + self._window], deadline_s)
-        if payloads:
-            await self._acknowledged_up_to(self._next - 1)
+        return self._next - 1
 
     async def _enter(self, payloads: Sequence[bytes], deadline_s: float | None) -> None:
         def room() -> bool:
@@ -94,10 +98,11 @@ class ZmqLogSender:
             self._next += len(payloads)
             self._transmit(first, payloads)
 
-    async def _acknowledged_up_to(self, sequence: int) -> None:
+    async def committed(self, number: int) -> None:
+        """See LogWindow."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or self._acknowledged >= sequence)
-        if self._acknowledged < sequence:
+            await self._changed.wait_for(lambda: self._closed or self._acknowledged >= number)
+        if self._acknowledged < number:
             raise LinkClosed("the log link was closed before the records were acknowledged")
 
     def _transmit(self, sequence: int, payloads: Sequence[bytes]) -> None:

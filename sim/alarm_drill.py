@@ -4,11 +4,13 @@ installation; for the latency figures in bench/ and the kills in `make soak`."""
 from __future__ import annotations
 
 import asyncio
+import getpass
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
+from typing import Final, NamedTuple
 
 from contracts.grid import GridTree
 from contracts.place import Place
@@ -24,14 +26,24 @@ from sim.stack import Stack
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 """The outside broker, None where it is not installed."""
 
-_MOSQUITTO_CONFIG = """\
-listener {port} 127.0.0.1
-allow_anonymous true
-persistence false
-max_queued_messages 1000000
-max_queued_bytes 0
-max_inflight_messages 2000
-"""
+_SHIPPED: Final = Path(__file__).resolve().parents[1] / "deploy" / "config" / "mosquitto.conf"
+
+
+class RunningBroker(NamedTuple):
+    """A broker of the drill; `pid` None for the embedded one, which lives in this process."""
+
+    name: str
+    pid: int | None
+
+
+def mosquitto_config(port: int, folder: Path) -> bytes:
+    """The configuration that a site gets (deploy/config), on 127.0.0.1:`port`, its store in `folder`."""
+    ours = {
+        "listener": f"listener {port} 127.0.0.1\nuser {getpass.getuser()}",
+        "persistence_location": f"persistence_location {folder}/",
+    }
+    lines = [ours.get(line.split(" ")[0], line) for line in _SHIPPED.read_text(encoding="utf-8").splitlines()]
+    return ("\n".join(lines) + "\n").encode()
 
 
 def smoke_county(sensors: int, seed: int = 152921) -> tuple[GridTree, Catalogue]:
@@ -71,16 +83,16 @@ def drill_stack(
 
 
 @asynccontextmanager
-async def broker(folder: Path, port: int, *, outside: bool) -> AsyncIterator[str]:
-    """Mosquitto (`outside`) or the embedded broker on 127.0.0.1:`port`; yields its name."""
+async def broker(folder: Path, port: int, *, outside: bool) -> AsyncIterator[RunningBroker]:
+    """Mosquitto (`outside`) or the embedded broker on 127.0.0.1:`port`."""
     if outside and MOSQUITTO is not None:
         config = folder / "mosquitto.conf"
-        await asyncio.to_thread(write_whole, config, _MOSQUITTO_CONFIG.format(port=port).encode())
+        await asyncio.to_thread(write_whole, config, mosquitto_config(port, folder))
         process = await asyncio.create_subprocess_exec(
             MOSQUITTO, "-c", str(config), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
         )
         try:
-            yield "Mosquitto"
+            yield RunningBroker("Mosquitto", process.pid)
         finally:
             with suppress(ProcessLookupError):
                 process.terminate()
@@ -89,6 +101,6 @@ async def broker(folder: Path, port: int, *, outside: bool) -> AsyncIterator[str
     embedded = EmbeddedBroker(port)
     await embedded.start()
     try:
-        yield "embedded (amqtt)"
+        yield RunningBroker("embedded (amqtt)", None)
     finally:
         await embedded.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -138,30 +138,16 @@ class LiveStream:
         return (taken_ns * CLOCK_RATE // SECOND + self._timestamp_offset) & _U32
 
     def _number(self, payloads: list[bytes], timestamp: int) -> list[bytes]:
-        packets = []
-        for i, payload in enumerate(payloads):
-            last = i == len(payloads) - 1
-            header = struct.pack(
-                ">BBHII", 0x80, PAYLOAD_TYPE | (0x80 if last else 0), self._sequence, timestamp, self.ssrc
-            )
-            self._sequence = (self._sequence + 1) & 0xFFFF
-            self._octets = (self._octets + len(payload)) & _U32
-            packets.append(header + payload)
+        packets = rtp_packets(payloads, self._sequence, timestamp, self.ssrc)
+        self._sequence = (self._sequence + len(packets)) & 0xFFFF
+        self._octets = (self._octets + sum(map(len, payloads))) & _U32
         self._packets = (self._packets + len(packets)) & _U32
         return packets
 
     def _sender_report(self, taken_ns: int, now_ns: int) -> bytes:
-        """RTCP SR and SDES of the moment when the picture was taken (RFC 3550, 6.4.1 and 6.5)."""
-        wall: Instant = Instant(self._clock.now() - (now_ns - taken_ns))
-        whole, rest = divmod(wall, SECOND)
-        ntp = ((whole + _NTP_EPOCH_S) & _U32, (rest << 32) // SECOND)
-        report = struct.pack(
-            ">BBHIIIIII", 0x80, 200, 6, self.ssrc, *ntp, self._rtp_time(taken_ns), self._packets, self._octets
-        )
-        name = b"\x01" + bytes([len(b"gridwhistle-sim")]) + b"gridwhistle-sim"
-        chunk = struct.pack(">I", self.ssrc) + name + b"\x00"
-        chunk += b"\x00" * (-len(chunk) % 4)
-        return report + struct.pack(">BBH", 0x81, 202, len(chunk) // 4) + chunk
+        """RTCP of the moment when the picture was taken."""
+        wall = Instant(self._clock.now() - (now_ns - taken_ns))
+        return sender_report(self.ssrc, wall, self._rtp_time(taken_ns), self._packets, self._octets)
 
     def _write(self, packets: list[bytes], report: bytes) -> None:
         blobs: dict[int, bytes] = {}
@@ -181,6 +167,26 @@ class LiveStream:
             self.cut += 1
             self.remove(viewer)
             viewer.cut_off()
+
+
+def rtp_packets(payloads: Sequence[bytes], sequence: int, timestamp: int, ssrc: int) -> list[bytes]:
+    """RTP packets (RFC 3550, 5.1) of one picture from `sequence` on; the last one carries the marker."""
+    packets = []
+    for i, payload in enumerate(payloads):
+        kind = PAYLOAD_TYPE | (0x80 if i == len(payloads) - 1 else 0)
+        packets.append(struct.pack(">BBHII", 0x80, kind, (sequence + i) & 0xFFFF, timestamp, ssrc) + payload)
+    return packets
+
+
+def sender_report(ssrc: int, wall: Instant, rtp_time: int, packets: int, octets: int) -> bytes:
+    """RTCP SR and SDES (RFC 3550, 6.4.1 and 6.5): `wall` and `rtp_time` (32 bits) are the same moment."""
+    whole, rest = divmod(wall, SECOND)
+    ntp = ((whole + _NTP_EPOCH_S) & _U32, (rest << 32) // SECOND)
+    report = struct.pack(">BBHIIIIII", 0x80, 200, 6, ssrc, *ntp, rtp_time, packets & _U32, octets & _U32)
+    name = b"\x01" + bytes([len(b"gridwhistle-sim")]) + b"gridwhistle-sim"
+    chunk = struct.pack(">I", ssrc) + name + b"\x00"
+    chunk += b"\x00" * (-len(chunk) % 4)
+    return report + struct.pack(">BBH", 0x81, 202, len(chunk) // 4) + chunk
 
 
 def interleave(channel: int, packet: bytes) -> bytes:

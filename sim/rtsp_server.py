@@ -238,23 +238,10 @@ class Connection(asyncio.Protocol):
     def _send_description(self, asked: _Asked) -> None:
         stream = asked.mount.stream
         assert stream.parameter_sets is not None
-        sdp = [
-            "v=0",
-            f"o=- {stream.ssrc} 1 IN IP4 {self._server.host}",
-            "s=gridwhistle-sim",
-            "c=IN IP4 0.0.0.0",
-            "t=0 0",
-            "a=control:*",
-            "a=range:npt=now-",
-            f"m=video 0 RTP/AVP {PAYLOAD_TYPE}",
-            f"a=rtpmap:{PAYLOAD_TYPE} H264/{CLOCK_RATE}",
-            sdp_format(*stream.parameter_sets, PAYLOAD_TYPE),
-            f"a=control:{TRACK}",
-            "",
-        ]
+        sdp = session_description(stream.ssrc, "H264", sdp_format(*stream.parameter_sets, PAYLOAD_TYPE))
         at = asked.request.url.split("?")[0].rstrip("/") + "/"
         headers = {"Content-Type": "application/sdp", "Content-Base": at}
-        self.write(response(200, asked.cseq, headers, "\r\n".join(sdp).encode()))
+        self.write(response(200, asked.cseq, headers, sdp))
 
     def _setup(self, asked: _Asked) -> None:
         offers = asked.request.headers.get("transport", "").split(",")
@@ -262,7 +249,7 @@ class Connection(asyncio.Protocol):
         if offer is None:
             self.write(response(461, asked.cseq))
             return
-        channel = _channel(offer)
+        channel = interleaved_channel(offer)
         if channel is None:
             self.write(response(400, asked.cseq))
             return
@@ -318,7 +305,26 @@ class Connection(asyncio.Protocol):
             self._mount = None
 
 
-def _channel(offer: str) -> int | None:
+def session_description(ssrc: int, codec: str, parameters: str) -> bytes:
+    """SDP (RFC 8866) of one live video track; `parameters` is its `a=fmtp` line."""
+    lines = [
+        "v=0",
+        f"o=- {ssrc} 1 IN IP4 0.0.0.0",
+        "s=gridwhistle-sim",
+        "c=IN IP4 0.0.0.0",
+        "t=0 0",
+        "a=control:*",
+        "a=range:npt=now-",
+        f"m=video 0 RTP/AVP {PAYLOAD_TYPE}",
+        f"a=rtpmap:{PAYLOAD_TYPE} {codec}/{CLOCK_RATE}",
+        parameters,
+        f"a=control:{TRACK}",
+        "",
+    ]
+    return "\r\n".join(lines).encode()
+
+
+def interleaved_channel(offer: str) -> int | None:
     """First of the interleaved channels asked for; 0 when none is named, None when it makes no sense."""
     for part in offer.split(";"):
         name, _, value = part.strip().partition("=")

@@ -17,6 +17,7 @@ from alerts.store.refusals import Refusal, Refusals
 from alerts.store.writing import Change, Writing
 from contracts import wire
 from contracts.command import Command, CommandAnswer
+from contracts.filmstrip import Filmstrip
 from contracts.instant import Instant
 from contracts.read_schema import ChangeKind
 from contracts.source import HealthReport
@@ -45,6 +46,10 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     reports: Sequence[HealthReport] = ()
     refusals: Sequence[Refusal] = ()
     outcomes: Sequence[Outcome] = ()
+    filmstrips_wanted: Sequence[Filmstrip] = ()
+    """New ones, with the incidents of the step."""
+    filmstrips: Sequence[Filmstrip] = ()
+    """What inference told of those that are wanted, or that they are given up."""
     resends: Sequence[Command] = ()
 
 
@@ -115,6 +120,7 @@ class Journal:
             writing.effects(work.step.effects)
         writing.outcomes(work.outcomes)
         writing.resends(work.resends)
+        writing.filmstrips(work.filmstrips_wanted, work.filmstrips)
         writing.reports(work.reports)
         writing.positions(work.positions)
         writing.flush()

@@ -119,6 +119,20 @@ deliveries: Final = Table(
     Index("deliveries_by_state", "state", "updated_at"),
 )
 
+filmstrips: Final = Table(
+    "filmstrips",
+    metadata,
+    _text("id", key=True),
+    _text("incident_id"),
+    _text("source_id"),
+    _text("state"),
+    _big("updated_at"),
+    _big("seq"),
+    _body(),
+    Index("filmstrips_by_incident", "incident_id"),
+    Index("filmstrips_by_state", "state"),
+)
+
 mutes: Final = Table(
     "mutes",
     metadata,

@@ -15,6 +15,8 @@ from runtime.log import CountedLog
 from runtime.supervise import Backoff, wait_or_stop
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from alerts.store.database import Database
     from alerts.store.journal import Committed, Journal, Work
     from alerts.store.lease import Lease
@@ -100,6 +102,19 @@ class Writer:
         self._counters.count("snapshots")
         self._counters.gauge("snapshot_bytes", float(len(snapshot.state)))
         return True
+
+    async def note(self, write: Callable[[Connection], None]) -> None:
+        """Write what is no step, e.g. versions, in a transaction of its own under the lease.
+
+        Raises StoreFull and StoreBusy: nothing is written then, try again; LeaseLost and other StoreErrors.
+        """
+        await self._run(lambda: self._note(write))
+
+    def _note(self, write: Callable[[Connection], None]) -> None:
+        with self._database.write() as connection:
+            if self._lease.fence(connection, self._clock.now()):
+                write(connection)
+        self._lease.commits += 1
 
     async def hold_reserve(self) -> None:
         """Take the reserve (again), once the disk has room for it."""

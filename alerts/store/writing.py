@@ -18,12 +18,13 @@ from alerts.core.effects import (
 )
 from alerts.delivery import outbox
 from alerts.delivery.outbox import Outcome
-from alerts.store import rows, tables
+from alerts.store import filmstrips, rows, tables
 from alerts.store.refusals import Refusal
 from alerts.store.upsert import upsert
 from contracts import wire
 from contracts.command import Command, CommandAnswer
 from contracts.delivery import Delivery
+from contracts.filmstrip import Filmstrip
 from contracts.instant import Instant
 from contracts.read_schema import ChangeKind
 from contracts.source import HealthReport
@@ -96,6 +97,23 @@ class Writing:
             self._commands.append(answer)
             if delivery is not None:
                 self._delivery(delivery)
+
+    def filmstrips(self, wanted: Sequence[Filmstrip], told: Sequence[Filmstrip]) -> None:
+        """New strips, and news of known ones; what says no more than is known already changes nothing."""
+        if not wanted and not told:
+            return
+        known = filmstrips.find(self._connection, [strip.id for strip in (*wanted, *told)])
+        fresh = {strip.id for strip in wanted}
+        for strip in (*wanted, *told):
+            old = known.get(strip.id)
+            if old is None and strip.id not in fresh:
+                text = f"告警 {strip.incident_id} 未要求胶片 (nobody asked for this filmstrip)"
+                self.refusals.append(Refusal("unknown_filmstrip", strip.source_id, text))
+            elif filmstrips.supersedes(strip, old):
+                known[strip.id] = strip
+                body = wire.encode(strip)
+                seq = self._change(ChangeKind.FILMSTRIP, strip.id, body)
+                self._keep(tables.filmstrips, strip.id, filmstrips.filmstrip_row(strip, self._now, seq, body))
 
     def reports(self, reports: Sequence[HealthReport]) -> None:
         """What services say of themselves; only the newest of each is kept."""

@@ -114,3 +114,44 @@ COMMANDS: Final[dict[str, Any]] = {
     },
     "ticket_move": {"value": {"kind": "ticket_move", "target_id": "tkt-3qf4m2pz6zq3rsn5ytxk7", "argument": "40"}},
 }
+
+FILMSTRIPS: Final[dict[str, Any]] = {
+    "items": [
+        {
+            "id": "strip-7sd2pz6zq3rsn5ytxk7a",
+            "incident_id": "inc-4fqm2pz6zq3rsn5ytxk7a",
+            "seq": 4713,
+            "source": {"id": "15292100001320000001", "name": "王府广场东", "kind": "camera"},
+            "state": {"code": "gathering", "zh": "采集中", "en": "being gathered"},
+            "at": "2026-11-22T16:04:12.000000+08:00",
+            "begin_s": -30.0,
+            "end_s": 30.0,
+            "pictures": [
+                {
+                    "offset_s": -2.0,
+                    "origin": {"code": "ring", "zh": "内存", "en": "memory"},
+                    "evidence": {
+                        "sha256": "0" * 64,
+                        "url": f"/api/v1/incidents/inc-4fqm2pz6zq3rsn5ytxk7a/evidence/{'0' * 64}",
+                        "media_type": "image/jpeg",
+                        "width": 416,
+                        "height": 234,
+                        "event_time": "2026-11-22T16:04:10.000000+08:00",
+                        "source_id": "15292100001320000001",
+                    },
+                }
+            ],
+            "gaps": [
+                {
+                    "begin_s": -30.0,
+                    "end_s": -2.0,
+                    "reason": {
+                        "code": "no_recording",
+                        "zh": "无录像可取",
+                        "en": "nothing recorded that we may read",
+                    },
+                }
+            ],
+        }
+    ]
+}

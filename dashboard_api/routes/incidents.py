@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from contracts.filmstrip import Filmstrip
+from contracts.incident import Incident
+from contracts.observation import EvidenceRef
 from dashboard_api import queries
+from dashboard_api.filmstrip_views import FilmstripList, filmstrip_evidence, filmstrip_view, read_filmstrips
 from dashboard_api.incident_views import IncidentDetail, IncidentView, incident_detail, incident_view
 from dashboard_api.openapi import json_response, refuses, returns
 from dashboard_api.queries import Page
-from dashboard_api.routes.examples import INCIDENT
+from dashboard_api.routes.examples import FILMSTRIPS, INCIDENT
 from dashboard_api.routes.parameters import (
     CursorText,
     Exercise,
@@ -82,6 +88,21 @@ async def get_incident(api: Api, incident_id: Id) -> Response:
 
 
 @router.get(
+    "/{incident_id}/filmstrips",
+    summary="Pictures from before to after the moment of an incident",
+    responses={**returns(FilmstripList, example=FILMSTRIPS), **refuses(s404="No such incident")},
+)
+async def get_incident_filmstrips(api: Api, incident_id: Id) -> Response:
+    """What its cameras showed, and of which time nothing is shown; each picture is asked for as evidence."""
+
+    def read(connection: sqlite3.Connection) -> list[tuple[Filmstrip, int]]:
+        return read_filmstrips(connection, queries.find_incident(connection, incident_id)[0])
+
+    directory, strips = api.snapshots.directory, await api.reader.read(read)
+    return json_response(FilmstripList(tuple(filmstrip_view(strip, seq, directory) for strip, seq in strips)))
+
+
+@router.get(
     "/{incident_id}/evidence/{sha256}",
     summary="A pixelated picture of an incident",
     responses={
@@ -94,5 +115,10 @@ async def get_incident_evidence(
     api: Api, asker: Asker, request: Request, incident_id: Id, sha256: Sha256
 ) -> Response:
     """The picture behind `sha256`, entered in the access register."""
-    incident, _ = await api.reader.read(lambda connection: queries.find_incident(connection, incident_id))
-    return await picture_response(api, asker, request, f"incident/{incident.id}", incident.evidence, sha256)
+
+    def read(connection: sqlite3.Connection) -> tuple[Incident, list[EvidenceRef]]:
+        incident, _ = queries.find_incident(connection, incident_id)
+        return incident, [*incident.evidence, *filmstrip_evidence(connection, incident)]
+
+    incident, evidence = await api.reader.read(read)
+    return await picture_response(api, asker, request, f"incident/{incident.id}", evidence, sha256)

@@ -28,6 +28,10 @@ SourceStates = Annotated[
     ),
 ]
 Kind = Annotated[Literal["camera", "sensor"] | None, Query(description="Only cameras, or only sensors.")]
+Owner = Annotated[
+    str | None,
+    Query(max_length=200, description="Owner department (权属单位), its whole name as in the catalogue."),
+]
 
 
 @router.get("", summary="List sources", responses=returns(Page[SourceView]))
@@ -36,6 +40,7 @@ async def list_sources(
     state: SourceStates = None,
     kind: Kind = None,
     grid: GridPrefix = None,
+    owner: Owner = None,
     expected: bool | None = None,
     cursor: CursorText = None,
     limit: Limit = 50,
@@ -49,11 +54,11 @@ async def list_sources(
     def read(connection: sqlite3.Connection) -> Page[SourceView]:
         rows = read_rows(connection)
         found: list[SourceView] = []
-        for source_id in sorted(directory.sources.keys() | rows.keys()):
+        for source_id in sorted((directory.sources.keys() | rows.keys()) - directory.withheld):
             if source_id <= after:
                 continue
             view = source_view(directory.sources.get(source_id), rows.get(source_id), directory)
-            if _fits(view, wanted, kind, grid, expected):
+            if _fits(view, wanted, kind, grid, expected) and owner in (None, view.owner):
                 found.append(view)
                 if len(found) > rows_max:
                     break
@@ -92,6 +97,6 @@ async def get_source(api: Api, source_id: Id) -> Response:
     directory = api.snapshots.directory
     rows = await api.reader.read(read_rows)
     entry, row = directory.sources.get(source_id), rows.get(source_id)
-    if entry is None and row is None:
+    if (entry is None and row is None) or source_id in directory.withheld:
         raise ApiError(404, "source_not_found", "没有这个来源 (there is no such source)")
     return json_response(msgspec.to_builtins(source_view(entry, row, directory)))

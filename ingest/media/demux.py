@@ -1,25 +1,21 @@
 """All that is not RTSP over TCP, through FFmpeg (PyAV): files, HLS, HTTP-FLV, MPEG-TS, MJPEG, RTSP over UDP.
 
 Demultiplexed, never decoded: key pictures leave as Annex B with parameter sets in front (JPEG as it is). All of it
-blocks, so it runs in a thread.
+blocks and may crash, so it runs in a thread of a media child.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, urlsplit, urlunsplit
 
 import av
 import av.error
 from av.bitstream import BitStreamFilterContext
 
 from contracts.errors import (
-    ConfigError,
     GridwhistleError,
     ProtocolViolation,
     SourceMissing,
@@ -27,8 +23,9 @@ from contracts.errors import (
     SourceUnreachable,
 )
 from contracts.frame import Codec
+from ingest.media.address import full_address, is_file, open_options, public_name
+from ingest.media.taken import MediaFormat, MediaPicture
 from ingest.rtsp.h264 import START_CODE
-from ingest.rtsp.message import parse_url
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -37,37 +34,11 @@ if TYPE_CHECKING:
 
     from ingest.rtsp.credentials import Credentials
 
-_SCHEMES: Final = frozenset({"file", "http", "https", "rtsp", "rtmp", "udp", "rtp"})
-_PROTOCOLS: Final = "file,crypto,data,http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtmp"
 _CODECS: Final = {"h264": Codec.H264, "hevc": Codec.HEVC, "mjpeg": Codec.MJPEG}
 _FILTERS: Final = {Codec.H264: "h264_mp4toannexb", Codec.HEVC: "hevc_mp4toannexb"}
+_ELSEWHERE_MAX: Final = 50
+"""Packets of another video track in a row after which ours is taken to be over."""
 _START: Final = re.compile(rb"\x00\x00\x01")
-
-
-@dataclass(frozen=True, slots=True)
-class MediaFormat:
-    """What the container says of its first video stream. `pictures_per_s` None when unknown."""
-
-    codec: Codec
-    container: str
-    width: int
-    height: int
-    pictures_per_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class MediaPicture:
-    """One key picture; `time_s` on the stream's own time line, None when it has none."""
-
-    data: bytes
-    time_s: float | None
-    dropped_pictures: int
-    dropped_bytes: int
-
-
-def is_file(url: str) -> bool:
-    """True for a path or a file:// URL: paced by its own timestamps; everything else is live."""
-    return urlsplit(url).scheme in ("", "file") or Path(url).exists()
 
 
 class MediaSource:
@@ -82,18 +53,20 @@ class MediaSource:
         read_s: float = 10.0,
         picture_bytes_max: int = 4 << 20,
         udp: bool = False,
+        stop: Callable[[], bool] = lambda: False,
+        reading: Callable[[bool], None] = lambda _begins: None,
     ) -> None:
-        self._name = _public_name(url)
+        """`stop` is asked before each packet; `reading` hears when a native call begins and ends."""
+        self._name = public_name(url)
+        self._stop = stop
+        self._reading = reading
         self._picture_bytes_max = picture_bytes_max
         self.pictures = 0
         self.bytes = 0
         self.refused_too_large = 0
-        options = {"protocol_whitelist": _PROTOCOLS}
-        if urlsplit(url).scheme == "rtsp":
-            options["rtsp_transport"] = "udp" if udp else "tcp"
         try:
             self._container: InputContainer = av.open(
-                _address(url, credentials), options=options, timeout=(open_s, read_s)
+                full_address(url, credentials), options=open_options(url, udp=udp), timeout=(open_s, read_s)
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise _mapped(error, self._name) from None
@@ -102,6 +75,8 @@ class MediaSource:
         except BaseException:
             self._container.close()
             raise
+        self.finite = is_file(url) or self._container.duration is not None
+        """It has an end (a file, a list of segments that is complete): read by its own time, not by arrival."""
 
     def _choose(self) -> tuple[MediaFormat, VideoStream]:
         streams = self._container.streams.video
@@ -125,11 +100,10 @@ class MediaSource:
         name = _FILTERS.get(codec)
         to_annexb = BitStreamFilterContext(name, self._stream) if name is not None else None
         sets = _annexb_sets(self._stream.codec_context.extradata)
+        seen = b""
         dropped = dropped_bytes = 0
         try:
-            for packet in self._container.demux(self._stream):
-                if not packet.size:
-                    continue
+            for packet in self._packets():
                 self.pictures += 1
                 self.bytes += packet.size
                 if not packet.is_keyframe or packet.is_corrupt:
@@ -143,12 +117,44 @@ class MediaSource:
                 data = _annexb(packet, to_annexb)
                 if not data:
                     continue
-                if to_annexb is not None and not _has_sets(data, codec):
-                    data = sets + data
-                yield MediaPicture(data, time_s, dropped, dropped_bytes)
+                changed = False
+                if to_annexb is not None:
+                    own, sliced = head_of(data, codec)
+                    if not sliced:
+                        raise self._changed()
+                    data = data if own else sets + data
+                    own = own or seen
+                    changed, seen = bool(seen) and own != seen, own
+                yield MediaPicture(data, time_s, dropped, dropped_bytes, changed)
                 dropped = dropped_bytes = 0
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise _mapped(error, self._name) from None
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        """Packets of our track; raises when the video goes on in another one, as after a change of codec."""
+        elsewhere = 0
+        packets = self._container.demux()
+        while not self._stop():
+            self._reading(True)
+            packet = next(packets, None)
+            self._reading(False)
+            if packet is None:
+                return
+            if not packet.size:
+                continue
+            if packet.stream_index == self._stream.index:
+                elsewhere = 0
+                yield packet  # type: ignore[misc]
+            elif packet.stream.type == "video":
+                elsewhere += 1
+                if elsewhere > _ELSEWHERE_MAX:
+                    raise self._changed()
+
+    def _changed(self) -> SourceUnreachable:
+        return SourceUnreachable(
+            f"{self._name} 的视频编码中途改变 (its codec changed in mid-stream); 重新打开 (it is opened again)",
+            reason="stream_changed",
+        )
 
     def close(self) -> None:
         """Give the source back."""
@@ -174,44 +180,21 @@ def _annexb_sets(extradata: bytes | None) -> bytes:
     return b"".join(START_CODE + nal.rstrip(b"\x00") for nal in _START.split(extradata) if nal.strip(b"\x00"))
 
 
-def _has_sets(data: bytes, codec: Codec) -> bool:
-    """True when a sequence parameter set stands in front of the first slice."""
+def head_of(data: bytes, codec: Codec) -> tuple[bytes, bool]:
+    """The sequence parameter set in front of the first slice (empty without), and whether a slice follows."""
+    h264 = codec is Codec.H264
+    found = b""
     for match in _START.finditer(data):
         if match.end() >= len(data):
-            return False
+            break
         head = data[match.end()]
-        kind = head & 0x1F if codec is Codec.H264 else head >> 1 & 0x3F
-        if kind == (7 if codec is Codec.H264 else 33):
-            return True
-        if kind <= (5 if codec is Codec.H264 else 31):
-            return False
-    return False
-
-
-def _public_name(url: str) -> str:
-    """The URL for messages: without user, password and query."""
-    try:
-        parts = urlsplit(url)
-        host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or ""
-    except ValueError:
-        return "URL"
-    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme and host else url[:200]
-
-
-def _address(url: str, credentials: Credentials | None) -> str:
-    """What FFmpeg is given; credentials travel in the URL there and nowhere else. Other protocols are refused."""
-    scheme = urlsplit(url).scheme if "://" in url else ""
-    if scheme == "rtsp":
-        parse_url(url)
-    elif scheme and scheme not in _SCHEMES:
-        raise ConfigError(f"不支持的地址类型 {scheme}:// (known: {', '.join(sorted(_SCHEMES))})", reason="url")
-    elif not scheme and not Path(url).is_file():
-        raise SourceMissing(f"没有此文件 (no such file): {url[:200]}")
-    if credentials is None or not scheme:
-        return url
-    parts = urlsplit(url)
-    login = f"{quote(credentials.user, safe='')}:{quote(credentials.password, safe='')}@"
-    return urlunsplit(parts._replace(netloc=login + parts.netloc))
+        kind = head & 0x1F if h264 else head >> 1 & 0x3F
+        if kind == (7 if h264 else 33):
+            end = data.find(b"\x00\x00\x01", match.end())
+            found = data[match.end() : end if end >= 0 else len(data)].rstrip(b"\x00")
+        elif (kind in (1, 5)) if h264 else kind <= 31:
+            return found, True
+    return found, False
 
 
 def _mapped(error: Exception, name: str) -> GridwhistleError:

@@ -155,9 +155,9 @@ def _as_time(found: object) -> Instant | None:
         return None
     if isinstance(found, str):
         return from_rfc3339(found)
-    if isinstance(found, int | float) and not isinstance(found, bool):
+    if isinstance(found, int | float) and not isinstance(found, bool) and abs(found) < _TIME_MAX_S * 1000:
         seconds = float(found) / 1000 if abs(found) >= _MILLISECONDS_FROM else float(found)
-        if math.isfinite(seconds) and abs(seconds) < _TIME_MAX_S:
+        if abs(seconds) < _TIME_MAX_S:
             return from_unix_s(seconds)
     raise MalformedMessage(f"时间无法读取 (cannot read the time): {str(found)[:40]}", reason="mapping")
 

@@ -37,6 +37,7 @@ def to_reading(
     raw: RawReading,
     sensor: Sensor | None,
     arrival: Instant,
+    heard_at: Instant,
     *,
     retained: bool,
     late_max_s: float,
@@ -44,9 +45,10 @@ def to_reading(
 ) -> Reading:
     """The Reading of a raw one, in the catalogue's unit. Outside its valid range its quality is BAD.
 
-    A time further ahead than `future_max_s` is replaced by arrival, so that no alarm is lost to a wrong clock.
-    Raises UnknownSource; RefusedInput with reason `retained` or `too_old` (such a message never opens an alert,
-    domain practice [D]); MalformedMessage with reason `unit`.
+    Without a time of its own it happened when the message was first heard (`heard_at`; `arrival` is that of this
+    copy). A time further ahead than `future_max_s` is replaced by arrival, so that no alarm is lost to a wrong
+    clock. Raises UnknownSource; RefusedInput with reason `retained` or `too_old` (such a message never opens an
+    alert, domain practice [D]); MalformedMessage with reason `unit`.
     """
     if sensor is None:
         raise UnknownSource(f"传感器 {raw.sensor_id[:80]!r} 不在目录中 (not in the catalogue); 请先登记")
@@ -54,7 +56,7 @@ def to_reading(
         raise RefusedInput(
             f"传感器 {sensor.id} 的保留消息不参与告警 (a retained message never opens an alert)", reason="retained"
         )
-    event_time = arrival if raw.time is None else raw.time
+    event_time = heard_at if raw.time is None else raw.time
     age_ns = arrival - event_time
     if age_ns > late_max_s * SECOND:
         raise RefusedInput(

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from runtime.metrics import StageCounters
 
 _STALE: Final = SourceUnreachable("传感器已漏报三个周期 (missed three periods); 请检查供电与网络", reason="stale")
+_DOUBTS: Final = {
+    "out_of_range": "连续上报不可能的数值 (impossible values in a row); 请检查传感器与接线",
+    "stuck": "数值长时间毫无变化 (the value has not moved for hours); 请检查传感器",
+}
 _NAME_MAX: Final = 64
 
 
@@ -45,7 +49,7 @@ class SensorReceiver:
         self._board = board
         self._counters = counters
         self._log = log
-        self._signals = Signals(site)
+        self._signals = Signals(site, shared=bool(config.shared_group))
         self._sensors: dict[str, Sensor] = {}
         self._health: dict[str, SourceHealth] = {}
 
@@ -67,11 +71,17 @@ class SensorReceiver:
         """What these messages claim, encoded, in order."""
         payloads: list[bytes] = []
         for message in messages:
-            payloads += [wire.encode(claim) for claim in self._message(message)]
+            try:
+                payloads += [wire.encode(claim) for claim in self._message(message)]
+            except Exception as defect:  # noqa: BLE001 - one message must never end the county's sensors
+                self._refused(RefusedInput(f"处理时程序出错 (a defect): {defect!r}", reason="bug"), message)
         return payloads
 
     def _message(self, message: MqttMessage) -> list[Observation]:
         self._counters.count("messages_received")
+        if message.taken:
+            self._counters.count("messages_redelivered")
+            return []
         try:
             size = len(message.payload)
             if size > self._config.max_payload_bytes:
@@ -79,7 +89,7 @@ class SensorReceiver:
                     f"载荷超过 {self._config.max_payload_bytes} 字节 (the payload is over the bound)",
                     reason="too_large",
                 )
-            raws = self._table.read(message.topic, message.payload, message.arrival, self._sensors.__contains__)
+            raws = self._table.read(message.topic, message.payload, message.heard_at, self._sensors.__contains__)
         except RefusedInput as error:
             self._refused(error, message)
             return []
@@ -91,6 +101,7 @@ class SensorReceiver:
                     raw,
                     sensor,
                     message.arrival,
+                    message.heard_at,
                     retained=message.retained,
                     late_max_s=self._config.late_max_s,
                     future_max_s=self._config.future_max_s,
@@ -104,11 +115,23 @@ class SensorReceiver:
             self._counters.count("readings", reading.quality.value)
             if reading.quality is Quality.BAD:
                 self._implausible(reading.value, sensor)
-            self._board.post(self._health[sensor.id].live(message.arrival))
             found = self._signals.step(sensor, reading)
+            self._tell_state(sensor, raw.time, message.arrival)
             self._counters.count("observations_made", n=len(found))
             claims += found
         return claims
+
+    def _tell_state(self, sensor: Sensor, told: Instant | None, now: Instant) -> None:
+        """It reports: live, suspect while its values make no sense; a clock ahead of ours is told beside it."""
+        health = self._health[sensor.id]
+        doubts = self._signals.doubts(sensor.id)
+        if doubts:
+            self._board.post(health.become(SourceState.SUSPECT, doubts[0], _DOUBTS[doubts[0]], now))
+            return
+        self._board.post(health.live(now))
+        if told is not None:
+            # Behind ours it may be late on its way; ahead of ours only the clock can be wrong.
+            self._board.post(health.clock_offset(max(told - now, 0), now))
 
     def _implausible(self, value: float, sensor: Sensor) -> None:
         text = (

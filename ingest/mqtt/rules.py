@@ -71,5 +71,7 @@ RULES: Final[dict[SensorKind, tuple[SignalRule, ...]]] = {
 
 STALE_PERIODS: Final = 3.0
 """A sensor is stale after so many missed periods [D]."""
+SHARED_STALE_PERIODS: Final = 30.0
+"""The same where workers share the sensors: that thirty readings all went to the other is one in 2^30 [D]."""
 BAD_READINGS: Final = 3
 """So many impossible values in a row are a fault of the sensor [D]."""

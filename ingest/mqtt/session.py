@@ -7,15 +7,16 @@ queue. A full queue stops the reading (and with it the broker); nothing is ever 
 from __future__ import annotations
 
 import asyncio
-import queue
 import ssl
+import threading
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
+import msgspec
+from paho.mqtt.client import Client, ConnectFlags, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -23,10 +24,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from contracts.errors import ProtocolViolation, SourceError, SourceRefused, SourceUnreachable
-from contracts.instant import Instant
+from contracts.instant import SECOND, Instant
+from ingest.mqtt.client import BrokerClient
+from ingest.mqtt.packets import Publication
 
 if TYPE_CHECKING:
     from ingest.config import MqttConfig
+    from ingest.mqtt.redelivery import HeardBook
     from ingest.rtsp.credentials import Credentials
     from runtime.clock import Clock
 
@@ -34,13 +38,17 @@ _CONNECT_S: Final = 10.0
 _TRY_VERSION_S: Final = 3.0
 _PUT_SLICE_S: Final = 0.2
 _VARIABLE_HEADER_MAX: Final = 70_000
-_DISCARD_CHUNK: Final = 65_536
+_PING_NS: Final = SECOND
+"""How often a PINGREQ is sent behind PUBACKs, to learn that they arrived."""
 _REFUSED: Final = frozenset({"Bad user name or password", "Not authorized", "Banned", "Bad authentication method"})
 
 
-@dataclass(frozen=True, slots=True)
-class MqttMessage:
-    """One message as it came. `arrival` is our clock; `life` names the connection that must acknowledge it."""
+class MqttMessage(msgspec.Struct, frozen=True):
+    """One message as it came. `arrival` is our clock; `life` names the connection that must acknowledge it.
+
+    `heard_at` is the arrival of this message, or of its first copy when the broker sends it again; `taken`: this
+    very process took that first copy already, so that it needs to be acknowledged and nothing else.
+    """
 
     topic: str
     payload: bytes
@@ -50,29 +58,8 @@ class MqttMessage:
     arrival: Instant
     packet_id: int
     life: object
-
-
-class BoundedClient(Client):
-    """paho's client that keeps at most `packet_bytes_max` of any packet in memory.
-
-    paho collects a packet whole before anybody can look at it. Of a larger one the end is read and thrown away;
-    what is left is still over the payload's bound, and the message is refused, counted and acknowledged as such.
-    """
-
-    packet_bytes_max: int = 1 << 20
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        packet = self._in_packet
-        if not packet["have_remaining"] or len(packet["packet"]) < self.packet_bytes_max:
-            return super()._sock_recv(min(bufsize, _DISCARD_CHUNK))
-        for _ in range(16):
-            if packet["to_process"] <= 1:
-                return super()._sock_recv(1)
-            thrown = super()._sock_recv(min(packet["to_process"] - 1, _DISCARD_CHUNK))
-            if not thrown:
-                return thrown
-            packet["to_process"] -= len(thrown)
-        raise BlockingIOError
+    heard_at: Instant
+    taken: bool = False
 
 
 class MqttSession:
@@ -85,6 +72,7 @@ class MqttSession:
         client_id: str,
         subscriptions: Sequence[str],
         clock: Clock,
+        book: HeardBook,
         credentials: Credentials | None = None,
     ) -> None:
         parts = urlsplit(config.url)
@@ -96,8 +84,13 @@ class MqttSession:
         self._subscriptions = list(subscriptions)
         self._clock = clock
         self._credentials = credentials
-        self._queue: queue.Queue[MqttMessage] = queue.Queue(config.inflight_max + 1)
+        self._book = book
+        self._queue: deque[MqttMessage] = deque()
+        self._capacity = config.inflight_max + 1
+        self._room = threading.Event()
         self._arrived = asyncio.Event()
+        self._woken = False
+        self._ping_due_ns = 0
         self._life: _Life | None = None
         self._version: MQTTProtocolVersion | None = None
         self.connected_since: Instant | None = None
@@ -105,30 +98,59 @@ class MqttSession:
     @property
     def waiting(self) -> int:
         """Messages that crossed over and were not taken yet."""
-        return self._queue.qsize()
+        return len(self._queue)
 
     async def take(self, limit: int) -> list[MqttMessage]:
         """The messages that wait, at most `limit`, in order of arrival; waits for the first."""
         while True:
-            taken: list[MqttMessage] = []
-            with suppress(queue.Empty):
-                while len(taken) < limit:
-                    taken.append(self._queue.get_nowait())
+            # Before the look, so that whatever comes after it wakes us again.
+            self._woken = False
+            taken = [self._known(self._queue.popleft()) for _ in range(min(limit, len(self._queue)))]
             if taken:
+                self._room.set()
                 return taken
             self._arrived.clear()
-            if self._queue.empty():
+            if not self._queue:
                 await self._arrived.wait()
+
+    def _known(self, message: MqttMessage) -> MqttMessage:
+        if not message.qos:
+            return message
+        heard_at, taken = self._book.heard(
+            message.packet_id, message.topic, message.payload, message.arrival, duplicate=message.duplicate
+        )
+        if heard_at == message.arrival and not taken:
+            return message
+        return msgspec.structs.replace(message, heard_at=heard_at, taken=taken)
 
     def acknowledge(self, messages: Sequence[MqttMessage]) -> int:
         """Tell the broker, in order; those of an earlier connection come again by themselves. Returns how many."""
         life = self._life
-        done = 0
-        for message in messages:
-            if life is not None and message.life is life and message.qos:
-                life.client.ack(message.packet_id, message.qos)
-                done += 1
-        return done
+        if life is None:
+            return 0
+        packet_ids = [message.packet_id for message in messages if message.life is life and message.qos]
+        for packet_id in packet_ids:
+            self._book.acknowledged(packet_id)
+        life.client.acknowledge(packet_ids)
+        now_ns = self._clock.monotonic_ns()
+        if packet_ids and now_ns >= self._ping_due_ns and life.client.ping():
+            self._ping_due_ns = now_ns + _PING_NS
+            life.pinged_at = self._book.sent
+        return len(packet_ids)
+
+    def _put(self, message: MqttMessage, life: _Life) -> None:
+        """From paho's thread. A full queue stops the reading, and with it the broker."""
+        while len(self._queue) >= self._capacity and not life.closing:
+            self._room.clear()
+            if len(self._queue) >= self._capacity:
+                self._room.wait(_PUT_SLICE_S)
+        if life.closing:
+            return
+        self._queue.append(message)
+        if not self._woken:
+            self._woken = True
+            with suppress(RuntimeError):
+                life.loop.call_soon_threadsafe(self._arrived.set)
 
     async def run_once(self) -> None:
         """Connect, subscribe and receive until the connection ends. Raises the SourceError that ended it."""
@@ -147,12 +169,15 @@ class MqttSession:
                     raise
 
     def _enter(self, life: _Life, version: MQTTProtocolVersion) -> None:
+        if not life.session_present:
+            self._book.forget()
         self._life = life
         self._version = version
         self.connected_since = self._clock.now()
 
     def _leave(self) -> None:
         self._life = None
+        self._book.unsure()
         self.connected_since = None
 
 
@@ -163,16 +188,18 @@ class _Life:
         self._session = session
         self._reply_s = reply_s
         self._version = version
-        self._loop = asyncio.get_running_loop()
-        self._connected: asyncio.Future[None] = self._loop.create_future()
-        self._subscribed: asyncio.Future[None] = self._loop.create_future()
-        self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._closing = False
+        self.loop = asyncio.get_running_loop()
+        self._connected: asyncio.Future[None] = self.loop.create_future()
+        self._subscribed: asyncio.Future[None] = self.loop.create_future()
+        self._ended: asyncio.Future[None] = self.loop.create_future()
+        self.closing = False
+        self.session_present = False
+        self.pinged_at: int | None = None
         self.client = self._make()
 
-    def _make(self) -> BoundedClient:
+    def _make(self) -> BrokerClient:
         config = self._session._config
-        client = BoundedClient(
+        client = BrokerClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._session._client_id,
             clean_session=False if self._version == MQTTv311 else None,
@@ -191,7 +218,8 @@ class _Life:
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
+        client.on_publication = self._on_publication
+        client.on_pong = self._on_pong
         return client
 
     async def run(self) -> None:
@@ -204,7 +232,7 @@ class _Life:
             await asyncio.wait({self._ended})
             self._ended.result()
         finally:
-            self._closing = True
+            self.closing = True
             session._leave()
             await asyncio.shield(asyncio.to_thread(self._close))
             for future in (self._connected, self._subscribed, self._ended):
@@ -265,12 +293,13 @@ class _Life:
 
     def _cross(self, future: asyncio.Future[None], error: SourceError | None) -> None:
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(_settle, future, error)
+            self.loop.call_soon_threadsafe(_settle, future, error)
 
     def _on_connect(
-        self, _client: Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Properties | None
+        self, _client: Client, _data: Any, flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         if not reason.is_failure:
+            self.session_present = flags.session_present
             self._cross(self._connected, None)
             return
         name = reason.getName()
@@ -317,30 +346,29 @@ class _Life:
             )
         self._cross(self._subscribed, error)
 
-    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        session = self._session
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = "\ufffd"
-        crossing = MqttMessage(
-            topic=topic,
-            payload=bytes(message.payload),
-            qos=message.qos,
-            retained=message.retain,
-            duplicate=message.dup,
-            arrival=session._clock.now(),
-            packet_id=message.mid,
+    def _on_publication(self, publication: Publication) -> None:
+        arrival = self._session._clock.now()
+        message = MqttMessage(
+            topic=publication.topic,
+            payload=publication.payload,
+            qos=publication.qos,
+            retained=publication.retained,
+            duplicate=publication.duplicate,
+            arrival=arrival,
+            packet_id=publication.packet_id,
             life=self,
+            heard_at=arrival,
         )
-        while not self._closing:
-            try:
-                session._queue.put(crossing, timeout=_PUT_SLICE_S)
-            except queue.Full:
-                continue
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(session._arrived.set)
-            return
+        self._session._put(message, self)
+
+    def _on_pong(self) -> None:
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._settle_pinged)
+
+    def _settle_pinged(self) -> None:
+        if self.pinged_at is not None and self._session._life is self:
+            self._session._book.settle(self.pinged_at)
+        self.pinged_at = None
 
 
 def _version_refused(host: str) -> ProtocolViolation:

@@ -11,12 +11,14 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from contracts.instant import DAY, MINUTE, SECOND, Instant
 from contracts.observation import IncidentType, Observation, Phase, observation_id
 from contracts.reading import Quality, Reading
 from contracts.source import Sensor, SourceKind
 from ingest.mqtt.carbon_monoxide import FRESH_BELOW_PPM, dose_after
-from ingest.mqtt.rules import BAD_READINGS, RULES, STALE_PERIODS, SignalRule
+from ingest.mqtt.rules import BAD_READINGS, RULES, SHARED_STALE_PERIODS, STALE_PERIODS, SignalRule
 
 _ALARM_IDS_KEPT: Final = 64
 _ALARM_ID_NS: Final = DAY
@@ -24,7 +26,11 @@ _ALARM_ID_NS: Final = DAY
 _HISTORY_NS: Final = 10 * MINUTE
 _HISTORY_MAX: Final = 256
 _GAP_PERIODS: Final = 3.0
+_CLEAR_AGAIN_NS: Final = MINUTE
 _UNDECIDED: Final = -1
+_NEVER: Final = Instant(0)
+DOUBTS: Final = frozenset({"out_of_range", "stuck"})
+"""Faults that make a sensor's values unfit to be judged; a low battery or an opened case does not."""
 
 
 @dataclass(slots=True)
@@ -32,6 +38,7 @@ class _RuleState:
     """`step` is the number of steps passed: 0 = clear, -1 = nothing known yet. `dose` is for CO."""
 
     step: int = _UNDECIDED
+    cleared_at: Instant = _NEVER
     dose: float = 0.0
     alarm_ids: OrderedDict[str, Instant] = field(default_factory=OrderedDict)
 
@@ -46,27 +53,35 @@ class _SensorState:
     same_value_since: Instant | None = None
     same_value_count: int = 0
     last_value: float | None = None
+    latest: Reading | None = None
     history: deque[tuple[Instant, float]] = field(default_factory=lambda: deque(maxlen=_HISTORY_MAX))
 
 
 class Signals:
-    """All sensors of a site. `step` takes one reading and gives what it claims, in order."""
+    """All sensors of a site. `step` takes one reading and gives what it claims, in order.
 
-    def __init__(self, site: str) -> None:
+    `shared`: other workers judge readings of the same sensors, and what this one said last may no longer hold.
+    """
+
+    def __init__(self, site: str, *, shared: bool = False) -> None:
         self._site = site
+        self._shared = shared
         self._states: dict[str, _SensorState] = {}
 
     def step(self, sensor: Sensor, reading: Reading) -> list[Observation]:
         """Judge one reading of a sensor.
 
         A reading older than the sensor's last one may still raise an alarm, but never ends one: lateness and
-        reordering close nothing.
+        reordering close nothing. The same reading a second time, told by its own time, says nothing new.
         """
         rules = RULES[sensor.kind]
         state = self._states.get(sensor.id)
         if state is None or len(state.rules) != len(rules):
             state = self._states[sensor.id] = _SensorState([_RuleState() for _ in rules])
         state.arrival = reading.arrival_time
+        if _repeats(reading, state.latest):
+            return []
+        state.latest = reading
         claims = self._faults(sensor, reading, state)
         if reading.quality is not Quality.GOOD:
             return claims
@@ -76,16 +91,25 @@ class Signals:
             state.last_time = reading.event_time
             _remember(state, reading)
         for rule, rule_state in zip(rules, state.rules, strict=True):
-            if not late or rule.single_shot:
+            if not late or reading.value >= rule.steps[0]:
                 claims += self._judge(sensor, reading, rule, rule_state, state, elapsed_ns, late)
         return claims
 
+    def doubts(self, sensor_id: str) -> tuple[str, ...]:
+        """Why the values of a sensor are not to be trusted now: `out_of_range`, `stuck`, or nothing."""
+        state = self._states.get(sensor_id)
+        return tuple(fault for fault in state.faults if fault in DOUBTS) if state is not None else ()
+
     def stale(self, sensors: dict[str, Sensor], now: Instant, since: Instant) -> list[str]:
-        """Ids of sensors that missed three periods; silence before `since` (our connection) does not count."""
+        """Ids of sensors that missed three periods; silence before `since` (our connection) does not count.
+
+        Of two workers that share, each hears half by chance: only after thirty periods is it the sensor.
+        """
+        periods = SHARED_STALE_PERIODS if self._shared else STALE_PERIODS
         return [
             sensor.id
             for sensor in sensors.values()
-            if now - max(self._last_heard(sensor.id), since) > STALE_PERIODS * sensor.period_s * SECOND
+            if now - max(self._last_heard(sensor.id), since) > periods * sensor.period_s * SECOND
         ]
 
     def forget(self, sensor_id: str) -> None:
@@ -107,20 +131,25 @@ class Signals:
         late: bool,
     ) -> list[Observation]:
         passed = sum(reading.value >= step for step in rule.steps)
-        if rule.dose:
+        if late:
+            pass
+        elif rule.dose:
             passed += _dosed(sensor, reading, state, elapsed_ns)
         elif rule.rise_per_min and passed == 0 and _rises(rule, sensor_state.history):
             passed = 1
         if rule.single_shot and passed:
             return self._single_shot(sensor, reading, rule, state, late)
-        if late:
-            return []
         if passed > max(state.step, 0):
+            # Behind a later reading that was quiet: the next quiet one must say CLEAR, and does.
             state.step = passed
             return [self._claim(sensor, reading, rule.type, Phase.ACTIVE)]
-        quiet = passed == 0 and reading.value < rule.clear_below and _settled(rule, sensor_state.history)
-        if quiet and state.step != 0:
-            state.step = 0
+        quiet = (
+            not late and passed == 0 and reading.value < rule.clear_below and _settled(rule, sensor_state.history)
+        )
+        # Where workers share the sensors, the alarm that ends may be one that another of them told.
+        again = self._shared and reading.event_time - state.cleared_at >= _CLEAR_AGAIN_NS
+        if quiet and (state.step != 0 or again):
+            state.step, state.cleared_at = 0, reading.event_time
             return [self._claim(sensor, reading, rule.type, Phase.CLEAR)]
         return []
 
@@ -194,6 +223,11 @@ class Signals:
             detail=detail,
             exercise=sensor.exercise,
         )
+
+
+def _repeats(reading: Reading, latest: Reading | None) -> bool:
+    """A device that sends a reading again gives it the same time; one without a time of its own never repeats."""
+    return latest is not None and latest == msgspec.structs.replace(reading, arrival_time=latest.arrival_time)
 
 
 def _remember(state: _SensorState, reading: Reading) -> None:

@@ -1,4 +1,4 @@
-"""Answers to 401: Basic (RFC 7617) and Digest (RFC 7616; MD5, SHA-256 and their session variants)."""
+"""Answers to 401: Basic (RFC 7617) and Digest (RFC 7616; MD5, SHA-256, SHA-512-256 and their session variants)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Final
 
 from ingest.rtsp.credentials import Credentials
 
+_SCHEME: Final = re.compile(r"(?:^|,)\s*(Digest|Basic)(?=\s|$|,)", re.IGNORECASE)
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _PARAMETER: Final = re.compile(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
@@ -22,7 +24,13 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _sha512_256(text: str) -> str:
+    return hashlib.new("sha512_256", text.encode()).hexdigest()
+
+
 _HASHES: Final[dict[str, tuple[int, Callable[[str], str]]]] = {"MD5": (1, _md5), "SHA-256": (2, _sha256)}
+if "sha512_256" in hashlib.algorithms_available:
+    _HASHES["SHA-512-256"] = (3, _sha512_256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ class Authenticator:
         False: no scheme that we know, or the same challenge again although we answered it (the password is
         wrong), unless the nonce is stale or was accepted before.
         """
-        offers = [offer for text in headers if (offer := _parse(text)) is not None]
+        offers = [offer for text in headers for each in _split(text) if (offer := _parse(each)) is not None]
         if not offers:
             return False
         best = max(offers, key=lambda offer: offer.strength)
@@ -78,13 +86,15 @@ class Authenticator:
         hashed = _HASHES[algorithm.removesuffix("-SESS")][1]
         realm, nonce = offer.get("realm", ""), offer.get("nonce", "")
         self._count += 1
-        # Derived, not random: the server's nonce already makes each session's answers different.
-        client_nonce = _sha256(f"{nonce}:{self._count}:{user}")[:16]
+        # Derived, not random: the server's nonce already makes each session's answers different. One per nonce:
+        # the session key of the -sess variants is that of the first request (RFC 7616, 3.4.2).
+        client_nonce = _sha256(f"{nonce}:{user}")[:16]
         secret = hashed(f"{user}:{realm}:{password}")
         if algorithm.endswith("-SESS"):
             secret = hashed(f"{secret}:{nonce}:{client_nonce}")
         request = hashed(f"{method}:{uri}")
-        parts = [f'username="{user}"', f'realm="{realm}"', f'nonce="{nonce}"', f'uri="{uri}"']
+        name = user.replace("\\", "\\\\").replace('"', '\\"')
+        parts = [f'username="{name}"', f'realm="{realm}"', f'nonce="{nonce}"', f'uri="{uri}"']
         if "auth" in [each.strip() for each in offer.get("qop", "").lower().split(",")]:
             count = f"{self._count:08x}"
             response = hashed(f"{secret}:{nonce}:{count}:{client_nonce}:auth:{request}")
@@ -101,12 +111,17 @@ class Authenticator:
         return "Digest " + ", ".join(parts)
 
 
+def _split(text: str) -> list[str]:
+    """The challenges of one header: RFC 7235 lets several stand in one, divided by commas as their parts are."""
+    plain = _QUOTED.sub(lambda match: "x" * len(match[0]), text)
+    starts = [match.start(1) for match in _SCHEME.finditer(plain)]
+    return [text[start:end].strip(" ,") for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
+
+
 def _parse(text: str) -> _Challenge | None:
     scheme, _, rest = text.strip().partition(" ")
     if scheme.lower() == "basic":
         return _Challenge("basic", {}, 0)
-    if scheme.lower() != "digest":
-        return None
     parameters = {
         match[1].lower(): match[2] if match[2] is not None else match[3] for match in _PARAMETER.finditer(rest)
     }

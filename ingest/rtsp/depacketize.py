@@ -1,32 +1,28 @@
-"""RTP payloads of H.264 (RFC 6184: single NAL unit, STAP-A, FU-A) become access units; key pictures only.
+"""RTP payloads become access units; of a picture that nobody wants only the packet headers are touched.
 
-A picture that is not a key picture costs a few header bytes per packet: its payload is neither copied nor read.
-Loss is found by sequence number, the end of a picture by its marker bit or, where that is missing, by the next
-timestamp. What decodes alone is an IDR picture, and by policy an I picture announced by a recovery point.
+What is common to H.264 and H.265 is here: packet order, where pictures begin, aggregation and fragmentation (the
+two RFCs differ only in their NAL unit headers), parameter sets. Loss is found by sequence number, the end of a
+picture by its marker bit or, where that is missing, by the next timestamp.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from typing import Final
+from abc import abstractmethod
+from typing import ClassVar, Final
 
-from ingest.rtsp.h264 import (
-    NAL_AUD,
-    NAL_FILLER,
-    NAL_FU_A,
-    NAL_IDR,
-    NAL_PPS,
-    NAL_SEI,
-    NAL_SLICE,
-    NAL_SPS,
-    NAL_STAP_A,
-    START_CODE,
-    has_recovery_point,
-    is_intra_slice,
-    parameter_set_id,
-    starts_picture,
+from ingest.rtsp.assembly import (
+    DROP,
+    KEEP,
+    KEY,
+    UNDECIDED,
+    WAITING,
+    KeyPicturePolicy,
+    Octets,
+    PictureAssembly,
+    PictureSink,
 )
+from ingest.rtsp.h264 import START_CODE
 
 _SETS_MAX: Final = 64
 _SET_BYTES_MAX: Final = 4096
@@ -34,69 +30,39 @@ _HEAD_BYTES_MAX: Final = 65_536
 _SLICE_HEAD_BYTES: Final = 16
 
 
-class KeyPicturePolicy(enum.StrEnum):
-    """Which pictures are handed on as decodable alone."""
+class Unit(enum.IntEnum):
+    """What a NAL unit is to the depacketizer."""
 
-    IDR = "idr"
-    """IDR pictures only."""
-    RECOVERY_POINT = "recovery_point"
-    """Also I pictures behind a recovery point SEI with recovery_frame_cnt 0 (encoders with open GOPs that send
-    one IDR picture per session)."""
-
-
-class _Phase(enum.Enum):
-    WAITING = 0
-    """Between pictures."""
-    UNDECIDED = 1
-    """Only parameter sets and SEI so far."""
-    KEY = 2
-    DROP = 3
+    INVALID = 0
+    SLICE = 1
+    KEY_SLICE = 2
+    """A slice of a picture that decodes alone."""
+    SET = 3
+    PREFIX = 4
+    """SEI and others that stand in front of slices and belong to their picture."""
+    IGNORED = 5
+    LEADING = 6
+    """A slice of a picture that needs pictures before the key picture that it follows (H.265: RASL)."""
 
 
-Octets = bytes | bytearray | memoryview
-"""Bytes in any form that can be sliced."""
-
-PictureSink = Callable[[bytes, int, bool], None]
-"""(Annex B bytes, RTP timestamp, True when the end was told by the next timestamp only) per key picture."""
+_SLICES: Final = frozenset({Unit.SLICE, Unit.KEY_SLICE, Unit.LEADING})
 
 
-class H264Depacketizer:
-    """One stream's packets in order, its key pictures out through `on_picture`. Never raises on any input.
+class Depacketizer(PictureAssembly):
+    """One stream's packets in order, its pictures out through `on_picture`. Never raises on any input.
 
-    Totals: `packets`, `packets_lost`, `packets_malformed`, `pictures` (all seen), `key_pictures` (handed on),
-    `key_pictures_lost` (damaged by loss), `key_pictures_too_large`, `key_pictures_without_sets`,
-    `dropped_pictures`, `dropped_bytes`, `dropped_bytes_max` (the largest dropped picture).
+    `sets_changed` counts parameter sets whose content was new: another size or profile.
     """
 
-    __slots__ = (
-        "_damaged",
-        "_fragment_open",
-        "_head",
-        "_on_picture",
-        "_phase",
-        "_picture_bytes_max",
-        "_policy",
-        "_pps",
-        "_recovery",
-        "_side",
-        "_sps",
-        "_unit",
-        "_unit_bytes",
-        "dropped_bytes",
-        "dropped_bytes_max",
-        "dropped_pictures",
-        "dropping",
-        "key_pictures",
-        "key_pictures_lost",
-        "key_pictures_too_large",
-        "key_pictures_without_sets",
-        "next_sequence",
-        "packets",
-        "packets_lost",
-        "packets_malformed",
-        "pictures",
-        "timestamp",
-    )
+    __slots__ = ("_known", "_recovery", "policy", "sets_changed")
+
+    NAL_HEADER_BYTES: ClassVar[int]
+    KIND_SHIFT: ClassVar[int]
+    KIND_MASK: ClassVar[int]
+    AGGREGATE: ClassVar[int]
+    FRAGMENT: ClassVar[int]
+    UNITS: ClassVar[tuple[Unit, ...]]
+    """What each NAL unit type is."""
 
     def __init__(
         self,
@@ -105,66 +71,63 @@ class H264Depacketizer:
         picture_bytes_max: int = 4 << 20,
         policy: KeyPicturePolicy = KeyPicturePolicy.RECOVERY_POINT,
     ) -> None:
-        self._on_picture = on_picture
-        self._picture_bytes_max = picture_bytes_max
-        self._policy = policy
-        self._sps: dict[int, bytes] = {}
-        self._pps: dict[int, bytes] = {}
-        self._phase = _Phase.WAITING
-        self._unit = bytearray()
-        self._head: list[bytes] = []
-        self._side: bytearray | None = None
-        self._unit_bytes = 0
-        self._fragment_open = False
-        self._damaged = False
+        super().__init__(on_picture, picture_bytes_max=picture_bytes_max)
+        self.policy = policy
+        self._known: frozenset[bytes] = frozenset()
         self._recovery = False
-        self.dropping = False
-        """True while the picture of `timestamp` is being dropped: only its packet headers matter."""
-        self.timestamp = -1
-        self.next_sequence = -1
-        self.packets = 0
-        self.packets_lost = 0
-        self.packets_malformed = 0
-        self.pictures = 0
-        self.key_pictures = 0
-        self.key_pictures_lost = 0
-        self.key_pictures_too_large = 0
-        self.key_pictures_without_sets = 0
-        self.dropped_pictures = 0
-        self.dropped_bytes = 0
-        self.dropped_bytes_max = 0
+        self.sets_changed = 0
 
-    @property
-    def assembling(self) -> bool:
-        """True while a key picture, or what may become one, is incomplete."""
-        return self._phase is _Phase.KEY or self._phase is _Phase.UNDECIDED
+    # What the codecs differ in.
 
-    @property
-    def sps(self) -> bytes | None:
-        """The sequence parameter set learnt last, None before the first."""
-        return next(reversed(self._sps.values()), None)
+    @abstractmethod
+    def _sets_of(self, kind: int) -> dict[int, bytes] | None:
+        """The known parameter sets of this NAL unit type by id, None when it is none."""
+
+    @abstractmethod
+    def _set_id(self, nal: bytes) -> int:
+        """The id of a parameter set."""
+
+    @abstractmethod
+    def _whole_header(self, view: memoryview, start: int, kind: int) -> bytes:
+        """The NAL unit header that the fragments at `start` were cut from."""
+
+    @abstractmethod
+    def _prefix(self, nal: bytes, kind: int) -> None:
+        """An SEI (or the like) in front of the slices of a picture."""
+
+    @abstractmethod
+    def _is_key(self, unit: Unit, head: bytes) -> bool:
+        """Whether the picture whose first slice begins with `head` decodes alone."""
 
     def add_parameter_set(self, nal: bytes) -> None:
-        """Learn an SPS or PPS, from SDP or from the stream; others and oversized ones are ignored."""
-        kind = nal[0] & 0x1F if nal else 0
-        if kind not in (NAL_SPS, NAL_PPS) or not 1 < len(nal) <= _SET_BYTES_MAX:
+        """Learn a parameter set, from SDP or from the stream; others and oversized ones are ignored."""
+        if nal in self._known or not self.NAL_HEADER_BYTES < len(nal) <= _SET_BYTES_MAX:
             return
-        sets = self._sps if kind == NAL_SPS else self._pps
-        number = parameter_set_id(nal)
-        sets.pop(number, None)
-        if len(sets) < _SETS_MAX:
-            sets[number] = nal
+        sets = self._sets_of(nal[0] >> self.KIND_SHIFT & self.KIND_MASK)
+        if sets is None:
+            return
+        number = self._set_id(nal)
+        before = sets.pop(number, None)
+        if len(sets) >= _SETS_MAX:
+            return
+        sets[number] = nal
+        self._known = (self._known - {before} if before else self._known) | {nal}
+        self._sets_new = True
+        self.sets_changed += 1
 
-    def would_drop(self, first: int, second: int, timestamp: int) -> bool:
-        """True when a packet with these first payload bytes will be dropped whatever follows in it."""
+    def would_drop(self, data: Octets, payload: int, timestamp: int) -> bool:
+        """True when a packet whose payload begins at `data[payload]` will be dropped whatever follows in it.
+
+        Its first `NAL_HEADER_BYTES` + 1 bytes must be there.
+        """
         if self.dropping and timestamp == self.timestamp:
             return True
-        kind = first & 0x1F
-        if kind == NAL_FU_A:
-            kind = second & 0x1F
-        if kind != NAL_SLICE:
+        what = self.FIRST_BYTES[data[payload]]
+        if not what or (what == 2 and not self.FRAGMENT_BYTES[data[payload + self.NAL_HEADER_BYTES]]):
             return False
-        return timestamp != self.timestamp or (self._phase is _Phase.UNDECIDED and not self._recovery)
+        if self.collecting:
+            return False
+        return timestamp != self.timestamp or (self._phase == UNDECIDED and not self._recovery)
 
     def packet(self, data: Octets, start: int, end: int, sequence: int, timestamp: int, marker: bool) -> None:
         """One RTP payload `data[start:end]`; `data` may be reused after the call.
@@ -174,17 +137,21 @@ class H264Depacketizer:
         self.packets += 1
         lost = sequence != self.next_sequence and self.next_sequence >= 0
         if lost:
-            # TCP keeps the order: a step back is a server that began to count anew.
+            # The order is kept on the way here: a step back is a server that began to count anew.
             gap = (sequence - self.next_sequence) & 0xFFFF
             self.packets_lost += gap if gap < 0x8000 else 1
         self.next_sequence = (sequence + 1) & 0xFFFF
         if timestamp != self.timestamp:
-            if self._phase is not _Phase.WAITING:
+            if self._phase != WAITING:
                 self._end_picture(by_marker=False, lost=lost)
             self.timestamp = timestamp
-        if self._phase is _Phase.WAITING:
-            # A gap before this packet does not matter here: the first slice proves whether the start is there.
-            self._phase = _Phase.UNDECIDED
+        if self._phase == WAITING:
+            self._recovery = False
+            # For a key picture a gap before this packet does not matter: the first slice proves whether the start
+            # is there. A whole picture may be missing, though.
+            self._phase = UNDECIDED
+            if lost:
+                self._break_chain()
         elif lost:
             self._damaged = True
             self._fragment_open = False
@@ -192,32 +159,32 @@ class H264Depacketizer:
         self._unit_bytes += end - start
         if not self.dropping:
             self._payload(memoryview(data), start, end)
-        if marker and (self._phase is _Phase.KEY or self._phase is _Phase.DROP):
+        if marker and self._phase >= KEY:
             self._end_picture(by_marker=True, lost=False)
 
     def _payload(self, view: memoryview, start: int, end: int) -> None:
-        if end - start < 2:
+        if end - start <= self.NAL_HEADER_BYTES:
             self.packets_malformed += 1
             return
-        kind = view[start] & 0x1F
-        if kind == NAL_FU_A:
+        kind = view[start] >> self.KIND_SHIFT & self.KIND_MASK
+        if kind == self.FRAGMENT:
             self._fragment(view, start, end)
             return
         if self._fragment_open:
             self._damaged = True
             self._fragment_open = False
         self._side = None
-        if kind == NAL_STAP_A:
-            self._aggregate(view, start + 1, end)
+        if kind == self.AGGREGATE:
+            self._aggregate(view, start + self.NAL_HEADER_BYTES, end)
         else:
             self._nal(view, start, end)
 
     def _aggregate(self, view: memoryview, at: int, end: int) -> None:
-        """STAP-A (5.7.1): 16-bit size, NAL unit, and so on."""
+        """STAP-A (RFC 6184, 5.7.1), AP (RFC 7798, 4.4.2): 16-bit size, NAL unit, and so on."""
         while at + 2 < end:
             size = view[at] << 8 | view[at + 1]
             at += 2
-            if size == 0 or at + size > end:
+            if size < self.NAL_HEADER_BYTES or at + size > end:
                 self.packets_malformed += 1
                 self._damaged = True
                 return
@@ -225,24 +192,27 @@ class H264Depacketizer:
             at += size
 
     def _fragment(self, view: memoryview, start: int, end: int) -> None:
-        """FU-A (5.8): the first fragment carries the type, the others only continue it."""
-        if end - start < 3:
+        """FU-A (RFC 6184, 5.8), FU (RFC 7798, 4.4.3): the first carries the type, the others only continue it."""
+        body = start + self.NAL_HEADER_BYTES + 1
+        if end <= body:
             self.packets_malformed += 1
             return
-        header = view[start + 1]
-        kind = header & 0x1F
+        header = view[body - 1]
+        kind = header & self.KIND_MASK
         if header & 0x80:
-            self._first_fragment(view, start, end, kind)
+            self._first_fragment(view, start, body, end, kind)
         elif self._side is not None:
-            self._side += view[start + 2 : end]
-        elif self._phase is _Phase.KEY and self._fragment_open:
-            self._append(view[start + 2 : end])
-        elif self._phase is _Phase.UNDECIDED:
+            self._side += view[body:end]
+        elif self._fragment_open and (self._phase == KEY or self._phase == KEEP):
+            self._append(view[body:end])
+        elif self._phase == UNDECIDED:
             # The first fragment was lost; what the picture is can still be read in every fragment.
             self._damaged = True
-            if kind <= NAL_IDR:
-                self._phase = _Phase.KEY if kind == NAL_IDR else _Phase.DROP
-                self.dropping = kind != NAL_IDR
+            unit = self.UNITS[kind]
+            if unit in _SLICES:
+                self._phase = KEY if unit is Unit.KEY_SLICE else DROP
+                self.dropping = self._phase == DROP
+                self._break_chain()
         else:
             self._damaged = True
         if self._side is not None and len(self._side) > _HEAD_BYTES_MAX:
@@ -254,93 +224,61 @@ class H264Depacketizer:
                 whole, self._side = memoryview(self._side), None
                 self._nal(whole, 0, len(whole))
 
-    def _first_fragment(self, view: memoryview, start: int, end: int, kind: int) -> None:
-        first = bytes((view[start] & 0xE0 | kind,))
-        if self._phase is _Phase.UNDECIDED:
-            if not 1 <= kind <= NAL_IDR:
-                self._side = bytearray(first + view[start + 2 : end])
+    def _first_fragment(self, view: memoryview, start: int, body: int, end: int, kind: int) -> None:
+        first = self._whole_header(view, start, kind)
+        if self._phase == UNDECIDED:
+            unit = self.UNITS[kind]
+            if unit not in _SLICES:
+                self._side = bytearray(first + view[body:end])
                 return
-            self._decide(kind, first + view[start + 2 : min(end, start + 2 + _SLICE_HEAD_BYTES)])
-        if self._phase is _Phase.KEY:
+            self._decide(unit, first + view[body : min(end, body + _SLICE_HEAD_BYTES)])
+        if self._phase == KEY or self._phase == KEEP:
             self._fragment_open = True
             self._append(START_CODE)
             self._append(first)
-            self._append(view[start + 2 : end])
+            self._append(view[body:end])
 
     def _nal(self, view: memoryview, start: int, end: int) -> None:
-        kind = view[start] & 0x1F
-        if not 1 <= kind <= 23:
+        kind = view[start] >> self.KIND_SHIFT & self.KIND_MASK
+        unit = self.UNITS[kind]
+        if unit is Unit.INVALID:
             self.packets_malformed += 1
             return
-        if kind in (NAL_SPS, NAL_PPS):
+        if unit is Unit.SET:
             self.add_parameter_set(bytes(view[start:end]))
             return
-        if kind in (NAL_AUD, NAL_FILLER):
+        if unit is Unit.IGNORED:
             return
-        if self._phase is _Phase.UNDECIDED:
-            if kind >= NAL_SEI:
+        if self._phase == UNDECIDED:
+            if unit is Unit.PREFIX:
                 nal = bytes(view[start:end])
                 if sum(map(len, self._head)) + len(nal) <= _HEAD_BYTES_MAX:
                     self._head.append(nal)
-                if kind == NAL_SEI and self._policy is KeyPicturePolicy.RECOVERY_POINT:
-                    self._recovery = self._recovery or has_recovery_point(nal)
+                self._prefix(nal, kind)
                 return
-            self._decide(kind, bytes(view[start : min(end, start + _SLICE_HEAD_BYTES)]))
-        if self._phase is _Phase.KEY:
+            self._decide(unit, bytes(view[start : min(end, start + _SLICE_HEAD_BYTES)]))
+        if self._phase == KEY or self._phase == KEEP:
             self._append(START_CODE)
             self._append(view[start:end])
 
-    def _decide(self, kind: int, head: bytes) -> None:
+    def _decide(self, unit: Unit, head: bytes) -> None:
         """The first slice of a picture says what the picture is."""
-        key = kind == NAL_IDR or (kind == NAL_SLICE and self._recovery and is_intra_slice(head))
-        self._phase = _Phase.KEY if key else _Phase.DROP
-        self.dropping = not key
-        if not key:
+        if self._is_key(unit, head):
+            self._phase = KEY
+        elif self.collecting and self._unbroken and not (unit is Unit.LEADING and self._leading_drop):
+            self._phase = KEEP
+            self._leading_drop = self._leading_drop and unit is Unit.LEADING
+        else:
+            if unit is not Unit.LEADING or not self._leading_drop:
+                self._unbroken = False
+            self._phase = DROP
+            self.dropping = True
             return
-        if len(head) > 1 and not starts_picture(head[1]):
+        at = self.NAL_HEADER_BYTES
+        # First macroblock 0 (H.264, 7.3.3), first_slice_segment_in_pic_flag (H.265, 7.3.6.1): the first bit.
+        if len(head) > at and not head[at] & 0x80:
             self._damaged = True
         for nal in self._head:
             self._append(START_CODE)
             self._append(nal)
-
-    def _append(self, data: Octets) -> None:
-        if len(self._unit) <= self._picture_bytes_max:
-            self._unit += data
-
-    def _end_picture(self, *, by_marker: bool, lost: bool) -> None:
-        """Hand on or drop the picture of `timestamp`, and be ready for the next."""
-        phase = self._phase
-        if phase is _Phase.KEY:
-            # Without a marker, a gap before the next picture may have swallowed the end of this one.
-            damaged = self._damaged or self._fragment_open or (lost and not by_marker)
-            self._hand_on(damaged, by_marker)
-            self.pictures += 1
-        elif phase is _Phase.DROP:
-            self.pictures += 1
-            self.dropped_pictures += 1
-            self.dropped_bytes += self._unit_bytes
-            self.dropped_bytes_max = max(self.dropped_bytes_max, self._unit_bytes)
-        self._phase = _Phase.WAITING
-        self.dropping = False
-        self._fragment_open = False
-        self._unit_bytes = 0
-        self._damaged = False
-        self._recovery = False
-        self._side = None
-        if self._head:
-            self._head = []
-        if self._unit:
-            self._unit = bytearray()
-
-    def _hand_on(self, damaged: bool, by_marker: bool) -> None:
-        if damaged:
-            self.key_pictures_lost += 1
-        elif len(self._unit) > self._picture_bytes_max:
-            self.key_pictures_too_large += 1
-        elif not self._sps or not self._pps:
-            self.key_pictures_without_sets += 1
-        else:
-            self.key_pictures += 1
-            sets = (*self._sps.values(), *self._pps.values())
-            data = b"".join((*(START_CODE + nal for nal in sets), self._unit))
-            self._on_picture(data, self.timestamp, not by_marker)
+        self._head_bytes = len(self._unit)

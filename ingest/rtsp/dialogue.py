@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from contracts.errors import ProtocolViolation, SourceMissing, SourceRefused, SourceUnreachable
 from ingest.rtsp.auth import Authenticator
 from ingest.rtsp.message import RtspReply, RtspRequest, format_request
+from ingest.rtsp.quirks import Quirk, QuirkPolicy
 
 if TYPE_CHECKING:
     from ingest.rtsp.credentials import Credentials
@@ -18,24 +20,32 @@ _LAST_WORDS_S: Final = 1.0
 
 
 class Redirected(Exception):
-    """The server wants us elsewhere; an answer rather than an error."""
+    """The server wants us elsewhere; an answer rather than an error. `proxy`: the same URL through that server."""
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, *, proxy: bool = False) -> None:
         super().__init__(location)
         self.location = location
+        self.proxy = proxy
 
 
 class Dialogue:
     """One connection's requests and replies; set `connection` before the first request.
 
     `session_id` goes with every request once it is known. `nonce_renewed`: the server refused a keep-alive for an
-    old nonce and gave a new one, so it should be said again.
+    old nonce and gave a new one, so it should be said again. `keep_alive_refused`: it refused the method.
+    `base_uri` is the URL of DESCRIBE, for servers whose digests are made over it.
     """
 
-    def __init__(self, host: str, credentials: Credentials | None, reply_s: float) -> None:
+    def __init__(
+        self, host: str, credentials: Credentials | None, reply_s: float, policy: QuirkPolicy | None = None
+    ) -> None:
         self.connection: Connection | None = None
         self.session_id = ""
+        self.base_uri = ""
         self.nonce_renewed = False
+        self.keep_alive_refused = False
+        self._keep_alive = -1
+        self._policy = policy or QuirkPolicy()
         self._host = host
         self._reply_s = reply_s
         self._authenticator = Authenticator(credentials) if credentials is not None else None
@@ -44,12 +54,16 @@ class Dialogue:
 
     async def request(self, method: str, uri: str, headers: dict[str, str] | None = None) -> RtspReply:
         """Ask and wait; answers 401 with the credentials. Raises a SourceError by status."""
+        return self.judge(method, await self.ask(method, uri, headers))
+
+    async def ask(self, method: str, uri: str, headers: dict[str, str] | None = None) -> RtspReply:
+        """As `request`, but whatever the status is, the reply is given, except 401: that raises SourceRefused."""
         for _ in range(_TRIES_PER_REQUEST):
             reply = await self._exchange(method, uri, headers or {})
             if reply.status != 401:
                 if self._authenticator is not None:
                     self._authenticator.accepted()
-                return self._judge(method, reply)
+                return reply
             if self._authenticator is None:
                 raise SourceRefused(
                     f"{self._host} 要求登录 (401: asks for credentials); "
@@ -62,23 +76,27 @@ class Dialogue:
                 )
         raise SourceRefused(f"{self._host} 反复要求登录 (401 again and again)")
 
-    def _judge(self, method: str, reply: RtspReply) -> RtspReply:
+    def judge(self, method: str, reply: RtspReply) -> RtspReply:
+        """The reply when it says 2xx. Raises the SourceError of its status, or Redirected."""
         status = reply.status
         if 200 <= status < 300:
             return reply
         said = f"{method}: {status} {reply.phrase[:80]}"
-        if status in (301, 302, 303, 305):
+        if status in (300, 301, 302, 303, 305):
             location = reply.header("location")
             if location:
-                raise Redirected(location)
+                raise Redirected(location, proxy=status == 305)
         if status in (401, 403):
             raise SourceRefused(f"{self._host} 拒绝访问 ({said}); 请检查权限 (check the account's rights)")
         if status in (404, 410):
             raise SourceMissing(f"{self._host} 上没有此流 ({said}); 请检查地址的路径 (check the URL's path)")
         if status == 461:
             raise ProtocolViolation(
-                f"{self._host} 不支持 TCP 传输 ({said}); 请设 transport = udp", reason="transport_refused"
+                f"{self._host} 不支持所要求的传输方式 ({said}); 请检查 transport (tcp or udp)",
+                reason="transport_refused",
             )
+        if status == 454:
+            raise SourceUnreachable(f"{self._host} 的会话已失效 ({said})", reason="session_gone")
         if status in (453, 503) or status >= 500:
             raise SourceUnreachable(f"{self._host} 暂不可用 ({said})", reason=f"status_{status}")
         raise ProtocolViolation(f"{self._host} 的应答无法使用 ({said})", reason=f"status_{status}")
@@ -112,24 +130,53 @@ class Dialogue:
         fields = dict(headers or {})
         if self.session_id:
             fields["Session"] = self.session_id
-        signature = self._authenticator.header(method, uri) if self._authenticator is not None else None
+        signature = None
+        if self._authenticator is not None:
+            signature = self._authenticator.header(method, self._digest_uri(uri))
         if signature is not None:
             fields["Authorization"] = signature
         self.connection.send(format_request(method, uri, self._cseq, fields), reply_due=True)
         return self._cseq
 
+    def _digest_uri(self, uri: str) -> str:
+        if self._policy.on(Quirk.DIGEST_URI_BASE) and self.base_uri:
+            uri = self.base_uri
+        if self._policy.on(Quirk.DIGEST_URI_PATH):
+            parts = urlsplit(uri)
+            return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return uri
+
+    def keep_alive(self, method: str, uri: str) -> None:
+        """Show that we live, without waiting; a refusal is told by `keep_alive_refused`."""
+        self._keep_alive = self.send(method, uri)
+
     def on_message(self, message: RtspReply | RtspRequest) -> None:
         """What the server said."""
+        if isinstance(message, RtspRequest):
+            self._on_request(message)
+        elif message.status >= 200:
+            self._on_reply(message)
+
+    def _on_request(self, message: RtspRequest) -> None:
         connection = self.connection
         assert connection is not None
-        if isinstance(message, RtspRequest):
-            known = message.method in ("OPTIONS", "GET_PARAMETER", "SET_PARAMETER")
-            line = "RTSP/1.0 200 OK" if known else "RTSP/1.0 501 Not Implemented"
-            connection.send(f"{line}\r\nCSeq: {message.header('cseq') or '0'}\r\n\r\n".encode())
-            return
+        location = message.header("location")
+        known = message.method in ("OPTIONS", "GET_PARAMETER", "SET_PARAMETER", "TEARDOWN")
+        known = known or (message.method == "REDIRECT" and location is not None)
+        line = "RTSP/1.0 200 OK" if known else "RTSP/1.0 501 Not Implemented"
+        connection.send(f"{line}\r\nCSeq: {message.header('cseq') or '0'}\r\n\r\n".encode())
+        if message.method == "TEARDOWN":
+            connection.fail(SourceUnreachable("服务器结束了会话 (the server ended the session)", reason="bye"))
+        elif message.method == "REDIRECT" and location is not None:
+            connection.fail(Redirected(location))
+
+    def _on_reply(self, message: RtspReply) -> None:
+        connection = self.connection
+        assert connection is not None
+        of_keep_alive = message.cseq == self._keep_alive
         future = self._replies.pop(message.cseq, None)
-        if future is None and len(self._replies) == 1 and message.header("cseq") is None:
-            # Some cameras forget CSeq; with one question open there is only one it can answer.
+        if future is None and not of_keep_alive and self._replies and self._policy.use(Quirk.UNNUMBERED_REPLY):
+            # With one question open there is only one that this can answer.
             _, future = self._replies.popitem()
         if future is not None:
             if not future.done():
@@ -140,6 +187,12 @@ class Dialogue:
                 self.nonce_renewed = True
         elif message.status == 454:
             connection.fail(SourceUnreachable("会话已失效 (454: the session is gone)", reason="session_gone"))
+        elif self._keep_alive >= 0:
+            # Only keep-alives are open now: whatever number it bears, this is about one of them.
+            if not of_keep_alive:
+                self._policy.use(Quirk.UNNUMBERED_REPLY)
+            self._keep_alive = -1
+            self.keep_alive_refused = message.status >= 400 and self._policy.use(Quirk.KEEP_ALIVE_REFUSED)
 
     async def last_words(self, method: str, uri: str) -> None:
         """Tell the server, and read on until it has heard: closing with unread bytes would reset the connection

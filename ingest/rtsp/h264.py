@@ -89,11 +89,6 @@ def is_intra_slice(head: bytes) -> bool:
         return False
 
 
-def starts_picture(second_byte: int) -> bool:
-    """True when a slice whose byte behind the NAL header is this holds the first macroblock of a picture."""
-    return second_byte & 0x80 != 0
-
-
 def has_recovery_point(nal: bytes) -> bool:
     """True when an SEI NAL unit holds a recovery point with recovery_frame_cnt 0: the picture decodes alone."""
     at = 1

@@ -12,23 +12,24 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from contracts.errors import GridwhistleError, SourceError, SourceUnreachable
+from contracts.errors import ProtocolViolation, SourceError, SourceUnreachable
 from contracts.instant import SECOND
 from ingest.rtsp.message import MESSAGE_BYTES_MAX, RtspReply, RtspRequest, parse_message
+from ingest.rtsp.quirks import Quirk, QuirkPolicy
+from ingest.rtsp.resync import RESYNC_BYTES_MAX, RESYNCS_MAX, find_message
+from ingest.rtsp.rtp import RTP, RTP_HEADER_BYTES, payload_bounds
 
 if TYPE_CHECKING:
-    from ingest.rtsp.depacketize import H264Depacketizer
+    from ingest.rtsp.depacketize import Depacketizer
     from runtime.clock import Clock
 
 _DOLLAR: Final = 0x24
-_RTP: Final = struct.Struct("!BBHI")
-_RTP_HEADER_BYTES: Final = 12
+_EQUALS: Final = 0x3D
 _OUTGOING_BYTES_MAX: Final = 65_536
 _RECENT_KEY_PICTURES: Final = 8
 _SWEEP_PARTS: Final = 10
@@ -88,7 +89,8 @@ class Connection:
     nothing is raised into the loop.
 
     `on_message(reply or request)` hears RTSP messages, `on_rtcp(buffer, start, end)` the video track's RTCP.
-    `bytes_received` counts all; `skipped_bytes` those of other channels.
+    `on_line(bytes)`, when set, hears lines of a session description that stand outside of messages.
+    `bytes_received` counts all; `skipped_bytes` those of other channels; `resyncs` how often the framing was lost.
     """
 
     __slots__ = (
@@ -98,6 +100,7 @@ class Connection:
         "_outgoing",
         "_pool",
         "_rest",
+        "_seeking",
         "_sizes",
         "_skip",
         "_socket",
@@ -106,13 +109,17 @@ class Connection:
         "bytes_received",
         "check",
         "depacketizer",
+        "eager",
         "ended",
         "gone",
         "last_read_ns",
+        "on_line",
         "on_message",
         "on_rtcp",
         "packets_malformed",
+        "policy",
         "replies_due",
+        "resyncs",
         "rtp_channel",
         "skipped_bytes",
     )
@@ -123,16 +130,24 @@ class Connection:
         connected: socket.socket,
         on_message: Callable[[RtspReply | RtspRequest], None],
         on_rtcp: Callable[[bytearray, int, int], None],
+        *,
+        policy: QuirkPolicy | None = None,
     ) -> None:
         self._pool = pool
         self._socket = connected
         self._loop = asyncio.get_running_loop()
         self.on_message = on_message
         self.on_rtcp = on_rtcp
+        self.on_line: Callable[[bytes], None] | None = None
+        self.policy = policy or QuirkPolicy()
+        self.resyncs = 0
+        self._seeking = 0
         self.check: Callable[[int], None] = _nothing_to_check
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[None] = self._loop.create_future()
-        self.depacketizer: H264Depacketizer | None = None
+        self.depacketizer: Depacketizer | None = None
+        self.eager = False
+        """True while no byte may wait below the low-water mark."""
         self.rtp_channel = -1
         self.replies_due = 0
         self.bytes_received = 0
@@ -190,13 +205,27 @@ class Connection:
                 return
             at = self._skip
             self._skip = 0
+        if self._seeking:
+            at = self._seek(at, end)
+            if self._seeking:
+                self._rest = bytes(buffer[at:end])
+                return
         while end - at >= 4:
+            if depacketizer is not None:
+                at = depacketizer.walk(buffer, at, end, self.rtp_channel)
+                if end - at < 4:
+                    if at > end:
+                        # The bytes that are still to come belong to a dropped picture: never looked at.
+                        self._skip = at - end
+                        at = end
+                    break
             if buffer[at] != _DOLLAR:
                 after = self._text(at, end)
                 depacketizer = self.depacketizer
-                if after == at:
-                    break
+                stopped = after == at or self._seeking
                 at = after
+                if stopped:
+                    break
                 continue
             start = at + 4
             stop = start + (buffer[at + 2] << 8 | buffer[at + 3])
@@ -213,51 +242,74 @@ class Connection:
                         break
                 at = stop
                 continue
-            if end - start < _RTP_HEADER_BYTES + 2 and stop > end:
+            if end - start < RTP_HEADER_BYTES + 3 and stop > end:
                 break
-            payload = start + _RTP_HEADER_BYTES
+            payload = start + RTP_HEADER_BYTES
             if stop < payload:
                 self.packets_malformed += 1
                 at = stop
                 continue
-            flags, kind, sequence, timestamp = _RTP.unpack_from(buffer, start)
+            flags, kind, sequence, timestamp = RTP.unpack_from(buffer, start)
             payload_end = stop
             if stop > end:
-                if flags != 0x80 or not depacketizer.would_drop(buffer[payload], buffer[payload + 1], timestamp):
+                if flags != 0x80 or not depacketizer.would_drop(buffer, payload, timestamp):
                     break
-                # The bytes that are still to come belong to a dropped picture: never looked at.
                 self._skip = stop - end
                 stop = end
             elif flags != 0x80:
-                payload, payload_end = self._unusual(start, stop, flags)
+                bounds = payload_bounds(buffer, start, stop, flags)
+                if bounds is None:
+                    self.packets_malformed += 1
+                    bounds = (stop, stop)
+                payload, payload_end = bounds
             depacketizer.packet(buffer, payload, payload_end, sequence, timestamp, kind >= 0x80)
             at = stop
         self._rest = bytes(buffer[at:end]) if at < end else b""
-
-    def _unusual(self, start: int, stop: int, flags: int) -> tuple[int, int]:
-        """Payload bounds of a packet with CSRCs, extension or padding (RFC 3550, 5.1); empty when malformed."""
-        buffer = self._pool.buffer
-        payload = start + _RTP_HEADER_BYTES + (flags & 0x0F) * 4
-        if flags & 0x10 and payload + 4 <= stop:
-            payload += 4 + (buffer[payload + 2] << 8 | buffer[payload + 3]) * 4
-        payload_end = stop - buffer[stop - 1] if flags & 0x20 else stop
-        if flags >> 6 != 2 or payload > payload_end:
-            self.packets_malformed += 1
-            return stop, stop
-        return payload, payload_end
 
     def _text(self, at: int, end: int) -> int:
         """One RTSP message at `at`; where it ends, or `at` while it is incomplete."""
         buffer = self._pool.buffer
         if buffer[at] in b"\r\n":
             return at + 1
-        message, length = parse_message(bytes(buffer[at : min(end, at + 2 * MESSAGE_BYTES_MAX)]))
+        if buffer[at] in b" \0" and self.policy.use(Quirk.STRAY_BYTES):
+            return at + 1
+        if self.on_line is not None and buffer[at + 1] == _EQUALS and 0x61 <= buffer[at] <= 0x7A:
+            after = buffer.find(b"\n", at, end) + 1
+            if after:
+                self.on_line(bytes(buffer[at:after]))
+            return after or at
+        try:
+            message, length = parse_message(bytes(buffer[at : min(end, at + 2 * MESSAGE_BYTES_MAX)]))
+        except ProtocolViolation:
+            if self.depacketizer is None or not self._may_seek():
+                raise
+            self._seeking = 1
+            return self._seek(at + 1, end)
         if message is None:
             return at
         if isinstance(message, RtspReply):
             self.replies_due = max(0, self.replies_due - 1)
         self.on_message(message)
         return at + length
+
+    def _may_seek(self) -> bool:
+        self.resyncs += 1
+        return self.resyncs <= RESYNCS_MAX and self.policy.use(Quirk.RESYNC)
+
+    def _seek(self, at: int, end: int) -> int:
+        """The framing is lost: skip to what looks like a packet or a reply. Raises ProtocolViolation when there is
+        none for long."""
+        expected = self.depacketizer.next_sequence if self.depacketizer is not None else -1
+        found, certain = find_message(self._pool.buffer, at, end, self.rtp_channel, expected)
+        self._seeking += found - at
+        if self._seeking > RESYNC_BYTES_MAX:
+            raise ProtocolViolation(
+                f"RTSP 连接中的数据无法识别 ({self._seeking} bytes that are neither packets nor replies)",
+                reason="garbage",
+            )
+        if certain:
+            self._seeking = 0
+        return found
 
     def key_picture(self, size: int) -> None:
         """A key picture of `size` bytes was complete: the mark follows the smallest recent one."""
@@ -267,7 +319,7 @@ class Connection:
 
     def _set_mark(self) -> None:
         depacketizer = self.depacketizer
-        low = self.replies_due or depacketizer is None or depacketizer.assembling
+        low = self.replies_due or self.eager or depacketizer is None or depacketizer.assembling
         mark = 1 if low else self._mark
         if mark != self._socket_mark and not self._closed:
             self._socket_mark = mark
@@ -303,7 +355,7 @@ class Connection:
             self._writing = False
             self._loop.remove_writer(self._socket.fileno())
 
-    def fail(self, error: GridwhistleError) -> None:
+    def fail(self, error: Exception) -> None:
         """End the session with this error, the first one counts; the socket stays open for a TEARDOWN."""
         if not self.ended.done():
             self.ended.set_exception(error)

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.instant import SECOND, Instant
-from ingest.rtsp.depacketize import Octets
+from ingest.rtsp.assembly import Octets
 
 _NTP_UNIX_S: Final = 2_208_988_800
 _SR: Final = struct.Struct("!IIII")
 _SENDER_REPORT: Final = 200
+_GOODBYE: Final = 203
+_LOST_MIN: Final = -0x800000
+_LOST_MAX: Final = 0x7FFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,39 @@ def find_sender_report(data: Octets, start: int, end: int) -> SenderReport | Non
     return None
 
 
+def is_well_formed(data: Octets, start: int, end: int) -> bool:
+    """Whether the lengths of a compound packet add up (A.2), which is all that can be checked without state."""
+    if end - start < 8:
+        return False
+    while start < end:
+        if end - start < 4 or data[start] >> 6 != 2 or not 192 <= data[start + 1] <= 223:
+            return False
+        start += (data[start + 2] << 8 | data[start + 3]) * 4 + 4
+    return start == end
+
+
+def goodbyes(data: Octets, start: int, end: int) -> frozenset[int]:
+    """Sources that say BYE (6.6) in a compound packet."""
+    gone: set[int] = set()
+    while end - start >= 4:
+        size = (data[start + 2] << 8 | data[start + 3]) * 4 + 4
+        if data[start] >> 6 != 2 or start + size > end:
+            break
+        if data[start + 1] == _GOODBYE:
+            count = min(data[start] & 0x1F, size // 4 - 1)
+            gone.update(struct.unpack_from(f"!{count}I", data, start + 4))
+        start += size
+    return frozenset(gone)
+
+
 def receiver_report(
-    ours: int, theirs: int, *, lost: int, fraction: int, highest: int, lsr: int, delay_ns: int
+    ours: int, theirs: int, *, lost: int, fraction: int, highest: int, lsr: int, delay_ns: int, jitter: int = 0
 ) -> bytes:
-    """A receiver report with an SDES name (6.4.2, 6.5); `fraction` of 256, `highest` extended sequence."""
+    """A receiver report with an SDES name (6.4.2, 6.5); `fraction` of 256, `highest` extended sequence, `lost` is
+    cut to signed 24 bits, `jitter` in RTP clock ticks, `delay_ns` since the report that `lsr` is of."""
     delay = min(delay_ns * 65_536 // SECOND, 0xFFFFFFFF)
-    block = _SR.pack(theirs, fraction << 24 | min(lost, 0x7FFFFF), highest & 0xFFFFFFFF, 0)
+    total = max(_LOST_MIN, min(lost, _LOST_MAX)) & 0xFFFFFF
+    block = _SR.pack(theirs, fraction << 24 | total, highest & 0xFFFFFFFF, min(jitter, 0xFFFFFFFF))
     report = struct.pack("!BBHI", 0x81, 201, 7, ours) + block + struct.pack("!II", lsr, delay)
     name = b"\x01\x0bgridwhistle\x00"
     name += bytes(-len(name) % 4)

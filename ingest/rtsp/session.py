@@ -1,4 +1,4 @@
-"""One RTSP 1.0 session over TCP (RFC 2326): asks for the first H.264 video track and keeps it playing.
+"""One RTSP 1.0 session (RFC 2326): asks for the H.264 or H.265 video track and keeps it playing.
 
 `run_once` does one life of a session from connecting to TEARDOWN and raises the error that ended it; trying again
 is runtime.supervise's. Only key pictures leave, see ingest.rtsp.depacketize.
@@ -7,31 +7,32 @@ is runtime.supervise's. Only key pictures leave, see ingest.rtsp.depacketize.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import urlsplit
 
-from contracts.errors import (
-    ConfigError,
-    ProtocolViolation,
-    SourceMissing,
-    SourceUnreachable,
-)
-from contracts.ids import derive_id
+from contracts.errors import ConfigError, ProtocolViolation, SourceUnreachable
+from contracts.frame import Codec
 from contracts.instant import SECOND, Instant
+from contracts.source import TransportPolicy
+from ingest.rtsp.assembly import KeyPicturePolicy
 from ingest.rtsp.credentials import Credentials
-from ingest.rtsp.depacketize import H264Depacketizer, KeyPicturePolicy
+from ingest.rtsp.depacketize_h264 import H264Depacketizer
+from ingest.rtsp.depacketize_h265 import H265Depacketizer
 from ingest.rtsp.dialogue import Dialogue, Redirected
+from ingest.rtsp.feedback import ReceptionFeedback
 from ingest.rtsp.message import RtspUrl, parse_url
+from ingest.rtsp.negotiate import Described, Negotiation
+from ingest.rtsp.quirks import QuirkPolicy
 from ingest.rtsp.receive import Connection, ReceivePool, connect
-from ingest.rtsp.rtcp import SenderReport, find_sender_report, receiver_report
-from ingest.rtsp.sdp import SessionDescription, parse_sdp
 from ingest.rtsp.timing import RtpTimeline
+from ingest.rtsp.udp import UdpPorts, UdpTrack
 
 if TYPE_CHECKING:
+    from ingest.rtsp.assembly import Octets, PictureSink
+    from ingest.rtsp.depacketize import Depacketizer
     from runtime.clock import Clock
 
-_SESSION_TIMEOUT_S: Final = 60.0
 _KEEP_ALIVE_MAX_S: Final = 30.0
 
 
@@ -49,34 +50,47 @@ class SessionLimits:
     redirects_max: int = 3
     picture_bytes_max: int = 4 << 20
     key_pictures: KeyPicturePolicy = KeyPicturePolicy.RECOVERY_POINT
+    transport: TransportPolicy = TransportPolicy.TCP
+    """TCP falls to UDP where the server answers 461."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What the server said of the stream when it began to play."""
+    """What the server said of the stream when it began to play; `play_range` and `rtp_info` as in its reply."""
 
     codec: str
     server: str
     transport: str
     url: str
+    clock_rate: int = 90_000
+    play_range: str = ""
+    rtp_info: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class KeyPicture:
-    """One key picture as Annex B bytes, parameter sets in front.
+class ReceivedPicture:
+    """One picture as Annex B bytes, parameter sets in front of a key picture.
 
-    `dropped_pictures` and `dropped_bytes`: what was dropped since the key picture before. `clock_offset_ns`:
-    camera clock minus ours by its last sender report, None while unknown. `discontinuity`: the first picture of a
-    session, or the RTP clock jumped.
+    What follows the key picture comes only while everything is collected, in decoding order. Of a key picture:
+    `dropped_pictures`, `dropped_bytes`, `dropped_bytes_max`: number, sum and largest of what came since the key
+    picture before and was not handed on; `digest`: CRC-32 of its slices, alike when the encoder repeats itself.
+    `clock_offset_ns`: camera clock minus ours by its last sender report, None while unknown. `discontinuity`: the
+    first picture of a session, the RTP clock jumped, or the parameter sets changed.
     """
 
     data: bytes
+    codec: Codec
+    key: bool
     event_time: Instant
     arrival_time: Instant
     discontinuity: bool
     dropped_pictures: int
     dropped_bytes: int
+    dropped_bytes_max: int
+    digest: int
     clock_offset_ns: int | None
+    timestamp: int = 0
+    """The RTP timestamp, 32 bits."""
 
 
 class PictureReceiver(Protocol):
@@ -85,8 +99,8 @@ class PictureReceiver(Protocol):
     def playing(self, info: StreamInfo) -> None:
         """The server accepted PLAY."""
 
-    def picture(self, picture: KeyPicture) -> None:
-        """A key picture is complete."""
+    def picture(self, picture: ReceivedPicture) -> None:
+        """A picture is complete."""
 
 
 @dataclass(slots=True)
@@ -94,6 +108,10 @@ class SessionTotals:
     """Running totals of one session object over all its lives."""
 
     sessions: int = 0
+    resyncs: int = 0
+    packets_late: int = 0
+    packets_foreign: int = 0
+    rtcp_malformed: int = 0
     bytes_received: int = 0
     packets_lost: int = 0
     packets_malformed: int = 0
@@ -116,8 +134,12 @@ class RtspSession:
         receiver: PictureReceiver,
         credentials: Credentials | None = None,
         limits: SessionLimits | None = None,
+        policy: QuirkPolicy | None = None,
+        udp_ports: UdpPorts | None = None,
+        play: dict[str, str] | None = None,
     ) -> None:
-        """Raises ConfigError for a URL that is not usable."""
+        """`play`: headers of PLAY, live by default. Raises ConfigError for a URL that is not usable."""
+        self.play_headers = play or {"Range": "npt=0.000-"}
         self._home = parse_url(url)
         self._source_id = source_id
         self._clock = clock
@@ -125,19 +147,28 @@ class RtspSession:
         self._receiver = receiver
         self._credentials = credentials
         self._limits = limits or SessionLimits()
+        self._policy = policy or QuirkPolicy()
+        self._udp_ports = udp_ports or UdpPorts()
         self._totals = SessionTotals()
         self._life: _Life | None = None
+        self._collecting = False
+
+    def move(self, url: str) -> None:
+        """The next life plays at this address. Raises ConfigError for a URL that is not usable."""
+        self._home = parse_url(url)
 
     async def run_once(self) -> None:
         """Connect, play until the session ends, tear down. Raises the SourceError that ended it."""
-        url = self._home
+        url = at = self._home
         for _ in range(self._limits.redirects_max + 1):
-            life = self._life = _Life(self, url)
+            life = self._life = _Life(self, url, at)
             self._totals.sessions += 1
             try:
                 await life.run()
             except Redirected as redirect:
-                url = _redirect_target(redirect.location)
+                at = _redirect_target(redirect.location, url)
+                if not redirect.proxy:
+                    url = at
             else:
                 return
             finally:
@@ -146,6 +177,26 @@ class RtspSession:
         raise ProtocolViolation(
             f"RTSP 重定向超过 {self._limits.redirects_max} 次 (redirected too often)", reason="redirect_loop"
         )
+
+    @property
+    def collecting(self) -> bool:
+        """Whether every picture is handed on."""
+        return self._collecting
+
+    def collect(self, every_picture: bool) -> None:
+        """Hand on every picture from the next key picture on, or key pictures only; the session goes on."""
+        self._collecting = every_picture
+        if self._life is not None:
+            self._life.collect(every_picture)
+
+    def dropped_since_key(self) -> tuple[int, int, int]:
+        """Pictures and bytes dropped since the last key picture, and when it came (monotonic ns); zeros before."""
+        return self._life.dropped_since_key() if self._life is not None else (0, 0, 0)
+
+    @property
+    def policy(self) -> QuirkPolicy:
+        """The policies for what this server does against the standards, and how often each acted."""
+        return self._policy
 
     def statistics(self) -> SessionTotals:
         """Totals of all lives, the present one included."""
@@ -163,97 +214,122 @@ class RtspSession:
 class _Life:
     """One connection of a session: what is said is in `Dialogue`, what is seen is here."""
 
-    def __init__(self, session: RtspSession, url: RtspUrl) -> None:
+    def __init__(self, session: RtspSession, url: RtspUrl, at: RtspUrl) -> None:
+        """`at`: the server to connect to; not that of `url` where a proxy is to be used."""
         self._session = session
         self._limits = session._limits
         self._clock = session._clock
         self._receiver = session._receiver
+        self._policy = session._policy
         self._url = url
-        self._dialogue = Dialogue(url.host, session.credentials_for(url), self._limits.reply_s)
+        self._at = at
+        self._dialogue = Dialogue(url.host, session.credentials_for(at), self._limits.reply_s, self._policy)
+        self._opening = Negotiation(self._dialogue, url, self._clock, self._policy, self._limits.reply_s)
         self._connection: Connection | None = None
-        self._public = ""
+        self._udp: UdpTrack | None = None
         self._control = url.text
+        self._codec = Codec.H264
+        self._depacketizer = self._make_depacketizer()
+        self._feedback = self._make_feedback()
         self._timeline = RtpTimeline()
-        self._depacketizer = H264Depacketizer(
+        self._first = True
+        self._dropped = (0, 0)
+        self._sets_seen = 0
+        self._key_ns = self._packets_ns = self._clock.monotonic_ns()
+        self._packets_seen = 0
+        self._keep_alives: tuple[str, ...] = ()
+        self._keep_alive_s = _KEEP_ALIVE_MAX_S
+        self._keep_alive_due_ns = 0
+
+    def _make_depacketizer(self) -> Depacketizer:
+        return make_depacketizer(
+            self._codec,
             self._on_picture,
             picture_bytes_max=self._limits.picture_bytes_max,
             policy=self._limits.key_pictures,
         )
-        self._first = True
-        self._dropped = (0, 0)
-        self._key_ns = self._packets_ns = self._clock.monotonic_ns()
-        self._packets_seen = 0
-        self._clock_offset_ns: int | None = None
-        self._report: tuple[SenderReport, int] | None = None
-        self._lost_reported = (0, 0)
-        self._ssrc = int.from_bytes(derive_id("ssrc", session._source_id).encode()[5:9], "big")
-        self._keep_alive_s = _KEEP_ALIVE_MAX_S
-        self._keep_alive_due_ns = 0
+
+    def _make_feedback(self) -> ReceptionFeedback:
+        return ReceptionFeedback(
+            self._session._source_id, self._clock, self._depacketizer, self._send_rtcp, self._fail
+        )
 
     async def run(self) -> None:
         """The life of the connection, in order."""
         session = self._session
-        opened = await connect(self._url.host, self._url.port, self._limits.connect_s)
-        connection = Connection(session._pool, opened, self._dialogue.on_message, self._on_rtcp)
+        opened = await connect(self._at.host, self._at.port, self._limits.connect_s)
+        local, peer = opened.getsockname()[0], opened.getpeername()[0]
+        connection = Connection(
+            session._pool, opened, self._dialogue.on_message, self._on_rtcp, policy=self._policy
+        )
         self._connection = self._dialogue.connection = connection
         try:
-            await self._options()
-            description, server = await self._describe()
-            await self._setup(description)
+            await self._opening.options()
+            described = await self._opening.describe()
             try:
-                await self._play(description, server)
+                await self._setup(described, local, peer)
+                await self._play(described)
+                del described  # its texts are not needed for the hours that follow
                 # Not awaited directly: a cancelled wait would cancel the future too.
                 await asyncio.wait({connection.ended})
                 connection.ended.result()
             finally:
                 connection.check = _unchecked
-                await self._dialogue.last_words("TEARDOWN", self._control)
+                if self._dialogue.session_id:
+                    await self._dialogue.last_words("TEARDOWN", self._control)
         finally:
             connection.close()
+            if self._udp is not None:
+                self._udp.close()
 
-    async def _options(self) -> None:
-        """Ask what the server can; one that does not know OPTIONS is asked for nothing special later."""
-        with suppress(ProtocolViolation, SourceMissing):
-            reply = await self._dialogue.request("OPTIONS", self._url.text)
-            self._public = (reply.header("public") or "").upper()
-
-    async def _describe(self) -> tuple[SessionDescription, str]:
-        reply = await self._dialogue.request("DESCRIBE", self._url.text, {"Accept": "application/sdp"})
-        base = reply.header("content-base") or reply.header("content-location") or self._url.text
-        description = parse_sdp(reply.body, base)
-        if description.video.codec != "H264":
-            raise ProtocolViolation(
-                f"视频编码 {description.video.codec or '未知'} 不由此接收器处理 (this receiver takes H264)",
-                reason="unsupported_codec",
-            )
-        return description, reply.header("server") or ""
-
-    async def _setup(self, description: SessionDescription) -> None:
-        for nal in description.video.parameter_sets:
+    async def _setup(self, described: Described, local: str, peer: str) -> None:
+        track = described.description.video
+        self._codec = _CODECS[track.codec]
+        self._depacketizer = self._make_depacketizer()
+        self._feedback = self._make_feedback()
+        self._feedback.clock_rate = track.clock_rate
+        self._timeline = RtpTimeline(track.clock_rate)
+        for nal in track.parameter_sets:
             self._depacketizer.add_parameter_set(nal)
-        self._timeline = RtpTimeline(description.video.clock_rate)
-        self._control = description.control
-        reply = await self._dialogue.request(
-            "SETUP", description.video.control, {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1"}
-        )
-        transport = reply.header("transport") or ""
-        channel = _interleaved_channel(transport)
-        name, _, parameters = (reply.header("session") or "").partition(";")
-        self._dialogue.session_id = name.strip()
-        timeout_s = _session_timeout_s(parameters)
-        self._keep_alive_s = min(_KEEP_ALIVE_MAX_S, timeout_s / 2)
-        assert self._connection is not None
-        self._connection.rtp_channel = channel
-        self._connection.depacketizer = self._depacketizer
 
-    async def _play(self, description: SessionDescription, server: str) -> None:
-        await self._dialogue.request("PLAY", self._control, {"Range": "npt=0.000-"})
+        def client_port() -> int:
+            self._udp = UdpTrack(
+                self._session._pool, self._session._udp_ports, local, self._depacketizer, self._feedback.receive
+            )
+            return self._udp.port
+
+        self._control = described.description.control
+        agreed = await self._opening.setup(track.control, self._limits.transport, client_port)
+        self._keep_alives = self._opening.keep_alives()
+        self._keep_alive_s = min(_KEEP_ALIVE_MAX_S, agreed.timeout_s / 2)
+        transport = agreed.transport
+        self._feedback.ssrc = transport.ssrc
+        assert self._connection is not None
+        if transport.channel is not None:
+            self._connection.rtp_channel = transport.channel
+            self._connection.depacketizer = self._depacketizer
+        elif self._udp is not None:
+            self._udp.start(transport.source or peer, transport.server_port)
+        self.collect(self._session.collecting)
+
+    async def _play(self, described: Described) -> None:
+        self._control, reply = await self._opening.play(described.description, self._session.play_headers)
         self._key_ns = self._packets_ns = self._clock.monotonic_ns()
         self._keep_alive_due_ns = self._key_ns + round(self._keep_alive_s * SECOND)
         assert self._connection is not None
         self._connection.check = self._check
+        transport = "RTP/AVP/TCP interleaved" if self._udp is None else "RTP/AVP/UDP"
+        codec = described.description.video.codec
         self._receiver.playing(
-            StreamInfo(description.video.codec, server, "RTP/AVP/TCP interleaved", self._url.text)
+            StreamInfo(
+                codec,
+                described.server,
+                transport,
+                self._url.text,
+                described.description.video.clock_rate,
+                reply.header("range") or "",
+                reply.header("rtp-info") or "",
+            )
         )
 
     def _check(self, now_ns: int) -> None:
@@ -275,57 +351,75 @@ class _Life:
                 )
             )
         elif now_ns >= self._keep_alive_due_ns or self._dialogue.nonce_renewed:
-            self._dialogue.nonce_renewed = False
-            self._keep_alive_due_ns = now_ns + round(self._keep_alive_s * SECOND)
-            method = "GET_PARAMETER" if "GET_PARAMETER" in self._public else "OPTIONS"
-            self._dialogue.send(method, self._control)
+            self._keep_alive(now_ns)
+        if self._udp is not None:
+            self._udp.check(now_ns)
+        self._feedback.check(now_ns)
 
-    def _on_rtcp(self, buffer: bytearray, start: int, end: int) -> None:
-        report = find_sender_report(buffer, start, end)
-        if report is None:
-            return
-        if report.wall is not None:
-            self._clock_offset_ns = report.wall - self._clock.now()
-        self._report = (report, self._clock.monotonic_ns())
-        self._answer_report(report)
+    def _keep_alive(self, now_ns: int) -> None:
+        dialogue = self._dialogue
+        if dialogue.keep_alive_refused and len(self._keep_alives) > 1:
+            self._keep_alives = self._keep_alives[1:]
+        dialogue.nonce_renewed = dialogue.keep_alive_refused = False
+        self._keep_alive_due_ns = now_ns + round(self._keep_alive_s * SECOND)
+        dialogue.keep_alive(self._keep_alives[0], self._control)
 
-    def _answer_report(self, report: SenderReport) -> None:
-        depacketizer, connection = self._depacketizer, self._connection
-        assert connection is not None
-        packets, lost = depacketizer.packets, depacketizer.packets_lost
-        new_packets, new_lost = packets - self._lost_reported[0], lost - self._lost_reported[1]
-        self._lost_reported = (packets, lost)
-        fraction = min(255, new_lost * 256 // max(1, new_packets + new_lost))
-        body = receiver_report(
-            self._ssrc,
-            report.ssrc,
-            lost=lost,
-            fraction=fraction,
-            highest=(depacketizer.next_sequence - 1) & 0xFFFF,
-            lsr=report.ntp_middle,
-            delay_ns=0,
-        )
-        channel = connection.rtp_channel + 1
-        connection.send(b"$" + bytes((channel,)) + len(body).to_bytes(2, "big") + body)
+    def _on_rtcp(self, buffer: Octets, start: int, end: int) -> None:
+        self._feedback.receive(buffer, start, end)
 
-    def _on_picture(self, data: bytes, timestamp: int, _late: bool) -> None:
+    def _send_rtcp(self, body: bytes) -> None:
+        connection = self._connection
+        if self._udp is not None:
+            self._udp.send_rtcp(body)
+        elif connection is not None:
+            channel = connection.rtp_channel + 1
+            connection.send(b"$" + bytes((channel,)) + len(body).to_bytes(2, "big") + body)
+
+    def _fail(self, error: Exception) -> None:
+        assert self._connection is not None
+        self._connection.fail(error)
+
+    def collect(self, every_picture: bool) -> None:
+        """See RtspSession. What is collected must not wait below the low-water mark."""
+        self._depacketizer.collect(every_picture)
+        if self._connection is not None:
+            self._connection.eager = every_picture
+
+    def dropped_since_key(self) -> tuple[int, int, int]:
+        """See RtspSession."""
+        depacketizer = self._depacketizer
+        pictures, dropped = self._dropped
+        return depacketizer.dropped_pictures - pictures, depacketizer.dropped_bytes - dropped, self._key_ns
+
+    def _on_picture(self, data: bytes, timestamp: int, _late: bool, key: bool) -> None:
         connection, depacketizer = self._connection, self._depacketizer
         assert connection is not None
         arrival = self._clock.now()
         event = self._timeline.event_time(timestamp, arrival)
-        self._key_ns = connection.last_read_ns
-        connection.key_picture(len(data))
-        dropped = (depacketizer.dropped_pictures, depacketizer.dropped_bytes)
-        picture = KeyPicture(
+        before, largest, digest = self._dropped, 0, 0
+        changed = depacketizer.sets_changed != self._sets_seen
+        if key:
+            self._key_ns = (self._udp or connection).last_read_ns
+            connection.key_picture(len(data))
+            self._feedback.key_picture(timestamp, arrival)
+            self._dropped = (depacketizer.dropped_pictures, depacketizer.dropped_bytes)
+            largest, depacketizer.dropped_bytes_max = depacketizer.dropped_bytes_max, 0
+            digest = depacketizer.slice_digest
+            self._sets_seen = depacketizer.sets_changed
+        picture = ReceivedPicture(
             data,
+            self._codec,
+            key,
             event.at,
             arrival,
-            event.jumped or self._first,
-            dropped[0] - self._dropped[0],
-            dropped[1] - self._dropped[1],
-            self._clock_offset_ns,
+            event.jumped or self._first or (key and changed),
+            self._dropped[0] - before[0],
+            self._dropped[1] - before[1],
+            largest,
+            digest,
+            self._feedback.clock_offset_ns,
+            timestamp,
         )
-        self._dropped = dropped
         self._first = False
         self._receiver.picture(picture)
 
@@ -335,6 +429,13 @@ class _Life:
         if connection is not None:
             totals.bytes_received += connection.bytes_received
             totals.packets_malformed += connection.packets_malformed
+            totals.resyncs += connection.resyncs
+        if self._udp is not None:
+            totals.bytes_received += self._udp.bytes_received
+            totals.packets_malformed += self._udp.packets_malformed
+            totals.packets_late += self._udp.packets_late
+            totals.packets_foreign += self._udp.foreign
+        totals.rtcp_malformed += self._feedback.malformed
         totals.packets_lost += depacketizer.packets_lost
         totals.packets_malformed += depacketizer.packets_malformed
         totals.key_pictures += depacketizer.key_pictures
@@ -343,9 +444,27 @@ class _Life:
         totals.pictures += depacketizer.pictures
 
 
-def _redirect_target(location: str) -> RtspUrl:
+def make_depacketizer(
+    codec: Codec, on_picture: PictureSink, *, picture_bytes_max: int, policy: KeyPicturePolicy
+) -> Depacketizer:
+    """The depacketizer of a codec."""
+    kind = _DEPACKETIZERS[codec]
+    return kind(on_picture, picture_bytes_max=picture_bytes_max, policy=policy)
+
+
+_CODECS: Final = {"H264": Codec.H264, "H265": Codec.HEVC}
+"""By the names in SDP, `sdp.RECEIVED_CODECS`."""
+_DEPACKETIZERS: Final[dict[Codec, type[H264Depacketizer] | type[H265Depacketizer]]] = {
+    Codec.H264: H264Depacketizer,
+    Codec.HEVC: H265Depacketizer,
+}
+
+
+def _redirect_target(location: str, url: RtspUrl) -> RtspUrl:
     try:
-        return parse_url(location)
+        # A path alone is meant on the same server.
+        here = f"rtsp://{urlsplit(url.text).netloc}{location}" if location.startswith("/") else location
+        return parse_url(here)
     except ConfigError as error:
         raise ProtocolViolation(
             f"重定向地址无法使用 (redirected to an unusable URL): {error}", reason="redirect"
@@ -354,26 +473,3 @@ def _redirect_target(location: str) -> RtspUrl:
 
 def _unchecked(_now_ns: int) -> None:
     return None
-
-
-def _interleaved_channel(transport: str) -> int:
-    """The RTP channel of a Transport header; 0 when it names none although TCP was asked for."""
-    for part in transport.split(";"):
-        name, _, value = part.strip().partition("=")
-        if name.lower() == "interleaved":
-            first = value.split("-")[0].strip()
-            if first.isascii() and first.isdigit() and int(first[:4]) < 255:
-                return int(first[:4])
-    if "tcp" in transport.lower() or not transport:
-        return 0
-    raise ProtocolViolation(
-        f"服务器未按要求使用 TCP (it answered Transport: {transport[:80]}); 请设 transport = udp",
-        reason="transport_refused",
-    )
-
-
-def _session_timeout_s(parameters: str) -> float:
-    name, _, value = parameters.strip().partition("=")
-    if name.strip().lower() == "timeout" and value.strip().isdigit():
-        return float(min(max(int(value.strip()[:6]), 5), 3600))
-    return _SESSION_TIMEOUT_S

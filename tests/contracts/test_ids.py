@@ -29,6 +29,9 @@ def test_check_4_device_id_decodes_and_faults_are_refused() -> None:
     """Domain check 4."""
     device = parse_device_id("15292100001320000001")
     assert (device.county, device.unit, device.industry, device.device_type) == ("152921", "00", "00", "132")
+    assert device.describe().startswith("阿拉善左旗 / 接入单位 00 / 社会治安路面 / 网络摄像机 (IPC) / ")
+    assert device.is_camera
+    assert not parse_device_id("15292100001180000001").is_camera
     faults = {
         "1529210000132000001": "device_id_length",
         "15292100009990000001": "device_id_type",

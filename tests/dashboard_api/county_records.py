@@ -90,6 +90,13 @@ def county() -> County:
     return build_county(1, cameras_total=300, sensors_total=120)
 
 
+def shown_cameras() -> list[Camera]:
+    """Cameras that the wall may show: those of the county without its three secret ones."""
+    shown = [camera for camera in county().cameras if not camera.secrecy]
+    assert len(shown) == len(county().cameras) - 3
+    return shown
+
+
 def catalogue(of: County) -> Catalogue:
     return Catalogue(site=SITE, county=SITE, version=1, cameras=of.cameras, sensors=of.sensors)
 

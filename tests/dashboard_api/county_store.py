@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import create_engine
 
+from alerts.store.filmstrips import filmstrip_row
 from alerts.store.rows import (
     Row,
     delivery_row,
@@ -28,6 +29,7 @@ from contracts import topics, wire
 from contracts.command import Command, CommandAnswer, CommandKind
 from contracts.delivery import Delivery
 from contracts.errors import CommandRefused
+from contracts.filmstrip import Filmstrip
 from contracts.grid import GridTree
 from contracts.incident import Action, Decision, Incident, IncidentState, Reason
 from contracts.instant import Instant
@@ -39,7 +41,7 @@ from runtime.clock import Clock
 from runtime.site import Site
 from runtime.zmq_request import ZmqChangePublisher, ZmqRequestServer
 
-Record = Incident | Ticket | SourceChange | Delivery | Mute
+Record = Incident | Ticket | SourceChange | Delivery | Mute | Filmstrip
 
 
 @cache
@@ -129,6 +131,9 @@ def _as_row(record: Record, seq: int) -> tuple[str, str, str, Row, bytes]:
         return ChangeKind.SOURCE, record.source_id, "sources", source_row(record, seq, body), body
     if isinstance(record, Delivery):
         return ChangeKind.DELIVERY, record.id, "deliveries", delivery_row(record, seq, body), body
+    if isinstance(record, Filmstrip):
+        row = filmstrip_row(record, Instant(0), seq, body)
+        return ChangeKind.FILMSTRIP, record.id, "filmstrips", row, body
     return ChangeKind.MUTE, record.id, "mutes", mute_row(record, seq, body), body
 
 

@@ -15,7 +15,7 @@ from contracts.instant import SECOND, Instant
 from dashboard_api.config import ApiConfig
 from dashboard_api.problem import ApiError
 from dashboard_api.queries import Cursor, decode_cursor, encode_cursor
-from tests.dashboard_api.county_records import county, make_mute, make_pair
+from tests.dashboard_api.county_records import county, make_mute, make_pair, shown_cameras
 from tests.dashboard_api.running_api import RunningApi, running_api
 
 
@@ -151,16 +151,30 @@ async def test_unknown_thing_is_404_problem(client: httpx.AsyncClient, path: str
 
 async def test_sources_page_through_catalogue_and_states(client: httpx.AsyncClient) -> None:
     items = await pages(client, "sources", limit=100)
-    assert len(items) == len({item["id"] for item in items}) == len(county().cameras) + len(county().sensors)
+    assert len(items) == len({item["id"] for item in items}) == len(shown_cameras()) + len(county().sensors)
     unseeing = await pages(client, "sources", state="unseeing", kind="camera")
     assert {item["state"]["code"] for item in unseeing} == {"blind", "faulted", "stale"}
     one = (await client.get(f"sources/{unseeing[0]['id']}")).json()
     assert one == unseeing[0]
 
 
+async def test_sources_filter_by_owner_department_and_grid(client: httpx.AsyncClient) -> None:
+    """Domain M30."""
+    one = shown_cameras()[7]
+    street = (one.place.grid_code or "")[:9]
+    items = await pages(client, "sources", owner=one.owner, grid=street, kind="camera", limit=100)
+    expected = [
+        camera.id
+        for camera in shown_cameras()
+        if camera.owner == one.owner and (camera.place.grid_code or "").startswith(street)
+    ]
+    assert [item["id"] for item in items] == sorted(expected)
+    assert one.id in expected
+
+
 async def test_source_summary_adds_up(client: httpx.AsyncClient) -> None:
     cameras = (await client.get("sources/summary")).json()["cameras"]
-    assert cameras["total"] == len(county().cameras)
+    assert cameras["total"] == len(shown_cameras())
     assert sum(state["count"] for state in cameras["states"]) == cameras["total"]
     assert cameras["unseeing"] == 4
 

@@ -19,7 +19,7 @@ from dashboard_api.routes.examples import COMMANDS, INCIDENT, TICKET
 from dashboard_api.source_views import SourceRow, summary
 from dashboard_api.ticket_views import TicketView, ticket_detail, ticket_view
 from dashboard_api.views import level_view
-from tests.dashboard_api.county_records import POLICY, catalogue, county, make_events, make_pair
+from tests.dashboard_api.county_records import POLICY, catalogue, county, make_events, make_pair, shown_cameras
 
 NOW = Instant(1_763_800_000_000_000_000)
 
@@ -146,7 +146,7 @@ def test_examples_of_the_document_are_what_they_claim() -> None:
 
 
 def test_coverage_counts_expected_live_and_unseeing() -> None:
-    cameras = county().cameras
+    cameras = shown_cameras()
     rows = {
         cameras[0].id: SourceRow(cameras[0].id, "camera", SourceState.LIVE, "", "", NOW, 1),
         cameras[1].id: SourceRow(cameras[1].id, "camera", SourceState.BLIND, "covered", "", NOW, 2),

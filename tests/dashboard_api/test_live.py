@@ -20,7 +20,7 @@ from dashboard_api.directory import EMPTY
 from dashboard_api.live import ChangeFeed
 from runtime.clock import SystemClock
 from runtime.metrics import StageCounters
-from tests.dashboard_api.county_records import SITE, county, make_pair
+from tests.dashboard_api.county_records import SITE, county, make_pair, shown_cameras
 from tests.dashboard_api.county_store import CountyStore
 from tests.dashboard_api.running_api import RunningApi, running_api
 
@@ -71,7 +71,7 @@ async def test_wall_starts_with_a_snapshot_of_everything_open(api: RunningApi) -
         snapshot = await hear(socket, "snapshot")
     assert snapshot["seq"] == api.store.seq
     assert (len(snapshot["incidents"]), len(snapshot["tickets"])) == (6, 6)
-    assert snapshot["sources"]["cameras"]["total"] == len(county().cameras)
+    assert snapshot["sources"]["cameras"]["total"] == len(shown_cameras())
     assert sum(snapshot["totals"]["incidents"].values()) == 6
     assert not snapshot["truncated"]
     levels = [incident["level"]["value"] for incident in snapshot["incidents"]]

@@ -92,8 +92,8 @@ async def installation(
     catalogue, cameras = with_cameras(smoke, rtsp_port)
     port = free_port()
     stack = drill_stack(folder, port, grids, catalogue, CLOCK)
-    async with broker(folder, port, outside=True) as name:
-        assert name == "Mosquitto"
+    async with broker(folder, port, outside=True) as running:
+        assert running.name == "Mosquitto"
         await asyncio.to_thread(stack.start)
         link = MqttLink("127.0.0.1", port)
         link.start()

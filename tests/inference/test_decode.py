@@ -22,8 +22,8 @@ from contracts.instant import SECOND, Instant
 from inference.access_unit import Status
 from inference.decode import Decoded, Decoder, Fate, Refused
 from inference.decode_child import CODECS, NOTE, NOTE_BYTES, REPLY, REQUEST
-from inference.quarantine import Quarantine
 from runtime.clock import SystemClock
+from runtime.quarantine import Quarantine
 from tests.inference.pictures import Bgr, at, encode, frame, textured
 
 CLOCK = SystemClock()

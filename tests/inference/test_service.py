@@ -14,6 +14,7 @@ import pytest
 
 from contracts import topics, wire
 from contracts.errors import ModelRefused
+from contracts.filmstrip import Filmstrip
 from contracts.frame import Codec, FrameHeader
 from contracts.observation import IncidentType, Observation, Phase
 from contracts.place import ZoneKind
@@ -53,11 +54,14 @@ class County:
         self.catalogue = answer
         self.observations: list[Observation] = []
         self.changes: list[SourceChange] = []
+        self.strips: list[Filmstrip] = []
+        self.asked_catalogue = False
         self.health: HealthReport | None = None
         self.sequence = 0
 
     async def answer(self, kind: str, body: bytes) -> bytes:
         assert kind == topics.REQUEST_CATALOGUE
+        self.asked_catalogue = True
         return wire.encode(self.catalogue)
 
     def offer(self, data: bytes, source_id: str = CAMERA.id) -> None:
@@ -81,6 +85,8 @@ class County:
                         self.observations.append(observation)
                     case SourceChange() as change:
                         self.changes.append(change)
+                    case Filmstrip() as strip:
+                        self.strips.append(strip)
                     case HealthReport() as report:
                         self.health = report
                 await self.receiver.commit([Position(entry.producer, entry.incarnation, entry.sequence)])

@@ -154,9 +154,11 @@ class Spy(EvidenceStore):
         super().__init__(folder, CONFIG.evidence)
         self.drawings: list[Drawing] = []
 
-    def keep(self, picture: Picture, drawing: Drawing, type_: IncidentType) -> EvidenceRef:
+    def keep(
+        self, picture: Picture, drawing: Drawing, type_: IncidentType | None, *, width_max: int | None = None
+    ) -> EvidenceRef:
         self.drawings.append(drawing)
-        return super().keep(picture, drawing, type_)
+        return super().keep(picture, drawing, type_, width_max=width_max)
 
 
 def test_evidence_hides_doubtful_persons_and_those_of_the_pictures_before(tmp_path: Path) -> None:
@@ -176,7 +178,9 @@ def test_evidence_hides_doubtful_persons_and_those_of_the_pictures_before(tmp_pa
 
 def test_full_disk_costs_the_picture_not_the_observation(tmp_path: Path) -> None:
     class Full(EvidenceStore):
-        def keep(self, picture: Picture, drawing: Drawing, type_: IncidentType) -> EvidenceRef:
+        def keep(
+            self, picture: Picture, drawing: Drawing, type_: IncidentType | None, *, width_max: int | None = None
+        ) -> EvidenceRef:
             raise StoreFull("满")
 
     post = Post(camera(zone(ZoneKind.STANDING)), Full(tmp_path, CONFIG.evidence))

@@ -23,17 +23,22 @@ gi.require_version("GstRtspServer", "1.0")
 gi.require_version("GstRtsp", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer
 Gst.init(None)
-port, user, password = sys.argv[1:4]
+port, user, password, codec, protocols = sys.argv[1:6]
 server = GstRtspServer.RTSPServer()
 server.set_address("127.0.0.1")
 server.set_service(port)
 factory = GstRtspServer.RTSPMediaFactory()
+coders = {
+    "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=300 ! rtph264pay",
+    "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=300 ! rtph265pay",
+}
 factory.set_launch(
     "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=25/1 "
-    "! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=300 "
-    "! rtph264pay name=pay0 pt=96 config-interval=1 )"
+    f"! {coders[codec]} name=pay0 pt=96 config-interval=1 )"
 )
 factory.set_shared(True)
+if protocols == "udp":
+    factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP)
 if user:
     auth = GstRtspServer.RTSPAuth()
     auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
@@ -57,19 +62,22 @@ def available() -> bool:
     check = (
         "import gi; gi.require_version('GstRtspServer', '1.0'); gi.require_version('Gst', '1.0');"
         "from gi.repository import Gst, GstRtspServer; Gst.init(None);"
-        "assert Gst.ElementFactory.find('x264enc') and Gst.ElementFactory.find('rtph264pay')"
+        "assert Gst.ElementFactory.find('x264enc') and Gst.ElementFactory.find('rtph264pay');"
+        "assert Gst.ElementFactory.find('x265enc') and Gst.ElementFactory.find('rtph265pay')"
     )
     return subprocess.run([SYSTEM_PYTHON, "-c", check], capture_output=True, timeout=30).returncode == 0
 
 
 @asynccontextmanager
-async def gstreamer(user: str = "", password: str = "") -> AsyncIterator[str]:
-    """The URL of a running server's stream."""
+async def gstreamer(
+    user: str = "", password: str = "", *, codec: str = "h264", protocols: str = "all"
+) -> AsyncIterator[str]:
+    """The URL of a running server's stream; `protocols` "udp" makes it refuse TCP with 461."""
     if not await asyncio.to_thread(available):
         pytest.skip("GStreamer's RTSP server with python3-gi and x264enc is not installed")
     port = free_port()
     process = await asyncio.create_subprocess_exec(
-        SYSTEM_PYTHON, "-c", _SERVER, str(port), user, password, stdout=sys.stderr
+        SYSTEM_PYTHON, "-c", _SERVER, str(port), user, password, codec, protocols, stdout=sys.stderr
     )
     try:
         await answering(port)

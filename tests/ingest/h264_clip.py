@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import cache
 
@@ -12,6 +12,10 @@ import av
 import numpy as np
 
 START = b"\x00\x00\x00\x01"
+
+
+Fragments = Callable[[bytes, int], Iterator[bytes]]
+Aggregate = Callable[[list[bytes]], bytes]
 
 
 def split_nals(annexb: bytes) -> list[bytes]:
@@ -32,6 +36,12 @@ def clip(
     context.framerate = Fraction(rate, 1)
     params = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes=0:threads=1:repeat-headers=1"
     context.options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": params + options}
+    return encode_scene(context, pictures)
+
+
+def encode_scene(context: av.VideoCodecContext, pictures: int) -> tuple[tuple[tuple[bytes, ...], bool], ...]:
+    """A moving square on noise, as access units in decoding order."""
+    width, height = context.width, context.height
     noise = np.random.default_rng(7).integers(90, 160, (height, width, 3), dtype=np.uint8)
     packets = []
     for index in range(pictures):
@@ -59,7 +69,13 @@ def stap_a(nals: list[bytes]) -> bytes:
     return b"\x78" + b"".join(struct.pack("!H", len(nal)) + nal for nal in nals)
 
 
-def payloads(nals: tuple[bytes, ...], rng: random.Random, size: int = 1400) -> list[bytes]:
+def payloads(
+    nals: tuple[bytes, ...],
+    rng: random.Random,
+    size: int = 1400,
+    fragments: Fragments = fragments,
+    aggregate: Aggregate = stap_a,
+) -> list[bytes]:
     """RTP payloads of one access unit: single, aggregated or fragmented as chance has it."""
     out: list[bytes] = []
     waiting: list[bytes] = []
@@ -67,18 +83,18 @@ def payloads(nals: tuple[bytes, ...], rng: random.Random, size: int = 1400) -> l
         how = rng.random()
         if len(nal) > size or (how < 0.3 and len(nal) > 4):
             if waiting:
-                out.append(stap_a(waiting))
+                out.append(aggregate(waiting))
                 waiting = []
             out.extend(fragments(nal, max(2, min(size, rng.randint(2, len(nal)) if how < 0.3 else size))))
         elif how < 0.6 and len(nal) < 1000 and sum(map(len, waiting)) < 20_000:
             waiting.append(nal)
         else:
             if waiting:
-                out.append(stap_a(waiting))
+                out.append(aggregate(waiting))
                 waiting = []
             out.append(nal)
     if waiting:
-        out.append(stap_a(waiting))
+        out.append(aggregate(waiting))
     return out
 
 
@@ -111,12 +127,14 @@ def stream(
     step: int = 3600,
     size: int = 1400,
     markers: bool = True,
+    fragments: Fragments = fragments,
+    aggregate: Aggregate = stap_a,
 ) -> list[tuple[bytes, int, int, bool]]:
     """(payload, sequence, timestamp, marker) of a clip; sequence and timestamp wrap on the way."""
     rng = random.Random(seed)
     packets = []
     for nals, _ in units:
-        parts = payloads(nals, rng, size)
+        parts = payloads(nals, rng, size, fragments, aggregate)
         for index, part in enumerate(parts):
             packets.append((part, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, markers and index == len(parts) - 1))
             sequence += 1

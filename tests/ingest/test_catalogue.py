@@ -10,7 +10,7 @@ from runtime.clock import SystemClock
 from runtime.site import Site
 from runtime.zmq_request import ZmqRequestClient
 from tests.ingest.alerts_end import SITE, alerts_end, site_in
-from tests.ingest.test_mqtt_worker import SMOKE
+from tests.ingest.sensor_worker import SMOKE
 
 
 async def first(site: Site, stop: asyncio.Event, *, of: str = SITE) -> tuple[Sensor, ...] | None:

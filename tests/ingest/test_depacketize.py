@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import MalformedMessage
-from ingest.rtsp.depacketize import H264Depacketizer, KeyPicturePolicy
+from ingest.rtsp.assembly import KeyPicturePolicy
+from ingest.rtsp.depacketize_h264 import H264Depacketizer
 from ingest.rtsp.h264 import has_recovery_point, parse_sps
-from tests.ingest.h264_clip import START, clip, fragments, split_nals, stap_a, stream
+from tests.ingest.h264_clip import START, clip, fragments, interleaved, rtp, split_nals, stap_a, stream
 
 Packet = tuple[bytes, int, int, bool]
 
@@ -22,7 +23,7 @@ class Received:
         self.pictures: list[tuple[bytes, int, bool]] = []
         self.depacketizer = H264Depacketizer(self._take, **options)  # type: ignore[arg-type]
 
-    def _take(self, data: bytes, timestamp: int, late: bool) -> None:
+    def _take(self, data: bytes, timestamp: int, late: bool, _key: bool) -> None:
         self.pictures.append((data, timestamp, late))
 
     def feed(self, packets: list[Packet]) -> Received:
@@ -204,3 +205,88 @@ def test_any_bytes_as_parameter_set_are_read_or_refused(data: bytes) -> None:
         return
     assert 0 < got.width <= 16_384
     assert 0 < got.height <= 16_384
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), size=st.integers(40, 60_000))
+def test_collecting_gives_every_picture_in_decoding_order(seed: int, size: int) -> None:
+    units = clip(30)
+    got = Received()
+    got.depacketizer.collect(True)
+    got.feed(stream(units, seed=seed, size=size))
+    sent = [[n for n in nals if n[0] & 0x1F in (1, 5)] for nals, _ in units]
+    assert [[n for n in split_nals(data) if n[0] & 0x1F in (1, 5)] for data, _, _ in got.pictures] == sent
+    assert got.depacketizer.kept_pictures == sum(not key for _, key in units)
+
+
+def test_collecting_that_begins_in_the_middle_waits_for_the_next_key_picture() -> None:
+    units = clip(30)
+    got = Received().feed(stream(units[:4]))
+    assert len(got.pictures) == 1
+    got.depacketizer.collect(True)
+    sequence = 65_500 + len(stream(units[:4]))
+    got.feed(stream(units[4:], sequence=sequence, timestamp=7))
+    assert len(got.pictures) == 1 + 20
+    got.depacketizer.collect(False)
+    got.feed(stream(units, sequence=100, timestamp=99_999_999))
+    assert len(got.pictures) == 21 + 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), lost=st.sets(st.integers(0, 200), min_size=1, max_size=6))
+def test_collected_picture_never_follows_one_that_is_missing(seed: int, lost: set[int]) -> None:
+    units = clip(30)
+    packets = [each for index, each in enumerate(stream(units, seed=seed, size=300)) if index not in lost]
+    got = Received()
+    got.depacketizer.collect(True)
+    got.feed(packets)
+    sent = [[n for n in nals if n[0] & 0x1F in (1, 5)] for nals, _ in units]
+    places = [sent.index([n for n in split_nals(data) if n[0] & 0x1F in (1, 5)]) for data, _, _ in got.pictures]
+    for place, before in zip(places[1:], places, strict=False):
+        assert units[place][1] or place == before + 1
+
+
+def test_new_parameter_set_in_the_middle_of_a_group_goes_in_front_of_the_next_picture() -> None:
+    units = clip(10)
+    changed = b"\x68\xce\x38\x81"
+    with_set = (*units[:3], ((changed, *units[3][0]), False), *units[4:])
+    got = Received()
+    got.depacketizer.collect(True)
+    got.feed(stream(with_set))
+    fronts = [changed in split_nals(data) for data, _, _ in got.pictures]
+    assert fronts == [False] * 3 + [True] + [False] * 6
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), size=st.integers(20, 3000), splits=st.integers(1, 30))
+def test_walk_over_the_buffer_counts_and_gives_what_single_packets_do(seed: int, size: int, splits: int) -> None:
+    units = clip(30)
+    rng = random.Random(seed)
+    packets = stream(units, seed=seed, size=size)
+    one = Received().feed(packets)
+    two = Received()
+    raw = bytearray(b"".join(interleaved(rtp(*packet)) for packet in packets))
+    at, known = 0, 0
+    while at < len(raw):
+        known = min(len(raw), known + rng.randint(1, max(2, len(raw) // splits)))
+        while at < known:
+            after = two.depacketizer.walk(raw, at, known, 0)
+            if after == at:
+                length = int.from_bytes(raw[at + 2 : at + 4], "big")
+                after = at + 4 + length
+                known = max(known, after)
+                payload, sequence, timestamp, marker = packets_by_place(raw, at)
+                two.depacketizer.packet(raw, payload, after, sequence, timestamp, marker)
+            at = after
+    assert two.pictures == one.pictures
+    for name in ("packets", "pictures", "dropped_pictures", "dropped_bytes", "dropped_bytes_max", "packets_lost"):
+        assert getattr(two.depacketizer, name) == getattr(one.depacketizer, name), name
+
+
+def packets_by_place(raw: bytearray, at: int) -> tuple[int, int, int, bool]:
+    return (
+        at + 16,
+        int.from_bytes(raw[at + 6 : at + 8], "big"),
+        int.from_bytes(raw[at + 8 : at + 12], "big"),
+        raw[at + 5] >= 0x80,
+    )

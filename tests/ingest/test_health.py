@@ -15,7 +15,6 @@ from contracts.errors import (
 )
 from contracts.instant import SECOND, Instant
 from contracts.source import SourceChange, SourceKind, SourceState
-from ingest.activity import ActivityMeter
 from ingest.health import ChangeBoard, SourceHealth, state_of_failure
 
 NOW = Instant(1_795_000_000 * SECOND)
@@ -127,27 +126,3 @@ def test_storm_is_bounded_by_the_number_of_sources() -> None:
     board.put_back(taken)
     rest = {each.source_id: each.state for each in board.take(10)}
     assert rest == {"a": SourceState.LIVE, "b": SourceState.STALE, "c": SourceState.STALE}
-
-
-def test_activity_is_one_when_nothing_changes_and_high_when_much_moves() -> None:
-    meter = ActivityMeter()
-    assert [round(meter.interval(49, 49 * 1000), 3) for _ in range(30)] == [1.0] * 30
-    assert meter.interval(49, 49 * 6000) > 5
-    assert meter.interval(0, 0) == 1.0
-
-
-def test_activity_learns_a_new_normal_slowly() -> None:
-    meter = ActivityMeter()
-    for _ in range(30):
-        meter.interval(49, 49 * 1000)
-    scores = [meter.interval(49, 49 * 2000) for _ in range(300)]
-    assert scores[0] > 1.9
-    assert scores[20] > 1.3, "a crowd stays news for a while"
-    assert scores[-1] < 1.05
-
-
-@given(st.lists(st.tuples(st.integers(-1, 500), st.integers(0, 10**7)), max_size=60))
-def test_activity_is_finite_and_never_negative(intervals: list[tuple[int, int]]) -> None:
-    meter = ActivityMeter()
-    for pictures, size in intervals:
-        assert 0.0 <= meter.interval(pictures, size) <= 100.0

@@ -30,7 +30,7 @@ def read(topic: str, payload: object, *mappings: TopicMapping) -> list[RawReadin
 
 
 def reading(raw: RawReading, sensor: Sensor | None = HEAT, *, retained: bool = False) -> Reading:
-    return to_reading(raw, sensor, NOW, retained=retained, late_max_s=120, future_max_s=5)
+    return to_reading(raw, sensor, NOW, NOW, retained=retained, late_max_s=120, future_max_s=5)
 
 
 def raw(value: float = 20.0, unit: str | None = None, time: Instant | None = None) -> RawReading:

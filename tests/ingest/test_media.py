@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
 import pytest
 
 from contracts.errors import ConfigError, GridwhistleError, ProtocolViolation, SourceMissing, SourceUnreachable
-from contracts.frame import Codec
-from ingest.media.demux import MediaFormat, MediaPicture, MediaSource, key_pictures
-from ingest.media.player import MediaPlayer
+from ingest.media.demux import MediaSource, key_pictures
 from ingest.rtsp.credentials import Credentials
-from runtime.clock import SimClock, SystemClock
 from tests.ingest.test_probe import recording
 
 
@@ -76,78 +71,3 @@ def test_unreachable_source_does_not_repeat_its_password() -> None:
     with pytest.raises(SourceUnreachable) as caught:
         MediaSource("rtsp://127.0.0.1:9/x", credentials=Credentials("u", "hidden"), udp=True, open_s=2, read_s=2)
     assert "hidden" not in str(caught.value)
-
-
-class Taken:
-    """What a player hands over."""
-
-    def __init__(self) -> None:
-        self.pictures: list[tuple[MediaPicture, bool]] = []
-        self.formats: list[MediaFormat] = []
-        self.changed = asyncio.Event()
-
-    def take(self, codec: Codec, picture: MediaPicture, first: bool) -> None:
-        assert codec is Codec.H264
-        self.pictures.append((picture, first))
-        self.changed.set()
-
-    async def until(self, count: int) -> None:
-        async with asyncio.timeout(20):
-            while len(self.pictures) < count:
-                self.changed.clear()
-                await self.changed.wait()
-
-
-async def test_recording_is_played_again_from_its_beginning(tmp_path: Path) -> None:
-    taken = Taken()
-    clock = SimClock()
-    with ThreadPoolExecutor(1) as threads:
-        player = MediaPlayer(
-            str(recording(tmp_path / "a.mp4")),
-            clock=clock,
-            threads=threads,
-            take=taken.take,
-            playing=taken.formats.append,
-        )
-        task = asyncio.create_task(player.run_once())
-        await taken.until(9)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    assert [first for _, first in taken.pictures[:9]] == [True, False, False, False] * 2 + [True]
-    assert clock.monotonic_ns() >= 7.9e9, "paced by its own time, twice four seconds"
-
-
-async def test_recording_that_is_not_looped_ends(tmp_path: Path) -> None:
-    taken = Taken()
-    with ThreadPoolExecutor(1) as threads:
-        player = MediaPlayer(
-            str(recording(tmp_path / "a.mp4")),
-            clock=SystemClock(),
-            threads=threads,
-            take=taken.take,
-            playing=taken.formats.append,
-            loop_file=False,
-            paced=False,
-        )
-        await player.run_once()
-        await taken.until(4)
-    assert taken.formats[0].width == 160
-
-
-async def test_end_of_the_loop_ends_the_thread(tmp_path: Path) -> None:
-    taken = Taken()
-    with ThreadPoolExecutor(1) as threads:
-        player = MediaPlayer(
-            str(recording(tmp_path / "a.mp4")),
-            clock=SystemClock(),
-            threads=threads,
-            take=taken.take,
-            playing=taken.formats.append,
-        )
-        task = asyncio.create_task(player.run_once())
-        await taken.until(1)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    assert len(taken.pictures) < 4

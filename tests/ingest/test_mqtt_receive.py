@@ -35,7 +35,7 @@ class Receiving:
 
     def message(self, payload: object, *, at: Instant = NOW, sensor_id: str = "S-1") -> list[Observation]:
         raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        message = MqttMessage(f"county/1/sensor/{sensor_id}/json", raw, 1, False, False, at, 1, None)
+        message = MqttMessage(f"county/1/sensor/{sensor_id}/json", raw, 1, False, False, at, 1, None, at)
         records = [wire.decode_log_record(each) for each in self.receiver.observe([message])]
         assert all(isinstance(each, Observation) for each in records)
         return [each for each in records if isinstance(each, Observation)]
@@ -98,5 +98,5 @@ def test_one_bad_sensor_in_a_message_costs_only_itself() -> None:
     )
     receiver.apply(Catalogue(site="1", county="1", version=1, cameras=(), sensors=(smoke(),)))
     raw = json.dumps(pack).encode()
-    assert len(receiver.observe([MqttMessage("gw", raw, 1, False, False, NOW, 1, None)])) == 1
+    assert len(receiver.observe([MqttMessage("gw", raw, 1, False, False, NOW, 1, None, NOW)])) == 1
     assert ours.counters.total("messages_refused", "unknown_source") == 1

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,80 +9,22 @@ import pytest
 
 from contracts.instant import SECOND, to_rfc3339
 from contracts.observation import IncidentType, Phase
-from contracts.place import Place
-from contracts.source import Sensor, SensorKind, SourceState
-from ingest.config import MqttConfig
-from ingest.mqtt.worker import run
+from contracts.source import SourceState
 from runtime.clock import SystemClock
-from runtime.site import Site
-from sim.broker import EmbeddedBroker
-from tests.ingest.alerts_end import SITE, AlertsEnd, alerts_end, site_in
+from tests.ingest.alerts_end import AlertsEnd, alerts_end, site_in
 from tests.ingest.mosquitto import Publisher, mosquitto
-
-ROOT = Path(__file__).resolve().parents[2]
-PLACE = Place(105.7, 38.8, "152921001001001", name="东关市场")
-SMOKE = Sensor(
-    id="S-17", name="感烟", kind=SensorKind.SMOKE, place=PLACE, owner="消防", unit="", valid_min=0, valid_max=1
+from tests.ingest.sensor_worker import (
+    BROKERS,
+    HEAT,
+    PLACE,
+    SMOKE,
+    connected,
+    embedded,
+    smoke,
+    start_victim,
+    topic,
+    working,
 )
-HEAT = Sensor(
-    id="H-1",
-    name="感温",
-    kind=SensorKind.HEAT,
-    place=PLACE,
-    owner="消防",
-    unit="Cel",
-    valid_min=-40,
-    valid_max=300,
-)
-
-
-def topic(sensor_id: str, form: str = "json") -> str:
-    return f"county/{SITE}/sensor/{sensor_id}/{form}"
-
-
-def smoke(alarm_id: str | None, value: int = 1, **more: Any) -> str:
-    return json.dumps({"value": value, "time": SystemClock().now() / SECOND, "alarm_id": alarm_id, **more})
-
-
-@asynccontextmanager
-async def working(site: Site, port: int, **config: Any) -> AsyncIterator[asyncio.Task[None]]:
-    """The worker as it runs in its process."""
-    config.setdefault("protocol", "3.1.1")
-    stop = asyncio.Event()
-    task = asyncio.create_task(
-        run(
-            site,
-            MqttConfig(url=f"mqtt://127.0.0.1:{port}", catalogue_poll_s=0.2, **config),
-            SystemClock(),
-            stop,
-        )
-    )
-    try:
-        yield task
-    finally:
-        stop.set()
-        await asyncio.wait_for(task, 20)
-
-
-async def connected(end: AlertsEnd) -> None:
-    """The worker reported that the broker took it."""
-    await end.until(lambda: any(dict(each.gauges).get("broker_connected") for each in end.reports))
-
-
-@asynccontextmanager
-async def embedded(folder: Path) -> AsyncIterator[int]:
-    broker = EmbeddedBroker(0)
-    await broker.start()
-    try:
-        yield broker.port
-    finally:
-        await broker.close()
-
-
-BROKERS = [
-    pytest.param(embedded, id="embedded"),
-    pytest.param(mosquitto, id="mosquitto", marks=pytest.mark.external),
-]
 
 
 @pytest.mark.parametrize("broker", BROKERS)
@@ -166,17 +104,6 @@ async def test_message_is_acknowledged_only_after_commit_and_comes_again_until_t
         assert [each.external_id for each in end.observations] == ["next"], "the first was acknowledged"
 
 
-_VICTIM = """
-import asyncio, sys
-from pathlib import Path
-from ingest.config import MqttConfig
-from ingest.mqtt.worker import run
-from runtime.clock import SystemClock
-from tests.ingest.alerts_end import site_in
-asyncio.run(run(site_in(Path(sys.argv[1])), MqttConfig(url=sys.argv[2]), SystemClock(), asyncio.Event()))
-"""
-
-
 def resident_peak_kb(pid: int) -> int:
     return int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0])
 
@@ -197,9 +124,7 @@ async def test_killed_worker_loses_no_alarm(short_dir: Path) -> None:
     ):
         sent = []
         for life in range(3):
-            victim = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", _VICTIM, str(short_dir), f"mqtt://127.0.0.1:{port}", cwd=ROOT
-            )
+            victim = await start_victim(short_dir, port)
             end.commits = True
             end.reports.clear()
             await connected(end)
@@ -241,9 +166,7 @@ async def test_payload_of_100_megabytes_is_refused_without_keeping_it(short_dir:
         Publisher(port) as device,
         alerts_end(site, sensors=(SMOKE,)) as end,
     ):
-        worker = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _VICTIM, str(short_dir), f"mqtt://127.0.0.1:{port}", cwd=ROOT
-        )
+        worker = await start_victim(short_dir, port)
         await connected(end)
         before_kb = resident_peak_kb(worker.pid)
         await device.publish(topic("S-17"), bytes(100 << 20))

@@ -19,10 +19,10 @@ from contracts.errors import (
 )
 from contracts.instant import SECOND
 from ingest.rtsp.credentials import Credentials
-from ingest.rtsp.depacketize import H264Depacketizer
+from ingest.rtsp.depacketize_h264 import H264Depacketizer
 from ingest.rtsp.message import RtspReply, RtspRequest, parse_url
 from ingest.rtsp.receive import Connection, ReceivePool, connect
-from ingest.rtsp.session import KeyPicture, RtspSession, SessionLimits, StreamInfo
+from ingest.rtsp.session import ReceivedPicture, RtspSession, SessionLimits, StreamInfo
 from runtime.clock import SystemClock
 from tests.ingest.h264_clip import clip, fragments, interleaved, rtp, stream
 from tests.ingest.rtsp_server import MD5, SHA256, Script, ScriptedServer, clip_media, clip_sdp
@@ -32,7 +32,7 @@ class Watcher:
     """Takes what a session gives."""
 
     def __init__(self) -> None:
-        self.pictures: list[KeyPicture] = []
+        self.pictures: list[ReceivedPicture] = []
         self.infos: list[StreamInfo] = []
         self.changed = asyncio.Event()
 
@@ -40,7 +40,7 @@ class Watcher:
         self.infos.append(info)
         self.changed.set()
 
-    def picture(self, picture: KeyPicture) -> None:
+    def picture(self, picture: ReceivedPicture) -> None:
         self.pictures.append(picture)
         self.changed.set()
 
@@ -184,9 +184,9 @@ async def test_nonce_that_grew_old_is_renewed_in_mid_session() -> None:
         (Script(status={"SETUP": 453}), SourceUnreachable, "status_453"),
         (Script(sdp="hello"), ProtocolViolation, "sdp"),
         (Script(sdp="v=0\r\nm=audio 0 RTP/AVP 8\r\n"), ProtocolViolation, "no_video"),
-        (Script(sdp=clip_sdp(codec="H265")), ProtocolViolation, "unsupported_codec"),
+        (Script(sdp=clip_sdp(codec="MP4V-ES")), ProtocolViolation, "unsupported_codec"),
         (Script(media=clip_media(), close_after_media=True), SourceUnreachable, "closed"),
-        (Script(media=clip_media() + b"GARBAGE\x00\x01\x02" * 9), ProtocolViolation, "garbage"),
+        (Script(media=clip_media() + b"GARBAGE\x00\x01\x02" * 9000), ProtocolViolation, "garbage"),
         (Script(status={"DESCRIBE": 302}, extra={"Location": "http://x/"}), ProtocolViolation, "redirect"),
     ],
 )
@@ -325,7 +325,9 @@ class Walked:
         self.pictures: list[bytes] = []
         self.connection = Connection(pool, self.ours, self.messages.append, self._rtcp)
         self.connection.rtp_channel = 0
-        self.connection.depacketizer = H264Depacketizer(lambda data, _time, _late: self.pictures.append(data))
+        self.connection.depacketizer = H264Depacketizer(
+            lambda data, _time, _late, _key: self.pictures.append(data)
+        )
 
     def _rtcp(self, buffer: bytearray, start: int, end: int) -> None:
         self.rtcp.append(bytes(buffer[start:end]))
@@ -447,7 +449,7 @@ async def test_no_key_picture_waits_below_the_low_water_mark() -> None:
         connection = Connection(pool, opened, lambda _message: None, lambda *_: None)
         connection.rtp_channel = 0
 
-        def taken(data: bytes, _timestamp: int, _late: bool) -> None:
+        def taken(data: bytes, _timestamp: int, _late: bool, _key: bool) -> None:
             connection.key_picture(len(data))
             arrived.put_nowait(len(data))
 
@@ -470,3 +472,18 @@ async def test_no_key_picture_waits_below_the_low_water_mark() -> None:
         writer.close()
         server.close()
         await server.wait_closed()
+
+
+async def test_bytes_between_packets_are_skipped_alike_however_the_stream_is_cut() -> None:
+    packets = [
+        interleaved(rtp(p, s, t, m)) for p, s, t, m in stream(clip(4, width=64, height=48, gop=2), size=150)
+    ]
+    data = b"".join((*packets[:3], b"\x00\x01$\x00junk\xff" * 3, *packets[3:]))
+    pool = ReceivePool(SystemClock())
+    walked = Walked(pool).feed(data)
+    assert walked.connection.resyncs == 1
+    whole = walked.close()
+    assert len(whole[2]) == 2  # type: ignore[arg-type]
+    assert whole[6] == 0
+    for offset in range(1, len(data)):
+        assert Walked(pool).feed(data[:offset], data[offset:]).close() == whole, offset

@@ -301,3 +301,16 @@ def test_claims_alternate_and_replay_to_the_same_ids(
         phases = [each.phase for each in first.claims if each.type is rule.type]
         for before, after in pairwise(phases):
             assert (before, after) != (Phase.CLEAR, Phase.CLEAR)
+
+
+def test_workers_that_share_a_sensor_say_clear_again_and_wait_longer_before_it_is_stale() -> None:
+    ours, other = Told(SensorKind.SMOKE), Told(SensorKind.SMOKE)
+    for told in (ours, other):
+        told.signals = Signals("152921", shared=True)
+    assert ours.say(0, 0) == [SMOKE_CLEAR]
+    assert other.say(1, 10) == [SMOKE_ACTIVE]
+    assert ours.say(0, 59) == []
+    assert ours.say(0, 61) == [SMOKE_CLEAR], "it ends what the other one told"
+    known = {ours.sensor.id: ours.sensor}
+    assert ours.signals.stale(known, Instant(START + 30 * MINUTE), START) == []
+    assert ours.signals.stale(known, Instant(START + 32 * MINUTE), START) == [ours.sensor.id]

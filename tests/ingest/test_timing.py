@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import asyncio
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.instant import MS, SECOND, Instant
-from ingest.rtsp.pace import ConnectPace
 from ingest.rtsp.rtcp import find_sender_report, receiver_report
 from ingest.rtsp.timing import JUMP_NS, RtpTimeline
-from runtime.clock import SimClock
 from tests.ingest.test_rtsp_session import sender_report
 
 START = Instant(1_795_000_000 * SECOND)
@@ -105,35 +101,3 @@ def test_receiver_report_is_well_formed() -> None:
     second = (int.from_bytes(body[first + 2 : first + 4], "big") + 1) * 4
     assert (body[1], body[first + 1]) == (201, 202)
     assert first + second == len(body)
-
-
-async def test_connections_are_paced_after_a_burst() -> None:
-    clock = SimClock()
-    pace = ConnectPace(clock, rate_per_s=10)
-    for _ in range(10):
-        await pace.turn()
-    assert clock.monotonic_ns() == 0
-    for _ in range(20):
-        await pace.turn()
-    assert abs(clock.monotonic_ns() - 2 * SECOND) <= 200 * MS
-
-
-async def test_platform_holds_no_more_than_its_sessions() -> None:
-    pace = ConnectPace(SimClock(), 100, sessions_max=3, sessions={"free": 0})
-    holding = 0
-    most = 0
-
-    async def hold(platform: str) -> None:
-        nonlocal holding, most
-        async with pace.session(platform):
-            holding += 1
-            most = max(most, holding)
-            for _ in range(5):
-                await SimClock().asleep(0)
-            holding -= 1
-
-    await asyncio.gather(*(hold("nvr") for _ in range(12)))
-    assert most == 3
-    most = 0
-    await asyncio.gather(*(hold("free") for _ in range(12)))
-    assert most == 12

@@ -156,12 +156,12 @@ async def test_catalogue_change_adds_and_removes_without_disturbing_the_others(s
         assert first.methods().count("TEARDOWN") == 2, "the other one when the worker ended"
 
 
-async def test_h265_over_rtsp_falls_to_ffmpeg_and_bad_content_has_its_reason(short_dir: Path) -> None:
+async def test_other_codec_over_rtsp_falls_to_ffmpeg_and_bad_content_has_its_reason(short_dir: Path) -> None:
     site = site_in(short_dir)
     (short_dir / "noise.mp4").write_bytes(b"\x00\x01noise" * 500)
-    async with ScriptedServer(Script(sdp=clip_sdp(codec="H265"))) as server:
+    async with ScriptedServer(Script(sdp=clip_sdp(codec="MP4V-ES"))) as server:
         cameras = (
-            camera("h265", server.url),
+            camera("mpeg4", server.url),
             camera("noise", str(short_dir / "noise.mp4")),
             camera("gone", str(short_dir / "gone.mp4")),
             camera("scheme", "concat://etc"),
@@ -207,11 +207,28 @@ async def test_gstreamer_cameras_deliver_a_key_picture_a_second(short_dir: Path)
 
 
 @pytest.mark.external
-async def test_camera_that_wants_udp_is_read_through_ffmpeg(short_dir: Path) -> None:
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+@pytest.mark.parametrize(
+    ("protocols", "transport"),
+    [("all", TransportPolicy.TCP), ("all", TransportPolicy.UDP), ("udp", TransportPolicy.TCP)],
+)
+@pytest.mark.parametrize("password", ["", "s3cret"])
+async def test_gstreamer_camera_is_received_over_each_transport_with_and_without_login(
+    short_dir: Path, codec: str, protocols: str, transport: TransportPolicy, password: str
+) -> None:
     site = site_in(short_dir)
-    async with gstreamer() as url:
-        cameras = (camera("udp", url, transport=TransportPolicy.UDP),)
-        async with alerts_end(site, cameras=cameras) as end, working(site) as puller:
-            frames = await pull(puller, {"udp"})
-            assert decoded_size(frames["udp"]) == (320, 240)
-            await end.until(state(end, "udp", SourceState.LIVE))
+    site.state_dir.mkdir(parents=True)
+    secrets = site.state_dir / "secrets.toml"
+    secrets.write_text('[gst]\nuser = "admin"\npassword = "s3cret"\n')
+    secrets.chmod(0o600)
+    user = "admin" if password else ""
+    async with gstreamer(user, password, codec=codec, protocols=protocols) as url:
+        cameras = (camera("gst", url, transport=transport, credentials="gst" if password else None),)
+        async with alerts_end(site, cameras=cameras) as end, working(site, secrets="secrets.toml") as puller:
+            frames = await pull(puller, {"gst"})
+            assert frames["gst"].header.codec is (Codec.H264 if codec == "h264" else Codec.HEVC)
+            assert decoded_size(frames["gst"]) == (320, 240)
+            await end.until(state(end, "gst", SourceState.LIVE))
+            await end.until(lambda: end.counter("ingest-cameras", "pictures_received") >= 4)
+            gauges = dict(end.reports[-1].gauges)
+            assert gauges["key_pictures_lost"] == gauges["packets_lost"] == 0

@@ -147,7 +147,7 @@ def test_promotion_ends_then_the_queue_is_pulled_first_and_ordinary_pictures_rep
     assert store.queues == 0
     store.put(ordinary("a", 7), b"x")
     assert store.get("a", 7) is not None
-    assert store.get("a", 7) is not None, "an ordinary picture waits until a newer one comes"
+    assert store.get("a", 7) is None, "a picture is handed over once"
 
 
 def test_promotion_ends_with_the_queue_pulled_then_the_next_picture_is_ordinary_at_once() -> None:

@@ -193,12 +193,30 @@ def test_any_puts_then_the_store_keeps_its_budget_and_its_sum(puts: list[tuple[s
     store = LatestStore(100)
     for sequence, (source, size) in enumerate(puts):
         store.put(header(source, sequence, size), bytes(size))
-        frames = [store.get(each, n) for each in "abcd" for n in range(len(puts))]
-        kept = [frame for frame in frames if frame is not None]
-        assert sum(len(frame.data) for frame in kept) == store.size_bytes <= 100
-        assert len(kept) == len(store)
-        latest = store.get(source, sequence)
-        assert latest is not None, "the newest picture is never the victim"
+        assert 0 < size <= store.size_bytes <= 100
+    held, waiting = store.size_bytes, len(store)
+    if puts:
+        newest = store.get(puts[-1][0], len(puts) - 1)
+        assert newest is not None, "the newest picture is never the victim"
+        store.give_back(newest)
+        assert (store.size_bytes, len(store)) == (held, waiting)
+    frames = [store.get(each, n) for each in "abcd" for n in range(len(puts))]
+    kept = [frame for frame in frames if frame is not None]
+    assert sum(len(frame.data) for frame in kept) == held
+    assert len(kept) == waiting
+    assert (store.size_bytes, len(store)) == (0, 0), "what was handed over waits no longer"
+
+
+def test_picture_that_was_given_back_does_not_push_out_a_newer_one() -> None:
+    store = LatestStore(100)
+    store.put(header("a", 1, 5), bytes(5))
+    old = store.get("a", 1)
+    assert old is not None
+    store.put(header("a", 2, 7), bytes(7))
+    store.give_back(old)
+    assert store.size_bytes == 7
+    assert store.get("a", 1) is None
+    assert store.get("a", 2) is not None
 
 
 def test_store_announces_each_picture_once_until_asked_again() -> None:

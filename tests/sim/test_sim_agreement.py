@@ -28,7 +28,7 @@ NOW = SimClock().now()
 
 def read(sensor: Sensor, payload: bytes) -> Reading:
     [raw] = TABLE.read(sensor_topic(sensor.id), payload, NOW, lambda _: True)
-    return to_reading(raw, sensor, NOW, retained=False, late_max_s=120.0, future_max_s=5.0)
+    return to_reading(raw, sensor, NOW, NOW, retained=False, late_max_s=120.0, future_max_s=5.0)
 
 
 def test_the_files_of_the_county_are_accepted_by_alerts(tmp_path: Path) -> None:

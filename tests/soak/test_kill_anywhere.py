@@ -128,7 +128,7 @@ async def test_processes_killed_at_random_points_then_every_alarm_is_behind_exac
     protocol = "5" if outside else "3.1.1"
     stack = drill_stack(short_dir, port, grids, catalogue, clock, protocol=protocol)
     sent: list[str] = []
-    async with broker(short_dir, port, outside=outside) as name:
+    async with broker(short_dir, port, outside=outside) as running:
         await asyncio.to_thread(stack.start)
         try:
             await asyncio.to_thread(stack.wait_ready, 120)
@@ -151,7 +151,8 @@ async def test_processes_killed_at_random_points_then_every_alarm_is_behind_exac
             await asyncio.to_thread(stack.stop)
     twice = [alarm for alarm, times in tickets.items() if times > 1]
     print(
-        f"{name}; kills {dict(done)}; alarms sent {len(sent)}, behind tickets {len(tickets)}, twice {len(twice)}"
+        f"{running.name}; kills {dict(done)}; "
+        f"alarms sent {len(sent)}, behind tickets {len(tickets)}, twice {len(twice)}"
     )
     assert sum(done.values()) == KILLS
     assert sorted(set(sent) - set(tickets)) == [], "lost"

@@ -2,6 +2,7 @@
 
 import { $, el } from "./dom.js";
 import { demandedText, gridText, levelBadge, measuredText, placeText, subjectOf } from "./alerts.js";
+import { filmstrips } from "./filmstrip.js";
 import { clockTime, fullTime, integer, nameOf, personName, sentence, untilTime, word } from "./text.js";
 
 const dialog = () => $("dialog");
@@ -134,7 +135,27 @@ export function showIncident(incident, openTicket) {
     [word("observations"), integer(incident.observation_total)], [word("owner"), personName(incident.owner)], ["ID", incident.id]]),
   el("h3", { text: word("decisions") }),
   el("ol", { class: "steps" }, ...incident.decisions.map((d) => step(d.at, nameOf(d.reason), d.text))),
+  el("div", { class: "films", "data-incident": incident.id, "data-aliases": incident.aliases.join(" ") }),
   ...pictureStrip(incident)], actions, "close");
+}
+
+const filmsOf = (id) => {
+  const films = isOpen() ? dialog().querySelector(".films") : null;
+  return films && [films.dataset.incident, ...films.dataset.aliases.split(" ")].includes(id) ? films : null;
+};
+
+/** Whether the details of this incident are open. */
+export const isShowing = (id) => Boolean(filmsOf(id));
+
+/** Put the filmstrips into the open details of their incident, the moment in the middle. */
+export function fillFilmstrips(id, strips) {
+  const films = filmsOf(id);
+  if (!films) return;
+  films.replaceChildren(...filmstrips(strips));
+  for (const strip of films.querySelectorAll(".film-strip")) {
+    const moment = strip.querySelector(".film-moment").getBoundingClientRect();
+    strip.scrollLeft += moment.left - strip.getBoundingClientRect().left - strip.clientWidth / 2;
+  }
 }
 
 export function showTicket(ticket) {

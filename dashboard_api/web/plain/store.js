@@ -46,9 +46,9 @@ export class Store {
     }
   }
 
-  /** Apply changes in order; returns the ids that changed: {incidents, tickets, opened, sources, mutes, others}. */
+  /** Apply changes in order; returns the ids that changed: {incidents, tickets, opened, filmstrips, sources, mutes, others}. */
   apply(changes) {
-    const seen = { incidents: new Set(), tickets: new Set(), opened: [], sources: false, mutes: false, others: false };
+    const seen = { incidents: new Set(), tickets: new Set(), opened: [], filmstrips: new Set(), sources: false, mutes: false, others: false };
     for (const { kind, record } of changes) {
       if (!record) continue;
       if (kind === "incident") {
@@ -63,7 +63,8 @@ export class Store {
         this.setMute(record);
         this.muteSeq = record.seq;
         seen.mutes = true;
-      } else if (kind === "source") seen.sources = true;
+      } else if (kind === "filmstrip") seen.filmstrips.add(record.incident_id);
+      else if (kind === "source") seen.sources = true;
       else seen.others = true;
     }
     return seen;

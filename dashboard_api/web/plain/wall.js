@@ -32,7 +32,11 @@ let summaryPlanned = false;
 let freshOpened = [];
 
 const act = {
-  open: async (id) => attempt(async () => dialogs.showIncident(await get(`incidents/${encodeURIComponent(id)}`), act.openTicket)),
+  open: async (id) => attempt(async () => {
+    const path = `incidents/${encodeURIComponent(id)}`;
+    dialogs.showIncident(await get(path), act.openTicket);
+    await showFilmstrips(id);
+  }),
   openTicket: async (id) => attempt(async () => dialogs.showTicket(await get(`tickets/${encodeURIComponent(id)}`))),
   confirm: (id) => ask(id, { kind: "confirm" }, "done_confirm"),
   acknowledge: (id) => ask(id, { kind: "acknowledge" }, "done_acknowledge"),
@@ -84,6 +88,12 @@ async function ask(id, wish, doneWord) {
   card?.setPending(false);
 }
 
+/** The filmstrips of the incident whose details are open, now and with every piece of news. */
+async function showFilmstrips(id) {
+  const { items } = await get(`incidents/${encodeURIComponent(id)}/filmstrips`);
+  dialogs.fillFilmstrips(id, items);
+}
+
 function toast(text, kind) {
   const node = el("p", { class: `toast ${kind}`, text });
   $("toasts").append(node);
@@ -111,6 +121,7 @@ function onChanges(changes, message) {
   for (const id of seen.incidents) dirty.incidents.add(id);
   for (const id of seen.tickets) dirty.tickets.add(id);
   freshOpened.push(...seen.opened);
+  for (const id of seen.filmstrips) if (dialogs.isShowing(id)) attempt(() => showFilmstrips(id));
   if (seen.sources) planSummary();
   if (seen.mutes) dirty.all = true;
   plan();

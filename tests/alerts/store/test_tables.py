@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 
 from alerts.store.database import Database
-from alerts.store.tables import metadata
+from alerts.store.tables import metadata, sources
 from contracts.errors import StoreCorrupt, StoreError
 from contracts.read_schema import READ_TABLES
+from contracts.source import SourceState
 
 
 def test_migrated_database_has_every_column_that_the_api_reads(tmp_path: Path) -> None:
@@ -27,6 +28,24 @@ def test_migrations_end_at_the_tables_of_the_code(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.sqlite")
     with database.write() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    database.close()
+
+
+def test_states_that_an_older_release_stored_have_their_names_of_today(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.sqlite")
+    stored = ["idle", "stalled", "backoff", "refused", "quarantined", "live", "connecting"]
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
+        connection.exec_driver_sql("DROP TABLE filmstrips")  # came later
+        for number, state in enumerate(stored):
+            row = {"id": f"c{number}", "kind": "camera", "state": state, "reason": "", "detail": ""}
+            connection.execute(sources.insert().values(**row, at=1, seq=1, body=b""))
+    database.close()
+    database = Database(tmp_path / "a.sqlite")
+    with database.read() as connection:
+        found = connection.execute(select(sources.c.state).order_by(sources.c.id)).scalars().all()
+    assert found == ["off", "stale", "faulted", "faulted", "blind", "live", "connecting"]
+    assert found == [SourceState(state).value for state in stored]
     database.close()
 
 

@@ -1,4 +1,4 @@
-"""Quarantine: which cameras are left alone, since their pictures ended the decoder twice."""
+"""Sources whose bytes ended a child process twice are left alone for a while, so that they cost no third one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _REMEMBERED_MAX: Final = 20_000
 
 
 class Quarantine:
-    """Crashes per camera. Pure: `now` is given."""
+    """Which sources are left alone, since what they sent ended a child twice. Pure: `now` is given."""
 
     def __init__(self, hold_s: float) -> None:
         self._hold_ns = round(hold_s * SECOND)
@@ -21,7 +21,7 @@ class Quarantine:
         self._until: dict[str, Instant] = {}
 
     def crashed(self, source_id: str, now: Instant) -> bool:
-        """Note a crash; True when the camera is quarantined by it."""
+        """Note a crash; True when the source is quarantined by it."""
         count = self._crashes.pop(source_id, 0) + 1
         self._crashes[source_id] = count
         self._good.pop(source_id, None)
@@ -43,7 +43,7 @@ class Quarantine:
             del self._crashes[source_id], self._good[source_id]
 
     def holds(self, source_id: str, now: Instant) -> bool:
-        """Whether the camera is to be left alone; after the time it may try again, and has one crash left."""
+        """Whether the source is to be left alone; after the time it may try again, and has one crash left."""
         until = self._until.get(source_id)
         if until is None:
             return False

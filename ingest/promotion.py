@@ -1,0 +1,115 @@
+"""What leaves of a camera besides key pictures: everything while it is promoted; and what is kept of a suspect.
+
+The session goes on as it is; only what the depacketizer hands on changes (ingest.rtsp.assembly).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from contracts.frame import Frame, FrameHeader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contracts.instant import Instant
+    from ingest.ring import PictureRing
+    from runtime.latest import LatestPublisher
+
+
+class Promotion:
+    """One camera's pictures on their way out; `collect` tells its session whether every picture is wanted.
+
+    `keep_ring`: its key pictures are always kept. `suspect` keeps the open group too.
+    """
+
+    __slots__ = (
+        "_announcing",
+        "_chain",
+        "_collect",
+        "_publisher",
+        "_ring",
+        "_sequence",
+        "keep_ring",
+        "suspect",
+        "until",
+    )
+
+    def __init__(
+        self, publisher: LatestPublisher, ring: PictureRing, collect: Callable[[bool], None], *, keep_ring: bool
+    ) -> None:
+        self._publisher = publisher
+        self._ring = ring
+        self._collect = collect
+        self._sequence = 0
+        self._chain = -1
+        self._announcing = False
+        self.keep_ring = keep_ring
+        self.suspect = False
+        self.until: Instant | None = None
+
+    @property
+    def promoted(self) -> bool:
+        """Whether every picture is asked for."""
+        return self.until is not None
+
+    def promote(self, source_id: str, until: Instant, *, from_last_key: bool) -> bool:
+        """Hand on every picture until `until` (the later end holds); True when the open group went out too."""
+        begins = self.until is None
+        self.until = until if self.until is None else max(self.until, until)
+        self._collect(True)
+        if not begins or not from_last_key:
+            return False
+        group = self._ring.open_group(source_id, self._chain)
+        self._announcing = bool(group)
+        for chain, frame in enumerate(group):
+            self._offer(frame.header, frame.data, chain)
+        return self._announcing
+
+    def set_suspect(self, suspect: bool) -> None:
+        """Keep the open group of a suspect, or not any more."""
+        if suspect != self.suspect:
+            self.suspect = suspect
+            self._collect(suspect or self.promoted)
+
+    def expire(self, now: Instant) -> bool:
+        """End a promotion whose time is over; True when it ended now."""
+        if self.until is None or now < self.until:
+            return False
+        self.until = None
+        self._announcing = False
+        self._collect(self.suspect)
+        return True
+
+    def hand_on(self, header: FrameHeader, data: bytes) -> None:
+        """A picture came; its `sequence`, `chain` and `promoted` are set here."""
+        if header.key:
+            self._chain = 0
+            self._announcing = self.promoted
+            header = self._offer(header, data)
+            if self.keep_ring or self.suspect:
+                self._ring.keep(Frame(header=header, data=data))
+            return
+        self._chain += 1
+        if self._announcing:
+            header = self._offer(header, data)
+        if self.suspect:
+            self._ring.keep(Frame(header=msgspec.structs.replace(header, chain=self._chain), data=data))
+
+    def broken(self) -> None:
+        """The session ended: what comes next begins with a key picture."""
+        self._chain = -1
+        self._announcing = False
+
+    def _offer(self, header: FrameHeader, data: bytes, chain: int | None = None) -> FrameHeader:
+        self._sequence += 1
+        header = msgspec.structs.replace(
+            header,
+            sequence=self._sequence,
+            chain=self._chain if chain is None else chain,
+            promoted=self._announcing,
+        )
+        self._publisher.offer(header, data)
+        return header

@@ -1,0 +1,267 @@
+"""From a connection to a playing stream: OPTIONS, DESCRIBE, SETUP, PLAY (RFC 2326, 10), and what goes wrong there.
+
+Every departure from the standards that is put up with is a policy of ingest.rtsp.quirks.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+from contracts.errors import ProtocolViolation
+from contracts.source import TransportPolicy
+from ingest.rtsp.message import RtspReply, RtspUrl
+from ingest.rtsp.quirks import Quirk, QuirkPolicy
+from ingest.rtsp.sdp import RECEIVED_CODECS, SessionDescription, parse_sdp
+
+if TYPE_CHECKING:
+    from ingest.rtsp.dialogue import Dialogue
+    from runtime.clock import Clock
+
+_SESSION_TIMEOUT_S: Final = 60.0
+_LINES_QUIET_S: Final = 0.2
+_BODY_LINES_MAX: Final = 2_000
+_KEEP_ALIVES: Final = ("GET_PARAMETER", "OPTIONS", "SET_PARAMETER")
+
+
+@dataclass(frozen=True, slots=True)
+class TransportAnswer:
+    """A Transport header as the server answered it (12.39).
+
+    `channel` and `server_port` are those of RTP, None when not named; `source` is the address that RTP comes from.
+    """
+
+    tcp: bool
+    channel: int | None = None
+    server_port: int | None = None
+    source: str = ""
+    ssrc: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What DESCRIBE told, with usable URLs."""
+
+    description: SessionDescription
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What SETUP agreed on."""
+
+    transport: TransportAnswer
+    timeout_s: float
+
+
+class Negotiation:
+    """Says the opening of one session through its dialogue. `public` holds the methods of OPTIONS."""
+
+    def __init__(
+        self, dialogue: Dialogue, url: RtspUrl, clock: Clock, policy: QuirkPolicy, reply_s: float
+    ) -> None:
+        self.public: frozenset[str] = frozenset()
+        self._dialogue = dialogue
+        self._url = url
+        self._clock = clock
+        self._policy = policy
+        self._reply_s = reply_s
+
+    async def options(self) -> None:
+        """Ask what the server can. Raises SourceRefused on 401, else nothing for a status."""
+        reply = await self._dialogue.ask("OPTIONS", self._url.text)
+        if 300 <= reply.status < 400 or not (reply.status < 300 or self._policy.use(Quirk.OPTIONS_REFUSED)):
+            self._dialogue.judge("OPTIONS", reply)
+        methods = ",".join(reply.all_headers("public")).upper().split(",")
+        self.public = frozenset(sys.intern(method.strip()) for method in methods if method.strip())
+
+    async def describe(self) -> Described:
+        """Ask for the session description. Raises ProtocolViolation when no track can be received."""
+        connection = self._dialogue.connection
+        assert connection is not None
+        lines: list[bytes] = []
+        connection.on_line = lines.append if self._policy.on(Quirk.UNSIZED_BODY) else None
+        try:
+            reply = await self._dialogue.request("DESCRIBE", self._url.text, {"Accept": "application/sdp"})
+            if not reply.body and reply.header("content-length") is None:
+                reply = replace(reply, body=await self._unsized(lines))
+        finally:
+            connection.on_line = None
+        base = self._base(reply)
+        self._dialogue.base_uri = self._url.text
+        found = parse_sdp(reply.body, base)
+        track = found.video
+        if track.codec not in RECEIVED_CODECS:
+            raise ProtocolViolation(
+                f"视频编码 {track.codec or '未知'} 不由此接收器处理 (this receiver takes H264 and H265)",
+                reason="unsupported_codec",
+            )
+        if track.parameter_sets_odd:
+            self._policy.use(Quirk.PARAMETER_SETS_ODD)
+        description = SessionDescription(
+            self._here(found.control), replace(track, control=self._here(track.control))
+        )
+        return Described(description, reply.header("server") or "")
+
+    async def _unsized(self, lines: list[bytes]) -> bytes:
+        """Lines of a description that came behind a reply which did not say how long they are."""
+        seen, waited_s = -1, 0.0
+        while (seen != len(lines) or not lines) and waited_s < self._reply_s and len(lines) < _BODY_LINES_MAX:
+            seen = len(lines)
+            await self._clock.asleep(_LINES_QUIET_S)
+            waited_s += _LINES_QUIET_S
+        if lines:
+            self._policy.use(Quirk.UNSIZED_BODY)
+        return b"".join(lines)
+
+    def _base(self, reply: RtspReply) -> str:
+        """Content-Base, else Content-Location, else the asked URL (RFC 2326, C.1.1)."""
+        asked = self._url.text
+        text = reply.header("content-base") or reply.header("content-location")
+        if not text:
+            return asked
+        try:
+            if text.startswith("/"):
+                return _replaced(asked, urlsplit(urljoin("http://host/", text)).path)
+            parts = urlsplit(text)
+            usable = parts.scheme == "rtsp" and parts.hostname not in (None, "rtsp") and "://" not in parts.path
+            _ = parts.port
+        except ValueError:
+            usable = False
+        if not usable and self._policy.use(Quirk.BASE_REPAIRED):
+            return asked
+        return self._here(text)
+
+    def _here(self, text: str) -> str:
+        """The URL on the host that we are connected to."""
+        try:
+            parts = urlsplit(text)
+            there = (parts.hostname, parts.port or 554)
+        except ValueError:
+            raise ProtocolViolation("SDP 的 control 属性无效 (cannot be read)", reason="sdp") from None
+        if there == (self._url.host, self._url.port) or parts.scheme != "rtsp":
+            return text
+        if not self._policy.use(Quirk.BASE_ELSEWHERE):
+            return text
+        return urlunsplit(parts._replace(netloc=urlsplit(self._url.text).netloc))
+
+    async def setup(self, control: str, transport: TransportPolicy, client_port: Callable[[], int]) -> Agreed:
+        """Set the track up over `transport`; over UDP too when TCP is refused with 461.
+
+        `client_port` opens a pair of UDP ports and gives the even one. The dialogue knows the session as soon as
+        the server accepts, so that it can be torn down whatever follows.
+        Raises ProtocolViolation with reason `transport_refused` when no transport suits both.
+        """
+        udp = transport is TransportPolicy.UDP
+        while True:
+            port = client_port() if udp else 0
+            offer = (
+                f"RTP/AVP;unicast;client_port={port}-{port + 1}" if udp else "RTP/AVP/TCP;unicast;interleaved=0-1"
+            )
+            reply = await self._setup_at(control, offer)
+            if reply.status == 461 and not udp and self._policy.use(Quirk.UDP_WHEN_TCP_REFUSED):
+                udp = True
+                continue
+            self._dialogue.judge("SETUP", reply)
+            name, _, parameters = (reply.header("session") or "").partition(";")
+            self._dialogue.session_id = name.strip()
+            answer = parse_transport(reply.header("transport") or "", udp=udp)
+            if answer.tcp:
+                answer = self._channels(answer)
+            return Agreed(answer, session_timeout_s(parameters))
+
+    async def _setup_at(self, control: str, offer: str) -> RtspReply:
+        reply = await self._dialogue.ask("SETUP", control, {"Transport": offer})
+        path, mark, query = control.partition("?")
+        rest, slash, track = query.rpartition("/")
+        if reply.status in (400, 404) and mark and slash and self._policy.use(Quirk.CONTROL_BEFORE_QUERY):
+            return await self._dialogue.ask("SETUP", f"{path.rstrip('/')}/{track}?{rest}", {"Transport": offer})
+        return reply
+
+    def _channels(self, answer: TransportAnswer) -> TransportAnswer:
+        if answer.channel is None:
+            if not self._policy.use(Quirk.CHANNEL_UNNAMED):
+                raise ProtocolViolation(
+                    "SETUP 的应答未给出 interleaved 通道 (no interleaved channels in the reply)",
+                    reason="transport_refused",
+                )
+            return replace(answer, channel=0)
+        if answer.channel != 0 and not self._policy.use(Quirk.CHANNEL_CHOSEN):
+            raise ProtocolViolation(
+                f"SETUP 的应答改用通道 {answer.channel} (other interleaved channels than asked for)",
+                reason="transport_refused",
+            )
+        return answer
+
+    async def play(self, description: SessionDescription, headers: dict[str, str]) -> tuple[str, RtspReply]:
+        """Play with these headers; the URL that the session is controlled by, and the server's reply."""
+        control = description.control
+        reply = await self._dialogue.ask("PLAY", control, headers)
+        if reply.status == 457 and self._policy.use(Quirk.RANGE_REFUSED):
+            headers = {}
+            reply = await self._dialogue.ask("PLAY", control)
+        track = description.video.control
+        if reply.status in (400, 404, 459) and track != control and self._policy.use(Quirk.PLAY_TRACK):
+            control = track
+            reply = await self._dialogue.ask("PLAY", control, headers)
+        self._dialogue.judge("PLAY", reply)
+        return control, reply
+
+    def keep_alives(self) -> tuple[str, ...]:
+        """Methods to show that we live with, the best first."""
+        if self._policy.on(Quirk.KEEP_ALIVE_OPTIONS):
+            return ("OPTIONS",)
+        if self._policy.on(Quirk.KEEP_ALIVE_PARAMETER):
+            return ("GET_PARAMETER", "OPTIONS")
+        return tuple(method for method in _KEEP_ALIVES if method in self.public or method == "OPTIONS")
+
+
+def _replaced(url: str, path: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=path, query=""))
+
+
+def parse_transport(text: str, *, udp: bool) -> TransportAnswer:
+    """A server's Transport header; `udp` is what was asked for.
+
+    Raises ProtocolViolation with reason `transport_refused` when it answers the other, or multicast.
+    """
+    first = text.split(",")[0]
+    name, *parts = [part.strip() for part in first.split(";")]
+    fields = {key.strip().lower(): value.strip() for key, _, value in (part.partition("=") for part in parts)}
+    tcp = "tcp" in name.lower() or "interleaved" in fields or (not udp and not name)
+    if tcp == udp or "multicast" in fields:
+        raise ProtocolViolation(
+            f"服务器未按要求的方式传输 (it answered Transport: {text[:80]}); 请设 transport = "
+            f"{'tcp' if udp else 'udp'}",
+            reason="transport_refused",
+        )
+    ssrc = fields.get("ssrc", "")
+    try:
+        number = int(ssrc, 16) if 0 < len(ssrc) <= 8 else None
+    except ValueError:
+        number = None
+    return TransportAnswer(
+        tcp,
+        channel=_first_number(fields.get("interleaved", ""), 254),
+        server_port=_first_number(fields.get("server_port", ""), 65_535) or None,
+        source=fields.get("source", ""),
+        ssrc=number,
+    )
+
+
+def _first_number(text: str, most: int) -> int | None:
+    first = text.split("-")[0].strip()
+    return int(first) if first.isascii() and first.isdigit() and len(first) < 6 and int(first) <= most else None
+
+
+def session_timeout_s(parameters: str) -> float:
+    """Seconds after which a silent session ends, by the parameters of a Session header (12.37; 60 without)."""
+    for part in parameters.split(";"):
+        name, _, value = part.partition("=")
+        digits = value.strip().strip('"').split(".")[0].strip()
+        if name.strip().lower() == "timeout" and digits.isascii() and digits.isdigit():
+            return float(min(max(int(digits[:6]), 5), 3600)) if int(digits[:6]) else _SESSION_TIMEOUT_S
+    return _SESSION_TIMEOUT_S

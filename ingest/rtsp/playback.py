@@ -1,0 +1,197 @@
+"""Key pictures out of a platform's recording: RTSP playback with `Range: clock=` (RFC 2326, 3.7 and 12.29).
+
+One bounded run: DESCRIBE, SETUP, PLAY of a span of wall time, key pictures until its end, TEARDOWN. Wall times
+come from the Range of the reply, which says where the server really began, and from the RTP time of RTP-Info that
+belongs to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from contracts.errors import SourceUnreachable
+from contracts.frame import Codec
+from contracts.instant import SECOND, Instant
+from ingest.rtsp.receive import ReceivePool
+from ingest.rtsp.session import ReceivedPicture, RtspSession, SessionLimits, StreamInfo
+
+if TYPE_CHECKING:
+    from ingest.rtsp.credentials import Credentials
+    from runtime.clock import Clock
+
+_UTC_TIME: Final = re.compile(r"clock\s*=\s*(\d{8}T\d{6})(?:\.(\d{1,9}))?Z", re.IGNORECASE)
+_RTPTIME: Final = re.compile(r"rtptime\s*=\s*(\d{1,10})", re.IGNORECASE)
+_LATE_S: Final = 1.0
+"""Pictures so far beyond the end still mean that the server plays on; the run ends with the first of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackLimits:
+    """Bounds of a run: key pictures, their bytes together, and seconds from connecting to the end."""
+
+    pictures_max: int = 120
+    bytes_max: int = 32 << 20
+    seconds_max: float = 90.0
+    stall_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedPicture:
+    """One key picture of a recording as Annex B bytes, with the wall time at which it was taken."""
+
+    event_time: Instant
+    codec: Codec
+    data: bytes
+
+
+def clock_range(begin: Instant, end: Instant) -> str:
+    """`clock=20261125T100000Z-20261125T100100Z`, whole seconds outward."""
+    return f"clock={_utc(begin // SECOND)}-{_utc(-(-end // SECOND))}"
+
+
+def range_begin(text: str) -> Instant | None:
+    """The beginning of a `clock=` Range of a reply; None when it is not one."""
+    found = _UTC_TIME.search(text)
+    if found is None:
+        return None
+    try:
+        at = datetime.strptime(found.group(1), "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return Instant(int(at.timestamp()) * SECOND + int((found.group(2) or "0").ljust(9, "0")))
+
+
+async def play_back(
+    url: str,
+    begin: Instant,
+    end: Instant,
+    *,
+    clock: Clock,
+    credentials: Credentials | None = None,
+    scale: float | None = None,
+    ranged: bool = True,
+    limits: PlaybackLimits | None = None,
+) -> list[RecordedPicture]:
+    """Key pictures taken from `begin` to `end` by the recording's clock, in order; fewer when a bound is met.
+
+    `scale`: how many times faster than it happened the server should send (its choice whether it does). `ranged`
+    False: the address itself begins at `begin`, so the time is not asked for by `Range: clock=`. Raises
+    ValueError for an empty span, ConfigError for a bad URL, and the SourceError of a server that gave no picture.
+    """
+    if end <= begin:
+        raise ValueError("the span of a playback must not be empty")
+    limits = limits or PlaybackLimits()
+    headers = {"Range": clock_range(begin, end) if ranged else "npt=0.000-"} | (
+        {"Scale": f"{scale:.3f}"} if scale is not None else {}
+    )
+    pool = ReceivePool(clock)
+    taker = _Taker(begin, end, limits)
+    session = RtspSession(
+        url,
+        source_id=f"playback {url}",
+        clock=clock,
+        pool=pool,
+        receiver=taker,
+        credentials=credentials,
+        limits=SessionLimits(stall_s=limits.stall_s, key_stall_s=limits.seconds_max),
+        play=headers,
+    )
+    sweep = asyncio.create_task(pool.sweep_forever())
+    life = asyncio.create_task(session.run_once())
+    over = asyncio.create_task(clock.asleep(limits.seconds_max))
+    full = asyncio.create_task(taker.full.wait())
+    try:
+        await asyncio.wait({life, over, full}, return_when=asyncio.FIRST_COMPLETED)
+        ended = life.done()
+    finally:
+        for task in (life, over, full):
+            task.cancel()
+        # The session says TEARDOWN while it is cancelled; the sweep goes on until it has.
+        results = await asyncio.gather(life, over, full, return_exceptions=True)
+        sweep.cancel()
+        await asyncio.gather(sweep, return_exceptions=True)
+    pictures = taker.recorded()
+    if pictures:
+        return pictures
+    if ended and isinstance(results[0], Exception):
+        raise results[0]
+    raise SourceUnreachable(
+        "该时段没有录像画面 (the recording has no picture of that span); "
+        "请检查录像计划 (check the recording plan)",
+        reason="no_recording",
+    )
+
+
+class _Taker:
+    """Takes the pictures of a run until a bound or the end of the span. `full` is set then."""
+
+    def __init__(self, begin: Instant, end: Instant, limits: PlaybackLimits) -> None:
+        self._begin = begin
+        self._end = end
+        self._limits = limits
+        self._info: StreamInfo | None = None
+        self._taken: list[tuple[int, ReceivedPicture]] = []
+        self._bytes = 0
+        self.full = asyncio.Event()
+
+    def playing(self, info: StreamInfo) -> None:
+        """The reply to PLAY; pictures that came in the same read are here already."""
+        self._info = info
+        self._look()
+
+    def picture(self, picture: ReceivedPicture) -> None:
+        """A key picture."""
+        if self.full.is_set():
+            return
+        elapsed = 0
+        if self._taken:
+            before, last = self._taken[-1]
+            step = (picture.timestamp - last.timestamp) & 0xFFFFFFFF
+            elapsed = before + (step - (1 << 32) if step >= 1 << 31 else step)
+        if len(self._taken) >= self._limits.pictures_max or (
+            self._bytes + len(picture.data) > self._limits.bytes_max
+        ):
+            self.full.set()
+            return
+        self._bytes += len(picture.data)
+        self._taken.append((elapsed, picture))
+        self._look()
+
+    def _look(self) -> None:
+        if (
+            self._info is not None
+            and self._taken
+            and self._time(self._taken[-1][0]) > self._end + _LATE_S * SECOND
+        ):
+            self.full.set()
+
+    def _time(self, elapsed: int) -> Instant:
+        """Wall time of a picture so many RTP ticks after the first one."""
+        info = self._info
+        assert info is not None
+        found = range_begin(info.play_range)
+        origin = found if found is not None else self._begin
+        stated = _RTPTIME.search(info.rtp_info)
+        if stated is not None:
+            lead = (self._taken[0][1].timestamp - int(stated.group(1))) & 0xFFFFFFFF
+            elapsed += lead - (1 << 32) if lead >= 1 << 31 else lead
+        return Instant(origin + elapsed * SECOND // info.clock_rate)
+
+    def recorded(self) -> list[RecordedPicture]:
+        """What was taken within the span."""
+        if self._info is None:
+            return []
+        timed = [(self._time(elapsed), picture) for elapsed, picture in self._taken]
+        return [
+            RecordedPicture(at, picture.codec, picture.data)
+            for at, picture in timed
+            if self._begin <= at <= self._end
+        ]
+
+
+def _utc(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%SZ")
