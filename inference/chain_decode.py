@@ -19,8 +19,8 @@ from av.video.frame import VideoFrame
 from contracts.frame import Codec
 from inference.access_unit import SOURCE_PIXELS_MAX, Status, to_bgr
 
-SILENT_MAX: Final = 32
-"""Access units in a row without a picture, more than any reorder depth, after which a chain is given up."""
+HELD_MAX: Final = 16
+"""Pictures that a decoder may keep back to put them in order (H.264 and H.265, max_dec_frame_buffering)."""
 
 
 class ChainDecode:
@@ -36,7 +36,7 @@ class ChainDecode:
         self._context = context
         self._pixels_max = pixels_max
         self._wanted: set[int] = set()
-        self._silent = 0
+        self._held = 0
 
     def feed(self, number: int, data: bytes, look: bool) -> tuple[Status, npt.NDArray[np.uint8] | None, int]:
         """Decode access unit `number`; `look`: its picture is wanted.
@@ -54,8 +54,9 @@ class ChainDecode:
             return Status.TOO_LARGE, None, number
         except av.error.FFmpegError:
             return Status.UNDECODABLE, None, number
-        self._silent = 0 if frames else self._silent + 1
-        if self._silent > SILENT_MAX:
+        self._held = max(0, self._held + 1 - len(frames))
+        if self._held > (HELD_MAX if self._context.has_b_frames else 0):
+            # The decoder swallowed a damaged picture without a word; the next ones would be drawn upon its lack.
             return Status.NO_PICTURE, None, number
         if any(frame.is_corrupt for frame in frames):
             return Status.CORRUPT, None, number

@@ -43,6 +43,8 @@ CATALOGUE_EVERY_S: Final = 30.0
 _HEADERS_LIMIT: Final = 1024
 _HEADERS_WAIT_S: Final = 0.05
 _BLAMED: Final = frozenset({"crash", "hung"})
+_OF_THE_CHAIN: Final = frozenset({"chain_lost", "no_picture"})
+"""What says nothing of a camera's sight: its key pictures may decode very well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +246,6 @@ class Pipeline:
 
     async def _take_decoded(self, decoder: Decoder, wanted: list[Decodable], fates: list[Fate]) -> None:
         for each, fate in zip(wanted, fates, strict=True):
-            chained = isinstance(each, Chained)
             match fate:
                 case Decoded():
                     self._quarantine.succeeded(fate.header.source_id)
@@ -253,9 +254,13 @@ class Pipeline:
                 case Followed():
                     self._quarantine.succeeded(fate.header.source_id)
                     self._counters.count("pictures_followed")
+                case Refused() if isinstance(each, Chained):
+                    self._scheduler.chains.break_off(fate.header.source_id, "chain_lost")
+                    if fate.reason in _OF_THE_CHAIN:
+                        self._counters.count("pictures_dropped", fate.reason)
+                    else:
+                        await self._refuse(fate)
                 case Refused():
-                    if chained:
-                        self._scheduler.chains.break_off(fate.header.source_id, "chain_lost")
                     await self._refuse(fate)
         for reason, count in decoder.restarts.items():
             self._counters.count("decoder_restarts", reason, count)
@@ -263,9 +268,6 @@ class Pipeline:
 
     async def _refuse(self, refused: Refused) -> None:
         source_id, now = refused.header.source_id, self._clock.now()
-        if refused.reason == "chain_lost":
-            self._counters.count("pictures_dropped", "chain_lost")
-            return
         sentence = f"画面无法使用 (a picture cannot be used: {refused.reason.replace('_', ' ')})"
         self._counters.refuse("pictures_refused", refused.reason, source_id, sentence)
         self._log.warning(
