@@ -23,8 +23,8 @@ from ingest.control import ControlDesk
 from ingest.ring import PictureRing
 from runtime.metrics import StageCounters
 from runtime.zmq_request import ZmqRequestClient, ZmqRequestServer
+from tests.inference.county import CLOCK, CONFIG, County, county, until
 from tests.inference.pictures import camera, catalogue, encode, noisy, textured
-from tests.inference.test_service import CLOCK, CONFIG, County, county, until
 
 CAMERA = camera(camera_id="15292100001320000001")
 PICTURES = [encode(noisy(textured(), seed)) for seed in range(3)]

@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -12,119 +12,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from contracts import topics, wire
 from contracts.errors import ModelRefused
-from contracts.filmstrip import Filmstrip
-from contracts.frame import Codec, FrameHeader
-from contracts.observation import IncidentType, Observation, Phase
+from contracts.observation import IncidentType, Phase
 from contracts.place import ZoneKind
-from contracts.source import Catalogue, HealthReport, SourceChange, SourceState
-from inference.config import BlindConfig, EvidenceConfig, InferenceConfig
+from contracts.source import SourceState
+from inference.config import InferenceConfig
 from inference.service import run
-from runtime.clock import SystemClock
-from runtime.latest import LatestStore
-from runtime.log_link import Position
 from runtime.site import PathsConfig, Site, SiteConfig
-from runtime.zmq_latest import ZmqLatestPublisher
-from runtime.zmq_log import ZmqLogReceiver
-from runtime.zmq_request import ZmqRequestServer
 from sim.scenes import SceneKind, make_scene
+from tests.inference.county import CAMERA, CLOCK, CONFIG, MODELS, County, child_of_ours, county, until
 from tests.inference.pictures import Bgr, camera, catalogue, encode, noisy, textured, zone
-
-CLOCK = SystemClock()
-MODELS = Path(__file__).resolve().parents[2] / "models"
-CAMERA = camera(zone(ZoneKind.STANDING, area_m2=200.0))
-CONFIG = InferenceConfig(rest_s=0.0, blind=BlindConfig(samples=3), evidence=EvidenceConfig(reserve_mb=0))
-
-
-class County:
-    """The neighbours of inference, real links and all: an ingest that publishes, an alerts that commits."""
-
-    def __init__(self, folder: Path, answer: Catalogue) -> None:
-        self.site = Site(
-            SiteConfig(id="t", exercise=False),
-            PathsConfig(state=str(folder), models=str(MODELS)),
-            folder,
-        )
-        self.stop = asyncio.Event()
-        self.receiver = ZmqLogReceiver(self.site.endpoint(topics.LOG), CLOCK)
-        self.publisher = ZmqLatestPublisher(
-            self.site.endpoint(f"{topics.FRAMES}-0"), LatestStore(8_000_000), CLOCK
-        )
-        self.catalogue = answer
-        self.observations: list[Observation] = []
-        self.changes: list[SourceChange] = []
-        self.strips: list[Filmstrip] = []
-        self.asked_catalogue = False
-        self.health: HealthReport | None = None
-        self.sequence = 0
-
-    async def answer(self, kind: str, body: bytes) -> bytes:
-        assert kind == topics.REQUEST_CATALOGUE
-        self.asked_catalogue = True
-        return wire.encode(self.catalogue)
-
-    def offer(self, data: bytes, source_id: str = CAMERA.id) -> None:
-        self.sequence += 1
-        now = CLOCK.now()
-        header = FrameHeader(
-            source_id=source_id,
-            sequence=self.sequence,
-            event_time=now,
-            arrival_time=now,
-            codec=Codec.H264,
-            size=len(data),
-        )
-        self.publisher.offer(header, data)
-
-    async def receive_forever(self) -> None:
-        while True:
-            for entry in await self.receiver.receive(limit=100, wait_s=0.2):
-                match wire.decode_log_record(entry.payload):
-                    case Observation() as observation:
-                        self.observations.append(observation)
-                    case SourceChange() as change:
-                        self.changes.append(change)
-                    case Filmstrip() as strip:
-                        self.strips.append(strip)
-                    case HealthReport() as report:
-                        self.health = report
-                await self.receiver.commit([Position(entry.producer, entry.incarnation, entry.sequence)])
-
-    def counted(self, name: str) -> int:
-        return dict(self.health.counters).get(name, 0) if self.health is not None else 0
-
-
-@asynccontextmanager
-async def county(
-    folder: Path, answer: Catalogue, config: InferenceConfig = CONFIG, *, alerts: bool = True
-) -> AsyncIterator[County]:
-    """An inference service between its neighbours; with `alerts` False nobody answers for the catalogue."""
-    made = County(folder, answer)
-    tasks = [
-        asyncio.create_task(made.publisher.serve()),
-        asyncio.create_task(made.receive_forever()),
-        asyncio.create_task(run(made.site, config, CLOCK, made.stop)),
-    ]
-    if alerts:
-        server = ZmqRequestServer(made.site.endpoint(topics.COMMAND), CLOCK)
-        tasks.append(asyncio.create_task(server.serve(made.answer)))
-    try:
-        yield made
-    finally:
-        made.stop.set()
-        await asyncio.wait_for(tasks[2], 15)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await made.receiver.close()
-
-
-async def until(made: County, condition: Callable[[], bool], each: Callable[[], None] = lambda: None) -> None:
-    """Do `each` every tenth of a second until the condition holds; the test's time-out is the bound."""
-    while not condition():
-        each()
-        await CLOCK.asleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -202,16 +99,6 @@ async def test_truncated_and_unknown_pictures_are_counted_and_others_go_on(short
     assert (CAMERA.id, SourceState.BLIND, "undecodable") in blind
     assert (other.id, SourceState.LIVE, "seeing") in blind
     assert {o.source_id for o in made.observations if o.phase is Phase.SAMPLE} == {other.id}
-
-
-def child_of_ours() -> int | None:
-    """The decoding child of this process, if it runs."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            parent = (path.parent / "stat").read_text().rsplit(")", 1)[1].split()[1]
-            if b"inference.decode_child" in path.read_bytes() and int(parent) == os.getpid():
-                return int(path.parent.name)
-    return None
 
 
 def noted(pid: int) -> int:
