@@ -7,9 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-CLASS_NAMES = ("person", "bicycle", "motorcycle", "car", "bus", "truck", "fire", "smoke")
-"""The words of the product for what models find; models map their own labels to these."""
-
 
 @dataclass(frozen=True, slots=True)
 class Detections:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from contracts.detection import CLASS_NAMES
+from contracts.class_names import CLASS_NAMES
 
 
 class CrowdConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contracts.detection import CLASS_NAMES, Detections
+from contracts.class_names import CLASS_NAMES
+from contracts.detection import Detections
 from contracts.instant import SECOND, Instant
 from contracts.place import ZoneKind
 from inference.config import CrowdConfig

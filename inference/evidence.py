@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from contracts.detection import CLASS_NAMES, Detections
+from contracts.class_names import CLASS_NAMES
+from contracts.detection import Detections
 from contracts.errors import StoreError, StoreFull
 from contracts.instant import SECOND, Instant, beijing_date
 from contracts.observation import EvidenceRef, IncidentType

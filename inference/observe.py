@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contracts.detection import CLASS_NAMES
+from contracts.class_names import CLASS_NAMES
 from contracts.ids import derive_id
 from contracts.instant import Instant
 from contracts.observation import EvidenceRef, IncidentType, Observation, Phase, observation_id

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from contracts.detection import CLASS_NAMES
+from contracts.class_names import CLASS_NAMES
 from contracts.errors import ModelRefused
 
 WEIGHTS_MAX_BYTES: Final = 1 << 30

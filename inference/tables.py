@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts import wire
-from contracts.detection import CLASS_NAMES, Detections
+from contracts.class_names import CLASS_NAMES
+from contracts.detection import Detections
 from contracts.instant import SECOND
 from contracts.observation import Observation
 from contracts.source import SourceChange

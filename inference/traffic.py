@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from contracts.detection import CLASS_NAMES, Detections
+from contracts.class_names import CLASS_NAMES
+from contracts.detection import Detections
 from contracts.instant import SECOND, Instant
 from inference.config import TrafficConfig
 from inference.picture import Bgr, Picture

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from contracts.errors import CommandRefused, ConfigError, GridwhistleError, SourceMissing, SourceRefused
+from contracts.errors import (
+    CommandRefused,
+    ConfigError,
+    GridwhistleError,
+    SourceMissing,
+    SourceRefused,
+    SourceUnreachable,
+)
 from contracts.frame import Codec, FrameHeader, Suspicion
 from contracts.instant import SECOND, Instant
 from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
@@ -29,8 +36,8 @@ if TYPE_CHECKING:
     from ingest.config import IngestConfig
     from ingest.guest.gate import Gate, Visit
     from ingest.guest.storm import StormWatch
-    from ingest.media.demux import MediaFormat, MediaPicture
     from ingest.media.pool import MediaPool
+    from ingest.media.taken import MediaFormat, MediaPicture
     from ingest.platforms.play import PlatformUrls
     from ingest.ring import PictureRing
     from ingest.rtsp.receive import ReceivePool
@@ -91,6 +98,9 @@ class CameraReceiver:
         self._live_since_ns: int | None = None
         self._lost_ns: int | None = None
         self._visit: Visit | None = None
+        self._waits = False
+        # Without a URL of its own its platform is asked for one: it is what answers, or does not.
+        self._host = host_of(camera.url) or camera.platform
         self._unsupported = False
         self._through_ffmpeg = not _is_rtsp(camera.url or "rtsp:")
         self._session: RtspSession | None = None
@@ -121,6 +131,14 @@ class CameraReceiver:
             healthy_s=math.inf,
         )
 
+    def look_while_waiting(self) -> None:
+        """A camera that waits for the probe of a dead host makes no attempt of its own that would say so."""
+        shop, host = self._shop, self._host
+        reason = shop.gate.admission.dead_reason(host) if self._waits else ""
+        if reason:
+            sentence = f"{host} 无应答, 只派一路试连, 其余等待 (no answer; one camera tries, the others wait)"
+            shop.board.post(self._health.failed(SourceUnreachable(sentence, reason=reason), shop.clock.now()))
+
     def retire(self, reason: str, detail: str) -> None:
         """The camera is not asked for any more."""
         now = self._shop.clock.now()
@@ -134,8 +152,9 @@ class CameraReceiver:
         self._live_since_ns = None
         try:
             credentials = find_credentials(shop.credentials, self.camera.credentials, self.camera.id)
+            self._waits = True
             async with shop.gate.visit(self._visitor()) as visit:
-                self._visit = visit
+                self._visit, self._waits = visit, False
                 shop.board.post(self._health.connecting(shop.clock.now()))
                 shop.counters.count("sessions_begun")
                 await self._play(credentials)
@@ -147,7 +166,7 @@ class CameraReceiver:
                 self._lost_ns = None
             raise
         finally:
-            self._visit = None
+            self._visit, self._waits = None, False
             self._promotion.broken()
             now_ns = shop.clock.monotonic_ns()
             live = self._live_since_ns
@@ -160,7 +179,7 @@ class CameraReceiver:
         camera = self.camera
         return Visitor(
             camera.id,
-            host_of(camera.url),
+            self._host,
             camera.platform,
             camera.nvr,
             lost_ns=self._lost_ns,
@@ -243,7 +262,7 @@ class CameraReceiver:
         shop.board.post(self._health.failed(error, shop.clock.now()))
         camera = self.camera
         if self._live_since_ns is not None:
-            where = camera.platform or host_of(camera.url)
+            where = camera.platform or self._host
             shop.storms.lost(camera.id, where, error.reason, shop.clock.monotonic_ns())
         if shop.storms.rages or error.reason == "platform_unreachable":
             # Told as one: a storm by StormWatch, a platform that is down by its own line for all of its cameras.

@@ -12,9 +12,9 @@ from contracts.errors import MalformedMessage, ProtocolViolation, SourceUnreacha
 from contracts.frame import Codec
 from contracts.instant import SECOND, Instant
 from ingest.health import SKEW_NEWS_NS
-from ingest.media.demux import MediaFormat, MediaPicture
 from ingest.media.link import Open
 from ingest.media.pool import MediaPool, PoolLimits
+from ingest.media.taken import MediaFormat, MediaPicture
 from ingest.rtsp.h264 import NAL_SPS, START_CODE, parse_sps
 from ingest.rtsp.receive import ReceivePool
 from ingest.rtsp.session import ReceivedPicture, RtspSession, SessionLimits, StreamInfo

@@ -150,6 +150,8 @@ class CameraWorker:
     def gauges(self) -> None:
         """Set the gauges of this moment."""
         counters = self._shop.counters
+        for receiver in self._receivers.values():
+            receiver.look_while_waiting()
         states = [receiver.state for receiver in self._receivers.values()]
         for state in SourceState:
             counters.gauge(f"cameras_{state}", states.count(state))

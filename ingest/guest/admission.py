@@ -22,8 +22,8 @@ from ingest.guest.place import Bound, Group, Host, Lane, Phase, Place, Visitor
 
 _FAIR_EVERY: Final = 4
 _FORGET_NS: Final = 10 * MINUTE
-_HOST_FAILURES: Final = frozenset({"unreachable", "stall"})
-"""Ends of a handshake that speak of the host, not of the camera."""
+_HOST_FAILURES: Final = frozenset({"unreachable", "stall", "platform_unreachable"})
+"""Ends of a handshake that speak of the host (or of the platform that names it), not of the camera."""
 
 
 class Admission:
@@ -60,10 +60,10 @@ class Admission:
         """Hosts that are taken for dead."""
         return tuple(name for name, host in self._hosts.items() if host.dead)
 
-    def is_dead(self, host: str) -> bool:
-        """Whether this host is taken for dead."""
+    def dead_reason(self, host: str) -> str:
+        """Why this host is taken for dead, "" when it is not."""
         known = self._hosts.get(host)
-        return known is not None and known.dead
+        return known.reason if known is not None and known.dead else ""
 
     def used(self) -> Iterator[tuple[str, int, int]]:
         """Sessions and openings in use at each place that others have: ("host x", sessions, openings), ..."""
@@ -125,7 +125,7 @@ class Admission:
                 bound.sessions -= 1
                 bound.openings -= phase is Phase.OPENING
             if host is not None and phase is Phase.OPENING and reason in _HOST_FAILURES:
-                if host.failed(place.visitor.source_id, now_ns, probe=place.probe):
+                if host.failed(place.visitor.source_id, reason, now_ns, probe=place.probe):
                     heapq.heappush(self._timers, (host.probe_ns, lane.key[2]))
             elif host is not None and phase is Phase.OPENING and reason:
                 # It refused, or spoke nonsense: at least it speaks.

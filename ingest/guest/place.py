@@ -92,7 +92,7 @@ class Host(Bound):
     """A host, which may be dead: when several cameras of it fail to connect and none succeeds, one probe at a time
     goes there, after 1 s, 2 s, 4 s ... 10 s at most (jittered), and the others wait for its outcome."""
 
-    __slots__ = ("_random", "closed", "failed_ns", "failing", "probe_ns", "probes")
+    __slots__ = ("_random", "closed", "failed_ns", "failing", "probe_ns", "probes", "reason")
 
     def __init__(self, name: str, sessions_max: int, openings_max: int) -> None:
         super().__init__(sessions_max, openings_max)
@@ -101,6 +101,7 @@ class Host(Bound):
         self.closed = False
         self.probes = 0
         self.probe_ns = 0
+        self.reason = ""
         self._random = Random(name)
 
     @property
@@ -118,12 +119,12 @@ class Host(Bound):
         """As of any bound, and nothing has to be remembered of it."""
         return super().idle and not self.failing
 
-    def failed(self, source_id: str, now_ns: int, *, probe: bool) -> bool:
+    def failed(self, source_id: str, reason: str, now_ns: int, *, probe: bool) -> bool:
         """A camera could not connect. True when the next probe must wait until `probe_ns`."""
         was_dead = self.dead
         if not was_dead:
             self.failing.add(source_id)
-        self.failed_ns = now_ns
+        self.failed_ns, self.reason = now_ns, reason
         if not self.dead or (was_dead and not probe):
             return False
         ceiling = min(_PROBE_MAX_NS, _PROBE_FIRST_NS << min(self.probes, 10))

@@ -22,7 +22,6 @@ import av
 
 from contracts.errors import GridwhistleError
 from contracts.instant import SECOND
-from ingest.media.demux import MediaFormat
 from ingest.media.link import (
     LENGTHS,
     Beat,
@@ -39,6 +38,7 @@ from ingest.media.link import (
 )
 from ingest.media.note import NoteTable
 from ingest.media.play import MediaPlay, PlayedPicture
+from ingest.media.taken import MediaFormat
 from runtime.clock import SystemClock
 
 BEAT_S: Final = 1.0

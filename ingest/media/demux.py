@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import av
@@ -25,6 +24,7 @@ from contracts.errors import (
 )
 from contracts.frame import Codec
 from ingest.media.address import full_address, is_file, open_options, public_name
+from ingest.media.taken import MediaFormat, MediaPicture
 from ingest.rtsp.h264 import START_CODE
 
 if TYPE_CHECKING:
@@ -39,31 +39,6 @@ _FILTERS: Final = {Codec.H264: "h264_mp4toannexb", Codec.HEVC: "hevc_mp4toannexb
 _ELSEWHERE_MAX: Final = 50
 """Packets of another video track in a row after which ours is taken to be over."""
 _START: Final = re.compile(rb"\x00\x00\x01")
-
-
-@dataclass(frozen=True, slots=True)
-class MediaFormat:
-    """What the container says of its first video stream. `pictures_per_s` None when unknown."""
-
-    codec: Codec
-    container: str
-    width: int
-    height: int
-    pictures_per_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class MediaPicture:
-    """One key picture; `time_s` on the stream's own time line, None when it has none.
-
-    `changed`: its parameter sets differ from those of the key picture before, as after a change of resolution.
-    """
-
-    data: bytes
-    time_s: float | None
-    dropped_pictures: int
-    dropped_bytes: int
-    changed: bool = False
 
 
 class MediaSource:

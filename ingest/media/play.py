@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from contracts.errors import GridwhistleError, SourceMissing
 from contracts.instant import SECOND
 from ingest.media.address import is_file
-from ingest.media.demux import MediaFormat, MediaPicture, MediaSource
+from ingest.media.demux import MediaSource
 from ingest.media.folder import RecordingFolder, is_folder
+from ingest.media.taken import MediaFormat, MediaPicture
 from ingest.rtsp.credentials import Credentials
 
 if TYPE_CHECKING:

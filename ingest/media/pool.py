@@ -26,8 +26,8 @@ from contracts.frame import Codec
 from contracts.instant import SECOND
 from ingest.media.address import full_address
 from ingest.media.child_process import ChildProcess, Loss
-from ingest.media.demux import MediaFormat, MediaPicture
 from ingest.media.link import Close, Ended, FromChild, Open, Opened, Taken
+from ingest.media.taken import MediaFormat, MediaPicture
 from runtime.log import get_log
 from runtime.quarantine import Quarantine
 from runtime.supervise import Backoff

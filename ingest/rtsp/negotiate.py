@@ -5,6 +5,7 @@ Every departure from the standards that is put up with is a policy of ingest.rts
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -75,7 +76,7 @@ class Negotiation:
         if 300 <= reply.status < 400 or not (reply.status < 300 or self._policy.use(Quirk.OPTIONS_REFUSED)):
             self._dialogue.judge("OPTIONS", reply)
         methods = ",".join(reply.all_headers("public")).upper().split(",")
-        self.public = frozenset(method.strip() for method in methods if method.strip())
+        self.public = frozenset(sys.intern(method.strip()) for method in methods if method.strip())
 
     async def describe(self) -> Described:
         """Ask for the session description. Raises ProtocolViolation when no track can be received."""

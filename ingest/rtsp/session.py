@@ -269,6 +269,7 @@ class _Life:
             try:
                 await self._setup(described, local, peer)
                 await self._play(described)
+                del described  # its texts are not needed for the hours that follow
                 # Not awaited directly: a cancelled wait would cancel the future too.
                 await asyncio.wait({connection.ended})
                 connection.ended.result()

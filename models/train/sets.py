@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from contracts.detection import CLASS_NAMES
+from contracts.class_names import CLASS_NAMES
 
 CLASSES = CLASS_NAMES
 CLASS_INDEX: Mapping[str, int] = MappingProxyType({name: index for index, name in enumerate(CLASSES)})

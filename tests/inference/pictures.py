@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from contracts.detection import CLASS_NAMES, Detections
+from contracts.class_names import CLASS_NAMES
+from contracts.detection import Detections
 from contracts.frame import Codec, Frame, FrameHeader
 from contracts.instant import SECOND, Instant
 from contracts.place import Place, Zone, ZoneKind

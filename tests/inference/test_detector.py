@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.detection import CLASS_NAMES, Detections
+from contracts.class_names import CLASS_NAMES
+from contracts.detection import Detections
 from inference.detector import Detector
 from inference.registry import load_model
 from models.evaluate.detect import Detector as Judge

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from contracts.detection import CLASS_NAMES, Detections
+from contracts.class_names import CLASS_NAMES
+from contracts.detection import Detections
 from inference.postprocess import YoloxDecode, anchor_grid, box_areas, iou, suppress
 from inference.registry import load_model
 from models.evaluate.detect import keep_best

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contracts.detection import CLASS_NAMES
+from contracts.class_names import CLASS_NAMES
 from contracts.errors import ModelRefused
 from inference.registry import list_models, load_model
 from inference.session import Session, check_model

@@ -13,9 +13,9 @@ import pytest
 
 from contracts.errors import ConfigError, GridwhistleError, ProtocolViolation, SourceMissing, SourceUnreachable
 from contracts.frame import Codec
-from ingest.media.demux import MediaFormat, MediaPicture
 from ingest.media.link import Ended, Open
 from ingest.media.pool import QUARANTINED, MediaPool, PoolLimits, _error
+from ingest.media.taken import MediaFormat, MediaPicture
 from runtime.clock import SystemClock
 from runtime.metrics import StageCounters
 from tests.ingest.test_probe import recording

@@ -121,6 +121,7 @@ def test_dead_host_is_probed_by_one_and_all_are_released_when_it_answers() -> No
     for place in admission.grant(0):
         admission.leave(place, now, "unreachable")
     assert admission.dead_hosts == ("h",)
+    assert admission.dead_reason("h") == "unreachable"
     probes: list[int] = []
     due = admission.due_ns()
     while due is not None and due < 60 * SECOND:
@@ -140,7 +141,7 @@ def test_dead_host_is_probed_by_one_and_all_are_released_when_it_answers() -> No
     assert due is not None
     [probe] = admission.grant(due)
     admission.opened(probe)
-    assert not admission.is_dead("h")
+    assert admission.dead_reason("h") == ""
     assert len(admission.grant(due)) == 3, "as many as the host may open at once"
 
 
