@@ -24,9 +24,9 @@ from contracts.frame import Codec, Frame, FrameHeader
 from contracts.instant import SECOND, Instant
 from contracts.place import Place, Zone, ZoneKind
 from contracts.source import Camera
+from inference.access_unit import decode_access_unit
 from inference.config import InferenceConfig
 from inference.decode import Decoded, Decoder
-from inference.decode_child import decode_access_unit
 from inference.detector import Detector
 from inference.evidence import EvidenceStore
 from inference.picture import Bgr, Picture

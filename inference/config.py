@@ -124,6 +124,48 @@ class EvidenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
             raise ValueError("evidence.quality lies in 1..100; budget_mb and reserve_mb are not negative")
 
 
+class PromotionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[inference.promotion]`: cameras of which every picture is decoded for a while."""
+
+    cameras_max: int = 4
+    """Cameras promoted at once, at most; 0 = none ever. Each costs a decoder every picture."""
+    hold_s: float = 20.0
+    """A camera stays promoted for so many seconds after its suspicion was last seen..."""
+    longest_s: float = 120.0
+    """...but no longer than so many seconds at a time..."""
+    rest_s: float = 60.0
+    """...after which it is left to its key pictures for so many seconds, unless nobody else wants the place."""
+    urgency_min: float = 4.0
+    """Suspicion from which a camera is promoted, 1..8: 2 a standing vehicle, 4 a covered picture, 8 a fire."""
+    look_s: float = 0.8
+    """Of a promoted camera's pictures, which are all decoded, one in so many seconds is looked at, at most."""
+    decode_max: int = 16
+    """Pictures of promoted cameras that are pulled and decoded at once, at most."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cameras_max <= 64 or not 1 <= self.decode_max <= 64:
+            raise ValueError("promotion.cameras_max lies in 0..64 and promotion.decode_max in 1..64")
+        if not 0 < self.hold_s <= self.longest_s or self.rest_s < 0 or self.look_s <= 0:
+            raise ValueError("promotion: 0 < hold_s <= longest_s, rest_s >= 0, look_s > 0")
+        if not 1 < self.urgency_min <= 8:
+            raise ValueError("promotion.urgency_min lies over 1 and is at most 8")
+
+
+class LookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[inference.look]`: immediate looks that somebody waits for."""
+
+    at_once_max: int = 4
+    """Looks that wait for their answer at once, at most; one more is told that we are busy."""
+    within_max_s: float = 10.0
+    """Nobody's look waits for a picture longer than so many seconds."""
+    fresh_s: float = 1.0
+    """A picture that came this many seconds before the question still answers it."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.at_once_max <= 64 or self.within_max_s <= 0 or self.fresh_s < 0:
+            raise ValueError("look: at_once_max lies in 1..64, within_max_s > 0, fresh_s >= 0")
+
+
 class FilmstripConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[inference.filmstrip]`: pictures from before to after an incident, as alerts asks for them."""
 
@@ -180,9 +222,15 @@ class InferenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     fire: FireConfig = FireConfig()
     blind: BlindConfig = BlindConfig()
     evidence: EvidenceConfig = EvidenceConfig()
+    promotion: PromotionConfig = PromotionConfig()
+    look: LookConfig = LookConfig()
     filmstrip: FilmstripConfig = FilmstripConfig()
 
     def __post_init__(self) -> None:
+        if (self.fire.window - 1) * self.promotion.look_s < self.fire.persist_s:
+            raise ValueError(
+                "promotion.look_s is too short: the last fire.window looks must span fire.persist_s seconds"
+            )
         whole = (
             self.threads,
             self.batch_max,

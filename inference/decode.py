@@ -2,6 +2,10 @@
 
 A child that dies is started again. If a picture killed it (a crash signal, or silence past the time-out) its
 camera is remembered; twice, and the camera is quarantined. A child that somebody else killed blames nobody.
+
+A `Frame` is decoded alone. A `Chained` one goes to the decoder that the child keeps for its camera, which has all
+pictures since the key picture before; without them it is refused as `chain_lost`, and a child that dies takes all
+its chains along: each goes on with its next key picture.
 """
 
 from __future__ import annotations
@@ -14,14 +18,15 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Final
 
 import numpy as np
 
 from contracts.errors import GridwhistleError
 from contracts.frame import Frame, FrameHeader
-from inference.decode_child import CODECS, NOTE, NOTE_BYTES, REPLY, REQUEST, Status
+from inference.access_unit import Status
+from inference.chain_book import ChainBook, Chained, fingerprint
+from inference.decode_child import CODECS, NOTE, NOTE_BYTES, REPLY, REQUEST, Step
 from inference.picture import Picture
 from runtime.child import child_environment, module_command
 
@@ -48,11 +53,22 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An access unit that gave no picture. `reason`: a Status in lower case, `access_unit_size`, `crash`, `hung`
-    or `killed` (the last blames nobody)."""
+    """An access unit that gave no picture. `reason`: a Status in lower case, `access_unit_size`, `crash`, `hung`,
+    `killed` or `chain_lost` (the last two blame nobody)."""
 
     header: FrameHeader
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A picture of a chain that was decoded and that nobody wanted to see, or that comes out later."""
+
+    header: FrameHeader
+
+
+Decodable = Frame | Chained
+Fate = Decoded | Refused | Followed
 
 
 class Decoder:
@@ -74,6 +90,7 @@ class Decoder:
         self._child: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
         self._number = 0
+        self._chains = ChainBook()
         self.restarts: dict[str, int] = {}
         """Children lost so far, by reason: `crash`, `hung`, `killed`."""
 
@@ -98,18 +115,25 @@ class Decoder:
         with self._lock:
             self._free.append(slot)
 
-    def decode(self, frames: Sequence[Frame]) -> list[Decoded | Refused]:
+    @property
+    def chains(self) -> int:
+        """Cameras whose pictures the child decodes in order."""
+        return len(self._chains)
+
+    def decode(self, frames: Sequence[Decodable]) -> list[Fate]:
         """What became of each frame, in order. At most `free` frames at once.
 
         Raises DecoderLost when the child does not start; the frames are then not decoded, no slot is taken.
         """
-        outcomes: dict[int, Decoded | Refused] = {}
-        waiting: dict[int, tuple[int, Frame]] = {}
-        for index, frame in enumerate(frames):
+        outcomes: dict[int, Fate] = {}
+        waiting: dict[int, tuple[int, Decodable]] = {}
+        for index, each in enumerate(frames):
+            frame = _frame(each)
             if 0 < len(frame.data) <= self._access_unit_max:
-                waiting[index] = (self._take_slot(), frame)
+                waiting[index] = (self._take_slot(), each)
             else:
                 outcomes[index] = Refused(frame.header, "access_unit_size")
+                self._chains.lost(frame.header.source_id)
         try:
             while waiting:
                 self._exchange(waiting, outcomes)
@@ -122,6 +146,11 @@ class Decoder:
             raise
         return [outcomes[index] for index in range(len(frames))]
 
+    def end_chains(self, source_ids: Sequence[str]) -> None:
+        """These cameras' chains are over; their decoders are closed before the next picture. Like `decode`."""
+        for source_id in source_ids:
+            self._chains.end(source_id)
+
     def close(self) -> None:
         """End the child and give the memory back (as soon as the last picture is forgotten)."""
         self._bury(patience_s=0.0)
@@ -129,25 +158,41 @@ class Decoder:
             os.close(self._memory_fd)
             self._memory_fd = -1
 
-    def _exchange(self, waiting: dict[int, tuple[int, Frame]], outcomes: dict[int, Decoded | Refused]) -> None:
+    def _exchange(self, waiting: dict[int, tuple[int, Decodable]], outcomes: dict[int, Fate]) -> None:
         """Ask the child for everything that waits and collect; a lost child leaves the innocent waiting."""
         link = self._link if self._link is not None else self._start()
         numbers: dict[int, int] = {}
         asked = bytearray()
-        for index, (slot, frame) in waiting.items():
+        closing = self._chains.take_ended()
+        for chain in closing:
+            asked += REQUEST.pack(0, 0, 0, 0, chain, Step.END)
+        for index, (slot, each) in list(waiting.items()):
+            frame, chain, step = _frame(each), 0, Step(0)
             self._number = self._number % 0xFFFFFFFF + 1
+            if isinstance(each, Chained):
+                asks = self._chains.step(frame.header, each.look)
+                if asks is None:
+                    del waiting[index]
+                    self.release(slot)
+                    outcomes[index] = Refused(frame.header, "chain_lost")
+                    continue
+                chain, step = asks
+                if each.look:
+                    self._chains.sent(self._number, frame)
             numbers[self._number] = index
             start = NOTE_BYTES + slot * self._slot_bytes
             self._memory[start : start + len(frame.data)] = frame.data
-            asked += REQUEST.pack(self._number, len(frame.data), slot, CODECS.index(frame.header.codec))
+            codec = CODECS.index(frame.header.codec)
+            asked += REQUEST.pack(self._number, len(frame.data), slot, codec, chain, step)
         lost = ""
         try:
             link.sendall(asked)
-            for _ in range(len(numbers)):
-                number, status, width, height = REPLY.unpack(_receive(link, REPLY.size))
-                index = numbers.pop(number)
-                slot, frame = waiting.pop(index)
-                outcomes[index] = self._outcome(frame, slot, Status(status), width, height)
+            for _ in range(len(closing) + len(numbers)):
+                number, status, width, height, shown = REPLY.unpack(_receive(link, REPLY.size))
+                if number:
+                    index = numbers.pop(number)
+                    slot, each = waiting.pop(index)
+                    outcomes[index] = self._outcome(each, slot, Status(status), (width, height), shown)
         except TimeoutError:
             lost = "hung"
         except (OSError, EOFError):
@@ -155,14 +200,26 @@ class Decoder:
         if lost:
             self._on_lost(lost, numbers, waiting, outcomes)
 
-    def _outcome(self, frame: Frame, slot: int, status: Status, width: int, height: int) -> Decoded | Refused:
-        if status is not Status.OK:
+    def _outcome(self, each: Decodable, slot: int, status: Status, size: tuple[int, int], shown: int) -> Fate:
+        frame = _frame(each)
+        header, print_of = frame.header, 0
+        seen = status is Status.OK
+        if isinstance(each, Chained):
+            if status not in (Status.OK, Status.FOLLOWED):
+                self._chains.lost(header.source_id)
+            named = self._chains.shown(header.source_id, shown) if seen else None
+            if named is None and status in (Status.OK, Status.FOLLOWED):
+                self.release(slot)
+                return Followed(header)
+            header, print_of = named if named is not None else (header, 0)
+        elif seen:
+            print_of = fingerprint(frame.data)
+        if not seen:
             self.release(slot)
-            return Refused(frame.header, status.name.lower())
+            return Refused(header, status.name.lower())
+        width, height = size
         start = NOTE_BYTES + slot * self._slot_bytes
         pixels = np.frombuffer(self._memory, np.uint8, width * height * 3, start).reshape(height, width, 3)
-        header = frame.header
-        print_of = int.from_bytes(blake2b(frame.data, digest_size=8).digest(), "big")
         picture = Picture(
             header.source_id, pixels, header.event_time, header.arrival_time, print_of, header.activity
         )
@@ -172,23 +229,24 @@ class Decoder:
         self,
         how: str,
         numbers: dict[int, int],
-        waiting: dict[int, tuple[int, Frame]],
-        outcomes: dict[int, Decoded | Refused],
+        waiting: dict[int, tuple[int, Decodable]],
+        outcomes: dict[int, Fate],
     ) -> None:
         noted = self.noted
+        self._chains.child_lost()
         code = self._bury(patience_s=0.0 if how == "hung" else 1.0)
         by_somebody = code in (-signal.SIGKILL, -signal.SIGTERM)
         reason = "hung" if how == "hung" else "killed" if by_somebody else "crash"
         self.restarts[reason] = self.restarts.get(reason, 0) + 1
-        if noted not in numbers and how == "hung":
+        if noted not in numbers and how == "hung" and numbers:
             # It hangs outside of any decode: whoever stands first would wait for ever.
             noted = min(numbers)
             reason = "killed"
         if noted in numbers:
             index = numbers[noted]
-            slot, frame = waiting.pop(index)
+            slot, each = waiting.pop(index)
             self.release(slot)
-            outcomes[index] = Refused(frame.header, reason)
+            outcomes[index] = Refused(_frame(each).header, reason)
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -234,6 +292,10 @@ class Decoder:
             if not self._free:
                 raise ValueError("decode() was given more frames than slots are free")
             return self._free.pop()
+
+
+def _frame(each: Decodable) -> Frame:
+    return each.frame if isinstance(each, Chained) else each
 
 
 def _receive(link: socket.socket, size: int) -> bytes:

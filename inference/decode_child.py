@@ -21,98 +21,95 @@ from typing import Final
 import av
 import numpy as np
 import numpy.typing as npt
-from av.codec.context import CodecContext
-from av.video.codeccontext import VideoCodecContext
-from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation
 
 from contracts.frame import Codec
-from inference.picture import kept_size
+from inference.access_unit import Status, decode_access_unit
+from inference.chain_decode import ChainDecode
 
-REQUEST: Final = struct.Struct("<IIHB")
-"""Number of the request (from 1), bytes of the access unit, slot, index into CODECS."""
-REPLY: Final = struct.Struct("<IBHH")
-"""Number of the request (0: the child is ready), Status, width, height of the picture in the slot."""
+REQUEST: Final = struct.Struct("<IIHBHB")
+"""Number of the request (from 1), bytes of the access unit, slot, index into CODECS, chain (0: none), Step."""
+REPLY: Final = struct.Struct("<IBHHI")
+"""Number of the request (0: the child is ready), Status, width and height of the picture in the slot, and whose
+it is: the number of the request that brought its access unit."""
 NOTE: Final = struct.Struct("<I")
 NOTE_BYTES: Final = 4096
 """The slots begin behind the page of the note."""
 CODECS: Final = tuple(Codec)
-SOURCE_PIXELS_MAX: Final = 40_000_000
-"""Pictures that claim more pixels (8K has 33 million) are not decoded."""
 MEMORY_MAX: Final = 3 << 30
 """Address space of the child: a stream that asks for more gets an error, and the machine keeps its memory."""
 
 
-class Status(enum.IntEnum):
-    """What became of a request; the names in lower case are reasons of counters."""
+class Step(enum.IntFlag):
+    """What a request of a chain asks for."""
 
-    OK = 0
-    UNDECODABLE = 1
-    """The decoder refuses the bytes."""
-    NO_PICTURE = 2
-    """The decoder took the bytes and gave nothing."""
-    CORRUPT = 3
-    """A picture with parts missing: truncated or damaged."""
-    TOO_LARGE = 4
-
-
-def decode_access_unit(codec: Codec, data: bytes, pixels_max: int) -> tuple[Status, npt.NDArray[np.uint8] | None]:
-    """One picture of one access unit (parameter sets inside), as BGR of at most `pixels_max` pixels.
-
-    The loop filter is left out: the picture is scaled down anyway, and it costs a fifth of the time.
-    """
-    context = CodecContext.create(codec.value, "r")
-    assert isinstance(context, VideoCodecContext)
-    context.thread_count = 1
-    context.options = {"skip_loop_filter": "all", "max_pixels": str(SOURCE_PIXELS_MAX)}
-    try:
-        frames = context.decode(av.Packet(data)) or context.decode(None)
-    except MemoryError:
-        return Status.TOO_LARGE, None
-    except av.error.FFmpegError:
-        return Status.UNDECODABLE, None
-    if not frames:
-        return Status.NO_PICTURE, None
-    if frames[0].is_corrupt:
-        return Status.CORRUPT, None
-    return Status.OK, to_bgr(frames[0], pixels_max)
+    KEY = 1
+    """A key picture: if the decoder was lost, it begins anew here."""
+    BEGIN = 2
+    """A key picture behind a gap: whatever the decoder held is thrown away."""
+    LOOK = 4
+    """The picture is wanted."""
+    END = 8
+    """No access unit: the decoder is closed."""
 
 
-def to_bgr(frame: VideoFrame, pixels_max: int) -> npt.NDArray[np.uint8]:
-    """A decoded frame as uint8 (height, width, 3), scaled down to at most `pixels_max` pixels."""
-    width, height = kept_size(frame.width, frame.height, pixels_max)
-    scaled = frame.reformat(width=width, height=height, format="bgr24", interpolation=Interpolation.BILINEAR)
-    return np.asarray(scaled.to_ndarray(), np.uint8)
+class Child:
+    """The loop of the child, with the decoders of its chains."""
 
+    def __init__(self, memory: mmap.mmap, slots: int, slot_bytes: int, pixels_max: int) -> None:
+        self._memory = memory
+        self._slots = slots
+        self._slot_bytes = slot_bytes
+        self._pixels_max = pixels_max
+        self._chains: dict[int, ChainDecode] = {}
 
-def serve(
-    link: socket.socket, memory: mmap.mmap, slots: int, slot_bytes: int, pixels_max: int, decode_max_s: float
-) -> None:
-    """Answer requests in order until the parent closes its end.
+    def serve(self, link: socket.socket, decode_max_s: float) -> None:
+        """Answer requests in order until the parent closes its end.
 
-    A decode of over `decode_max_s` seconds ends the process by SIGALRM. The parent ends a child that hangs sooner
-    than that; when the parent was killed nobody does, and native code would spin on for ever.
-    """
-    link.sendall(REPLY.pack(0, Status.OK, 0, 0))
-    while (request := _receive(link, REQUEST.size)) is not None:
-        number, size, slot, codec = REQUEST.unpack(request)
-        if slot >= slots or size > slot_bytes or codec >= len(CODECS):
-            raise SystemExit(f"a request of the parent makes no sense: {number=} {size=} {slot=} {codec=}")
-        start = NOTE_BYTES + slot * slot_bytes
-        NOTE.pack_into(memory, 0, number)
-        signal.setitimer(signal.ITIMER_REAL, decode_max_s)
-        status, picture = decode_access_unit(CODECS[codec], memory[start : start + size], pixels_max)
-        width = height = 0
-        if picture is not None:
-            height, width = picture.shape[:2]
-            if picture.nbytes > slot_bytes:
-                status, width, height = Status.TOO_LARGE, 0, 0
+        A decode of over `decode_max_s` seconds ends the process by SIGALRM. The parent ends a child that hangs
+        sooner than that; when the parent was killed nobody does, and native code would spin on for ever.
+        """
+        link.sendall(REPLY.pack(0, Status.OK, 0, 0, 0))
+        while (request := _receive(link, REQUEST.size)) is not None:
+            number, size, slot, codec, chain, step = REQUEST.unpack(request)
+            if slot >= self._slots or size > self._slot_bytes or codec >= len(CODECS):
+                raise SystemExit(f"a request of the parent makes no sense: {number=} {size=} {slot=} {codec=}")
+            start = NOTE_BYTES + slot * self._slot_bytes
+            NOTE.pack_into(self._memory, 0, number)
+            signal.setitimer(signal.ITIMER_REAL, decode_max_s)
+            data = self._memory[start : start + size]
+            if chain:
+                status, picture, shown = self._follow(chain, Step(step), CODECS[codec], number, data)
             else:
-                out = np.frombuffer(memory, np.uint8, picture.nbytes, start)
-                np.copyto(out.reshape(picture.shape), picture)
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        NOTE.pack_into(memory, 0, 0)
-        link.sendall(REPLY.pack(number, status, width, height))
+                status, picture = decode_access_unit(CODECS[codec], data, self._pixels_max)
+                shown = number
+            width = height = 0
+            if picture is not None:
+                height, width = picture.shape[:2]
+                if picture.nbytes > self._slot_bytes:
+                    status, width, height = Status.TOO_LARGE, 0, 0
+                else:
+                    out = np.frombuffer(self._memory, np.uint8, picture.nbytes, start)
+                    np.copyto(out.reshape(picture.shape), picture)
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            NOTE.pack_into(self._memory, 0, 0)
+            link.sendall(REPLY.pack(number, status, width, height, shown))
+
+    def _follow(
+        self, chain: int, step: Step, codec: Codec, number: int, data: bytes
+    ) -> tuple[Status, npt.NDArray[np.uint8] | None, int]:
+        if step & (Step.BEGIN | Step.END):
+            self._chains.pop(chain, None)
+        if step & Step.END:
+            return Status.FOLLOWED, None, number
+        if step & (Step.BEGIN | Step.KEY) and chain not in self._chains:
+            self._chains[chain] = ChainDecode(codec, self._pixels_max)
+        decoder = self._chains.get(chain)
+        if decoder is None:
+            return Status.CHAIN_LOST, None, number
+        status, picture, shown = decoder.feed(number, data, bool(step & Step.LOOK))
+        if status not in (Status.OK, Status.FOLLOWED):
+            del self._chains[chain]
+        return status, picture, shown
 
 
 def _receive(link: socket.socket, size: int) -> bytes | None:
@@ -140,7 +137,7 @@ def main(arguments: list[str]) -> None:
     link = socket.socket(fileno=link_fd)
     memory = mmap.mmap(memory_fd, NOTE_BYTES + slots * slot_bytes)
     try:
-        serve(link, memory, slots, slot_bytes, pixels_max, decode_max_s)
+        Child(memory, slots, slot_bytes, pixels_max).serve(link, decode_max_s)
     except (BrokenPipeError, ConnectionResetError):
         # The parent went away; there is nobody left to answer.
         return

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.errors import SourceError, SourceMissing
-from inference.decode_child import to_bgr
+from inference.access_unit import to_bgr
 from inference.picture import Bgr, kept_size
 
 VIDEO_SUFFIXES: Final = frozenset(

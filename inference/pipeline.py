@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from contracts.detection import Detections
 from contracts.errors import GridwhistleError
+from contracts.frame import FrameHeader
 from contracts.instant import MINUTE, SECOND, Instant
 from contracts.source import Catalogue
+from inference.chain_book import Chained
 from inference.config import InferenceConfig
-from inference.decode import Decoded, Decoder, DecoderLost, Refused
+from inference.decode import Decodable, Decoded, Decoder, DecoderLost, Fate, Followed, Refused
 from inference.detector import Detector
 from inference.outgoing import Outgoing
 from inference.picture import Picture
@@ -40,6 +43,17 @@ CATALOGUE_EVERY_S: Final = 30.0
 _HEADERS_LIMIT: Final = 1024
 _HEADERS_WAIT_S: Final = 0.05
 _BLAMED: Final = frozenset({"crash", "hung"})
+_OF_THE_CHAIN: Final = frozenset({"chain_lost", "no_picture"})
+"""What says nothing of a camera's sight: its key pictures may decode very well."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Picked:
+    """A picture to pull: one that decodes alone and is looked at, or the next of a chain."""
+
+    header: FrameHeader
+    look: bool = True
+    chained: bool = False
 
 
 class Pipeline:
@@ -65,10 +79,16 @@ class Pipeline:
         self._log = CountedLog(clock)
         self._known: frozenset[str] = frozenset()
         self._scheduler = Scheduler(
-            bound_s=config.freshness_s, rest_s=config.rest_s, age_max_s=config.picture_age_max_s
+            bound_s=config.freshness_s,
+            rest_s=config.rest_s,
+            age_max_s=config.picture_age_max_s,
+            suspect_s=config.suspect_s,
+            promoted_max=config.promotion.cameras_max,
+            promoted_look_s=config.promotion.look_s,
+            decoders=config.decoders,
         )
         self._quarantine = Quarantine(config.quarantine_s)
-        self._wake = asyncio.Event()
+        self._wakes = [asyncio.Event() for _ in range(config.decoders)]
         self._catalogue_known = asyncio.Event()
         self._pictures: Channel[tuple[Decoder, Decoded]] = Channel(config.pull_max, Overflow.BLOCK)
         self._pixels = ThreadPoolExecutor(1, thread_name_prefix="pixels")
@@ -77,10 +97,10 @@ class Pipeline:
         self.outgoing = Outgoing(config.outgoing_max, counters)
         self.onlooker: Callable[[Picture, Detections], None] | None = None
         """Called in the pixel thread with every picture that was looked at."""
-        # Pictures being decoded, pictures that wait in the channel, pictures that are looked at.
+        # Pictures being decoded, pictures that wait in the channel, pictures that are looked at, and chains.
         self.decoders = [
             Decoder(
-                slots=2 * config.pull_max + config.batch_max,
+                slots=2 * config.pull_max + config.batch_max + config.promotion.decode_max,
                 pixels_max=config.picture_pixels_max,
                 access_unit_max=config.access_unit_max_kb * 1024,
                 timeout_s=config.decode_timeout_s,
@@ -160,14 +180,14 @@ class Pipeline:
                 else:
                     self._scheduler.announce(header, now)
             if headers:
-                self._wake.set()
+                self._wake()
 
-    async def decode_forever(self, puller: LatestPuller, decoder: Decoder) -> None:
-        """Supervise one decoder: what it cannot decode is refused, and if it does not start it is tried again."""
+    async def decode_forever(self, puller: LatestPuller, index: int) -> None:
+        """Supervise decoder `index`: what it cannot decode is refused; if it does not start it is tried again."""
 
         async def once() -> None:
             while True:
-                await self._decode_next(puller, decoder)
+                await self._decode_next(puller, index)
 
         def on_failure(error: GridwhistleError, delay_s: float) -> None:
             self._counters.count("decoder_failures", error.reason)
@@ -175,35 +195,73 @@ class Pipeline:
 
         await supervise(once, Backoff(0.2, 10.0, "decoder"), self._clock, self._stop, on_failure)
 
-    async def _decode_next(self, puller: LatestPuller, decoder: Decoder) -> None:
-        limit = min(self._config.pull_max, decoder.free)
-        picked = self._scheduler.pick(limit, self._clock.now()) if limit else []
+    async def _decode_next(self, puller: LatestPuller, index: int) -> None:
+        decoder, now = self.decoders[index], self._clock.now()
+        picked = self._pick(index, decoder.free, now)
         if not picked:
             # Woken by a header; the time-out lets rested cameras have their turn.
-            self._wake.clear()
-            await _wait(self._wake, _HEADERS_WAIT_S if len(self._scheduler) else 1.0)
+            self._wakes[index].clear()
+            await _wait(self._wakes[index], _HEADERS_WAIT_S if len(self._scheduler) else 1.0)
             return
-        frames = await puller.pull([(header.source_id, header.sequence) for header in picked])
-        if len(frames) < len(picked):
-            self._counters.count("pictures_dropped", "overtaken", len(picked) - len(frames))
-        if frames:
-            self._counters.count("pictures_pulled", n=len(frames))
-            loop = asyncio.get_running_loop()
+        frames = await puller.pull([(each.header.source_id, each.header.sequence) for each in picked])
+        came = {(frame.header.source_id, frame.header.sequence): frame for frame in frames}
+        wanted: list[Decodable] = []
+        for each in picked:
+            frame = came.get((each.header.source_id, each.header.sequence))
+            if frame is not None:
+                wanted.append(Chained(frame, each.look) if each.chained else frame)
+                continue
+            self._counters.count("pictures_dropped", "overtaken")
+            if each.chained:
+                self._scheduler.chains.break_off(each.header.source_id, "overtaken")
+        if wanted:
+            self._counters.count("pictures_pulled", n=len(wanted))
+            ended = self._scheduler.chains.ended(index)
             try:
-                outcomes = await loop.run_in_executor(self._decoding, decoder.decode, frames)
+                fates = await asyncio.get_running_loop().run_in_executor(
+                    self._decoding, _decode, decoder, wanted, ended
+                )
             except DecoderLost:
-                self._counters.count("pictures_dropped", "decoder_lost", len(frames))
+                self._counters.count("pictures_dropped", "decoder_lost", len(wanted))
+                self._break_chains(picked, "decoder_lost")
                 raise
-            await self._take_decoded(decoder, outcomes)
+            await self._take_decoded(decoder, wanted, fates)
 
-    async def _take_decoded(self, decoder: Decoder, outcomes: list[Decoded | Refused]) -> None:
-        for outcome in outcomes:
-            if isinstance(outcome, Decoded):
-                self._quarantine.succeeded(outcome.header.source_id)
-                self._counters.count("pictures_decoded")
-                await self._pictures.put((decoder, outcome))
-            else:
-                await self._refuse(outcome)
+    def _pick(self, index: int, free: int, now: Instant) -> list[_Picked]:
+        """What this decoder pulls next: chains in order first, then pictures that decode alone."""
+        config = self._config
+        looks_max = min(config.pull_max, free)
+        followed = self._scheduler.follow(min(config.promotion.decode_max, free), looks_max, now, decoder=index)
+        looks = sum(look for _, look in followed)
+        limit = min(looks_max - looks, free - len(followed))
+        alone = self._scheduler.pick(limit, now) if limit > 0 else []
+        return [_Picked(header, look, chained=True) for header, look in followed] + [
+            _Picked(header) for header in alone
+        ]
+
+    def _break_chains(self, picked: Iterable[_Picked], reason: str) -> None:
+        for each in picked:
+            if each.chained:
+                self._scheduler.chains.break_off(each.header.source_id, reason)
+
+    async def _take_decoded(self, decoder: Decoder, wanted: list[Decodable], fates: list[Fate]) -> None:
+        for each, fate in zip(wanted, fates, strict=True):
+            match fate:
+                case Decoded():
+                    self._quarantine.succeeded(fate.header.source_id)
+                    self._counters.count("pictures_decoded")
+                    await self._pictures.put((decoder, fate))
+                case Followed():
+                    self._quarantine.succeeded(fate.header.source_id)
+                    self._counters.count("pictures_followed")
+                case Refused() if isinstance(each, Chained):
+                    self._scheduler.chains.break_off(fate.header.source_id, "chain_lost")
+                    if fate.reason in _OF_THE_CHAIN:
+                        self._counters.count("pictures_dropped", fate.reason)
+                    else:
+                        await self._refuse(fate)
+                case Refused():
+                    await self._refuse(fate)
         for reason, count in decoder.restarts.items():
             self._counters.count("decoder_restarts", reason, count)
         decoder.restarts.clear()
@@ -222,6 +280,10 @@ class Pipeline:
         elif refused.reason != "killed":
             outcome = await self.on_pixels(self._observer.refused, refused.header)
             self._follow_up(source_id, outcome)
+
+    def _wake(self) -> None:
+        for wake in self._wakes:
+            wake.set()
 
     async def detect_forever(self) -> None:
         """Supervise the detector: a picture that it cannot stand is lost and counted, never the process."""
@@ -246,7 +308,7 @@ class Pipeline:
         finally:
             for decoder, decoded in batch:
                 decoder.release(decoded.slot)
-            self._wake.set()
+            self._wake()
         for (_, decoded), outcome in zip(batch, outcomes, strict=True):
             self._follow_up(decoded.header.source_id, outcome)
         self._note(len(batch), self._clock.monotonic_ns() - began_ns)
@@ -290,12 +352,19 @@ class Pipeline:
             gauge("age_s_max", ages[-1] if ages else 0.0)
             gauge("pictures_waiting", len(self._scheduler))
             gauge("cameras_overdue", self._scheduler.overdue(now))
+            gauge("cameras_promoted", len(self._scheduler.chains))
             gauge("cameras_in_quarantine", len(self._quarantine))
             gauge("records_waiting", len(self.outgoing))
             for reason, total in self._scheduler.dropped.items():
                 self._counters.count("pictures_dropped", reason, total - dropped.get(reason, 0))
                 dropped[reason] = total
             await self._clock.asleep(1.0)
+
+
+def _decode(decoder: Decoder, wanted: list[Decodable], ended: list[str]) -> list[Fate]:
+    """In the decoding thread."""
+    decoder.end_chains(ended)
+    return decoder.decode(wanted)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

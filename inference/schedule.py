@@ -7,19 +7,42 @@ Each camera has a freshness bound. A waiting picture's claim is
 and the greatest claim goes first. Age grows without limit and urgency is bounded, so every waiting camera is
 picked in the end: nobody starves, and under overload all ages stretch alike. A picture that waits is replaced by
 a newer one of its camera (latest wins); a camera that is slow or silent has none waiting and costs nothing.
+
+Before all claims go cameras that somebody asks to see (LookRequest), and, in every second place at most, those
+whose headers have become suspicious: one look each, then they are suspects with a greater claim for a while.
+
+A promoted camera's pictures are all decoded, in order (`follow`); which of them are looked at is a matter of
+claims again, like a picture of any camera, so that it takes no more than a suspect's share of the looks.
 """
 
 from __future__ import annotations
 
+import enum
 import heapq
-from collections.abc import Iterable
+import itertools
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from contracts.frame import FrameHeader
+from contracts.frame import FrameHeader, Suspicion
 from contracts.instant import SECOND, Instant
+from inference.chains import Chains
 
 URGENCY_MAX = 8.0
 """A suspected camera counts as so many times older than it is, at most."""
+
+
+_CHAIN_IDLE_NS = 10 * SECOND
+_SUSPICIOUS_AGAIN_NS = 10 * SECOND
+"""A suspicion that comes and goes puts its camera before its claim this often at most."""
+
+
+class _Call(enum.IntEnum):
+    """Why a camera goes before its claim."""
+
+    NONE = 0
+    SUSPICIOUS = 1
+    ASKED = 2
 
 
 @dataclass(slots=True)
@@ -33,27 +56,57 @@ class _Camera:
     weight: float = 1.0
     turn: int = 0
     """The how manieth pick of all its last one was: among equal claims the earlier goes first again."""
+    call: _Call = _Call.NONE
+    suspicion: Suspicion = Suspicion.NONE
+    """What its last header said."""
+    suspicious_at: Instant | None = None
+    """When a suspicion last put it before its claim."""
 
 
 class Scheduler:
-    """Waiting pictures of one shard of cameras, at most one per camera.
+    """Waiting pictures of one shard of cameras: at most one per camera, and the chains of promoted ones.
 
     `dropped` counts by reason: `replaced` (a newer picture came first), `stale` (older than `age_max_s`),
-    `not_key` (needs earlier pictures to decode), `gone` (its camera left the catalogue).
+    `not_key` (needs earlier pictures to decode), `gone` (its camera left the catalogue), and those of Chains.
     """
 
-    def __init__(self, *, bound_s: float, rest_s: float, age_max_s: float) -> None:
-        """`bound_s`: freshness bound of a camera without its own; `rest_s`: no look sooner, unless suspected."""
+    def __init__(
+        self,
+        *,
+        bound_s: float,
+        rest_s: float,
+        age_max_s: float,
+        suspect_s: float = 30.0,
+        promoted_max: int = 8,
+        promoted_look_s: float = 0.8,
+        decoders: int = 1,
+    ) -> None:
+        """`bound_s`: freshness bound of a camera without its own; `rest_s`: no look sooner, unless suspected.
+
+        `suspect_s`: how long a header's suspicion raises the claim. `promoted_max` cameras have a chain at once;
+        one is looked at every `promoted_look_s` at most. `decoders`: among them the chains are shared out.
+        """
         self._bound_ns = round(bound_s * SECOND)
         self._rest_ns = round(rest_s * SECOND)
         self._age_max_ns = round(age_max_s * SECOND)
+        self._suspect_ns = round(suspect_s * SECOND)
+        self._promoted_look_ns = round(promoted_look_s * SECOND)
         self._cameras: dict[str, _Camera] = {}
         self._waiting: dict[str, FrameHeader] = {}
+        self._called: set[str] = set()
+        self._suspicious_went = False
         self._turn = 0
         self.dropped: dict[str, int] = {}
+        self.chains = Chains(
+            chains_max=promoted_max,
+            homes=decoders,
+            age_max_ns=self._age_max_ns,
+            idle_ns=_CHAIN_IDLE_NS,
+            dropped=self.dropped,
+        )
 
     def __len__(self) -> int:
-        """Pictures that wait."""
+        """Cameras of which a picture waits for a look; chains do not count."""
         return len(self._waiting)
 
     def bound(self, source_id: str, bound_s: float, now: Instant) -> None:
@@ -62,16 +115,31 @@ class Scheduler:
 
     def announce(self, header: FrameHeader, now: Instant) -> None:
         """A picture waits at the other end of the link."""
-        if not header.key:
+        if header.promoted:
+            self._note_suspicion(header, now)
+            if self.chains.announce(header, now):
+                return
+        elif not header.key:
             self._drop("not_key")
             return
-        self._camera(header.source_id, now)
+        elif len(self.chains):
+            self.chains.ordinary(header.source_id)
+        self._note_suspicion(header, now)
         old = self._waiting.get(header.source_id)
         if old is not None:
             if old.sequence == header.sequence and old.event_time == header.event_time:
                 return
             self._drop("replaced")
         self._waiting[header.source_id] = header
+
+    def ask(self, source_id: str, now: Instant) -> None:
+        """Somebody waits for a look at this camera: its next picture goes before all others."""
+        self._camera(source_id, now).call = _Call.ASKED
+        self._called.add(source_id)
+
+    def waiting(self, source_id: str) -> FrameHeader | None:
+        """The picture of this camera that waits, if one does."""
+        return self._waiting.get(source_id)
 
     def suspect(self, source_id: str, until: Instant, weight: float, now: Instant) -> None:
         """Look at this camera sooner until then; `weight` 1..URGENCY_MAX. A stronger suspicion stays."""
@@ -84,6 +152,10 @@ class Scheduler:
     def forget(self, source_id: str) -> None:
         """The camera left the catalogue."""
         self._cameras.pop(source_id, None)
+        self._called.discard(source_id)
+        waited = self.chains.forget(source_id)
+        if waited:
+            self.dropped["gone"] = self.dropped.get("gone", 0) + waited
         if self._waiting.pop(source_id, None) is not None:
             self._drop("gone")
 
@@ -95,13 +167,60 @@ class Scheduler:
     def pick(self, limit: int, now: Instant) -> list[FrameHeader]:
         """Up to `limit` waiting pictures, greatest claim first; they wait no longer and count as looked at."""
         self._drop_stale(now)
-        ready = (header for header in self._waiting.values() if self._rested(header.source_id, now))
-        chosen = heapq.nlargest(limit, ready, key=lambda header: self._rank(header, now))
+        chosen = self._in_turn(limit, *self._called_and_best(limit, now))
         for header in chosen:
             del self._waiting[header.source_id]
-            camera = self._cameras[header.source_id]
-            self._turn += 1
-            camera.looked_at, camera.turn = now, self._turn
+            self._looked_at(header.source_id, now)
+        return chosen
+
+    def follow(
+        self, limit: int, looks_max: int, now: Instant, *, decoder: int = 0
+    ) -> list[tuple[FrameHeader, bool]]:
+        """The next pictures of the chains of this decoder, in order, each with whether to look at it.
+
+        At most `looks_max` are looked at, one per camera, if its claim is among the greatest of all that wait.
+        """
+        headers = self.chains.take(decoder, limit, now)
+        due = {each.source_id: each for each in headers if self._look_due(each.source_id, now)}
+        if not due or looks_max < 1:
+            return [(header, False) for header in headers]
+        rivals = self._called_and_best(looks_max, now)
+        ranked = sorted(
+            itertools.chain(due.values(), *rivals), key=lambda each: self._order(each, now), reverse=True
+        )
+        looks = {id(header) for header in ranked[:looks_max]}
+        for header in due.values():
+            if id(header) in looks:
+                self._looked_at(header.source_id, now)
+        return [(header, id(header) in looks) for header in headers]
+
+    def _called_and_best(self, limit: int, now: Instant) -> tuple[list[FrameHeader], list[FrameHeader]]:
+        """Waiting pictures of cameras that go before their claim, and the greatest claims of the others."""
+        called = [
+            self._waiting[name] for name in self._called if name in self._waiting and not self.chains.waits(name)
+        ]
+        called.sort(key=lambda header: self._order(header, now), reverse=True)
+        others = (
+            header
+            for header in self._waiting.values()
+            if header.source_id not in self._called and self._ready(header.source_id, now)
+        )
+        return called, heapq.nlargest(limit, others, key=lambda header: self._rank(header, now))
+
+    def _in_turn(
+        self, limit: int, called: Sequence[FrameHeader], others: Sequence[FrameHeader]
+    ) -> list[FrameHeader]:
+        """First those asked for, then suspicious ones and others by turns: neither waits for all of the other."""
+        first, rest = deque(called), deque(others)
+        chosen: list[FrameHeader] = []
+        while len(chosen) < limit and (first or rest):
+            asked = bool(first) and self._cameras[first[0].source_id].call is _Call.ASKED
+            if asked or not rest or (first and not self._suspicious_went):
+                chosen.append(first.popleft())
+                self._suspicious_went = self._suspicious_went if asked else True
+            else:
+                chosen.append(rest.popleft())
+                self._suspicious_went = False
         return chosen
 
     def claim(self, header: FrameHeader, now: Instant) -> float:
@@ -124,12 +243,42 @@ class Scheduler:
             for source_id in self._waiting
         )
 
+    def _order(self, header: FrameHeader, now: Instant) -> tuple[int, float, int]:
+        return (int(self._cameras[header.source_id].call), *self._rank(header, now))
+
     def _rank(self, header: FrameHeader, now: Instant) -> tuple[float, int]:
         return self.claim(header, now), -self._cameras[header.source_id].turn
 
-    def _rested(self, source_id: str, now: Instant) -> bool:
+    def _ready(self, source_id: str, now: Instant) -> bool:
+        """Rested, and what waits of its chain, which an ordinary picture would overtake, is decoded."""
         camera = self._cameras[source_id]
-        return now < camera.suspected_until or now - camera.looked_at >= self._rest_ns
+        rested = now < camera.suspected_until or now - camera.looked_at >= self._rest_ns
+        return rested and not (self.chains and self.chains.waits(source_id))
+
+    def _look_due(self, source_id: str, now: Instant) -> bool:
+        camera = self._cameras[source_id]
+        return camera.call is not _Call.NONE or now - camera.looked_at >= self._promoted_look_ns
+
+    def _looked_at(self, source_id: str, now: Instant) -> None:
+        camera = self._cameras[source_id]
+        self._turn += 1
+        camera.looked_at, camera.turn, camera.call = now, self._turn, _Call.NONE
+        self._called.discard(source_id)
+
+    def _note_suspicion(self, header: FrameHeader, now: Instant) -> None:
+        """A suspicion that is new goes first; one that stays counts for `suspect_s`, not for ever."""
+        camera = self._camera(header.source_id, now)
+        if header.suspicion is camera.suspicion:
+            return
+        camera.suspicion = header.suspicion
+        before = camera.suspicious_at
+        if header.suspicion is Suspicion.NONE or (before is not None and now - before < _SUSPICIOUS_AGAIN_NS):
+            return
+        camera.suspicious_at = now
+        self.suspect(header.source_id, Instant(now + self._suspect_ns), URGENCY_MAX, now)
+        if camera.call is _Call.NONE:
+            camera.call = _Call.SUSPICIOUS
+            self._called.add(header.source_id)
 
     def _drop_stale(self, now: Instant) -> None:
         stale = [

@@ -70,8 +70,8 @@ async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.E
         seeing.add("follow the catalogue", pipeline.follow_catalogue())
         seeing.add("answer control requests", control.serve(_control(desk)))
         seeing.add("follow the headers", pipeline.follow_headers(puller))
-        for decoder in pipeline.decoders:
-            seeing.add("decode", pipeline.decode_forever(puller, decoder))
+        for index in range(len(pipeline.decoders)):
+            seeing.add("decode", pipeline.decode_forever(puller, index))
         seeing.add("detect", pipeline.detect_forever())
         seeing.add("watch lateness", pipeline.watch_lateness())
         seeing.add("report health", report_forever(counters, sender, site.id, INSTANCE, clock))

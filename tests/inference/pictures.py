@@ -60,6 +60,55 @@ def encode(bgr: Bgr, codec: Codec = Codec.H264) -> bytes:
     return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
 
 
+def encode_groups(
+    scenes: Sequence[Bgr], codec: Codec = Codec.H264, *, group: int = 12, b_pictures: int = 0
+) -> list[tuple[bool, bytes, int]]:
+    """A stream's access units in decoding order: key picture or not, bytes, index of its scene."""
+    library, name = ("x264", "libx264") if codec is Codec.H264 else ("x265", "libx265")
+    context = av.CodecContext.create(name, "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.height, context.width = scenes[0].shape[:2]
+    context.pix_fmt, context.time_base = "yuv420p", Fraction(1, 25)
+    words = f"repeat-headers=1:bframes={b_pictures}:keyint={group}:min-keyint={group}:scenecut=0:open-gop=0"
+    words += ":threads=1:b-adapt=0" if codec is Codec.H264 else ":log-level=none:pools=1:b-adapt=0"
+    context.options = {"preset": "veryfast", f"{library}-params": words}
+    packets = []
+    for index, scene in enumerate(scenes):
+        picture_ = av.VideoFrame.from_ndarray(scene, format="bgr24")
+        picture_.pts = index
+        packets += context.encode(picture_)
+    packets += context.encode(None)
+    return [(packet.is_keyframe, bytes(packet), packet.pts or 0) for packet in packets]
+
+
+def moving(count: int, width: int = 320, height: int = 192) -> list[Bgr]:
+    """Pictures of a camera that pans over one scene, each unlike the others."""
+    wide = textured(width + 8 * count, height)
+    return [np.ascontiguousarray(wide[:, 8 * index : 8 * index + width]) for index in range(count)]
+
+
+def promoted(
+    stream: Sequence[tuple[bool, bytes, int]], source_id: str = "cam", *, first: int = 1, codec: Codec = Codec.H264
+) -> list[Frame]:
+    """The pictures of a promoted camera as they come over the link; event times are those of their scenes."""
+    frames, chain = [], 0
+    for offset, (key, data, shown) in enumerate(stream):
+        chain = 0 if key else chain + 1
+        header_ = FrameHeader(
+            source_id=source_id,
+            sequence=first + offset,
+            event_time=at(shown / 25),
+            arrival_time=at(offset / 25),
+            codec=codec,
+            size=len(data),
+            key=key,
+            promoted=True,
+            chain=chain,
+        )
+        frames.append(Frame(header=header_, data=data))
+    return frames
+
+
 def frame(
     data: bytes, source_id: str = "cam", sequence: int = 1, moment: Instant = T0, codec: Codec = Codec.H264
 ) -> Frame:

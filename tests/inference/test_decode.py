@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from contracts.frame import Codec
 from contracts.instant import SECOND, Instant
-from inference.decode import Decoded, Decoder, Refused
-from inference.decode_child import CODECS, NOTE, NOTE_BYTES, REPLY, REQUEST, Status
+from inference.access_unit import Status
+from inference.decode import Decoded, Decoder, Fate, Refused
+from inference.decode_child import CODECS, NOTE, NOTE_BYTES, REPLY, REQUEST
 from runtime.clock import SystemClock
 from runtime.quarantine import Quarantine
 from tests.inference.pictures import Bgr, at, encode, frame, textured
@@ -36,17 +37,17 @@ def decoder() -> Iterator[Decoder]:
     made.close()
 
 
-def one(decoder: Decoder, data: bytes, codec: Codec = Codec.H264) -> Decoded | Refused:
+def one(decoder: Decoder, data: bytes, codec: Codec = Codec.H264) -> Fate:
     (outcome,) = decoder.decode([frame(data, codec=codec)])
     return outcome
 
 
-def refusal(outcome: Decoded | Refused) -> str:
+def refusal(outcome: Fate) -> str:
     assert isinstance(outcome, Refused)
     return outcome.reason
 
 
-def decoded(outcome: Decoded | Refused) -> Decoded:
+def decoded(outcome: Fate) -> Decoded:
     assert isinstance(outcome, Decoded)
     return outcome
 
@@ -136,12 +137,12 @@ def slow_picture() -> bytes:
     return encode(noise)
 
 
-def decode_and_hit(decoder: Decoder, data: bytes, number: int) -> list[Decoded | Refused]:
+def decode_and_hit(decoder: Decoder, data: bytes, number: int) -> list[Fate]:
     """Decode `data` and an innocent picture behind it, and send a signal to the child while it decodes `data`."""
     warm = decoded(one(decoder, encode_once()))
     decoder.release(warm.slot)
     with ThreadPoolExecutor(1) as pool:
-        work: Future[list[Decoded | Refused]] = pool.submit(
+        work: Future[list[Fate]] = pool.submit(
             decoder.decode, [frame(data, "guilty"), frame(encode_once(), "innocent")]
         )
         pid = decoder.child_pid
@@ -257,7 +258,7 @@ def bare_child(
 def ask(link: socket.socket, memory: mmap.mmap, number: int) -> None:
     data = encode_once()
     memory[NOTE_BYTES : NOTE_BYTES + len(data)] = data
-    link.sendall(REQUEST.pack(number, len(data), 0, CODECS.index(Codec.H264)))
+    link.sendall(REQUEST.pack(number, len(data), 0, CODECS.index(Codec.H264), 0, 0))
 
 
 def test_parent_gone_while_native_code_hangs_then_the_child_ends_by_its_own_alarm() -> None:

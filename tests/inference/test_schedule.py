@@ -4,8 +4,9 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
-from contracts.frame import FrameHeader
+from contracts.frame import FrameHeader, Suspicion
 from contracts.instant import SECOND, Instant
 from inference.schedule import URGENCY_MAX, Scheduler
 from tests.inference.pictures import at, header
@@ -152,3 +153,143 @@ def test_silent_camera_holds_nobody_up() -> None:
     for second in range(1, 60):
         made.announce(header("busy", second, at(second)), at(second))
         assert ids(made.pick(4, at(second))) == ["busy"]
+
+
+def suspicious(picture: FrameHeader, suspicion: Suspicion = Suspicion.BURST) -> FrameHeader:
+    return structs.replace(picture, suspicion=suspicion)
+
+
+def in_chain(source: str, sequence: int, chain: int, second: float) -> FrameHeader:
+    return structs.replace(header(source, sequence, at(second), key=chain == 0), promoted=True, chain=chain)
+
+
+@given(capacity=st.integers(1, 4), when=st.integers(0, 999), suspicion=st.sampled_from(list(Suspicion)[1:]))
+@settings(max_examples=20)
+def test_staged_change_among_a_thousand_quiet_cameras_is_looked_at_first(
+    capacity: int, when: int, suspicion: Suspicion
+) -> None:
+    """All were looked at before in turn, the changed one perhaps a moment ago; all have a new picture now."""
+    made = scheduler(rest_s=1.0)
+    names = [f"c{n}" for n in range(1_000)]
+    for index, name in enumerate(names):
+        made.announce(header(name, 1, at(index / 100)), at(index / 100))
+        assert ids(made.pick(1, at(index / 100))) == [name]
+    for name in names:
+        picture = header(name, 2, at(10))
+        made.announce(suspicious(picture, suspicion) if name == names[when] else picture, at(10))
+    assert ids(made.pick(capacity, at(10)))[0] == names[when]
+
+
+def test_suspicion_that_stays_is_preferred_for_a_while_and_not_for_ever() -> None:
+    made = scheduler()
+    for second in range(40):
+        made.announce(suspicious(header("frozen", second, at(second)), Suspicion.FROZEN_BYTES), at(second))
+        made.pick(1, at(second))
+    picture = suspicious(header("frozen", 40, at(40)), Suspicion.FROZEN_BYTES)
+    made.announce(picture, at(40))
+    assert made.urgency(picture, at(29)) == URGENCY_MAX
+    assert made.urgency(picture, at(40)) == 1.0
+
+
+def test_suspicion_that_comes_and_goes_goes_first_no_more_than_now_and_then() -> None:
+    made = scheduler(bound_s=10.0)
+    made.announce(header("old", 1, at(0)), at(0))
+    made.pick(1, at(0))
+    looks = []
+    for second in range(1, 21):
+        flag = Suspicion.BURST if second % 2 else Suspicion.NONE
+        made.announce(suspicious(header("flaps", second, at(second)), flag), at(second))
+        made.announce(header("old", 1 + second, at(second)), at(second))
+        # An urgency of 8 against an age of a second; only the first look is out of turn.
+        looks += ids(made.pick(1, at(second)))
+    assert looks[0] == "flaps"
+    assert looks.count("old") >= 2
+
+
+@given(suspects=st.integers(2, 400), capacity=st.integers(1, 4))
+@settings(max_examples=20)
+def test_whole_county_becomes_suspicious_then_every_second_look_goes_to_the_others(
+    suspects: int, capacity: int
+) -> None:
+    made = scheduler()
+    for n in range(suspects):
+        made.announce(suspicious(header(f"s{n}", 1, at(0))), at(0))
+    for n in range(suspects):
+        made.announce(header(f"quiet {n}", 1, at(0)), at(0))
+    looks: list[str] = []
+    while len(looks) < suspects:
+        looks += ids(made.pick(capacity, at(0)))
+    quiet = sum(name.startswith("quiet") for name in looks)
+    assert abs(2 * quiet - len(looks)) <= 1
+
+
+def test_camera_that_somebody_asks_to_see_goes_before_suspicious_ones_and_need_not_rest() -> None:
+    made = scheduler(rest_s=5.0)
+    made.announce(header("asked", 1, at(0)), at(0))
+    made.pick(1, at(0))
+    made.ask("asked", at(1))
+    made.announce(suspicious(header("suspicious", 1, at(1))), at(1))
+    made.announce(header("asked", 2, at(1)), at(1))
+    assert ids(made.pick(1, at(1))) == ["asked"]
+    made.announce(header("asked", 3, at(2)), at(2))
+    assert ids(made.pick(2, at(2))) == ["suspicious"], "one look was asked for"
+
+
+def test_promoted_camera_is_decoded_in_order_and_looked_at_now_and_then() -> None:
+    made = scheduler()
+    followed: list[tuple[FrameHeader, bool]] = []
+    for n in range(100):
+        made.announce(in_chain("a", n + 1, n % 50, n / 25), at(n / 25))
+        followed += made.follow(16, 4, at(n / 25))
+    assert [each.sequence for each, _ in followed] == list(range(1, 101))
+    looks = [each.sequence for each, look in followed if look]
+    assert looks == [1, 21, 41, 61, 81], "0.8 s apart at 25 pictures per second"
+    assert made.dropped == {}
+
+
+@given(promoted=st.integers(1, 8), cameras=st.integers(20, 60), capacity=st.integers(1, 3))
+@settings(max_examples=15)
+def test_promoted_cameras_under_overload_take_no_more_than_suspects_do(
+    promoted: int, cameras: int, capacity: int
+) -> None:
+    """Ten looks' worth of time a second; the promoted have 25 pictures a second each, the others one."""
+    made = scheduler()
+    names = [f"c{n}" for n in range(cameras)]
+    last, worst, sequence = dict.fromkeys(names, 0), 0, 0
+    for second in range(100):
+        for name in names:
+            made.announce(header(name, second + 1, at(second)), at(second))
+        for step in range(25):
+            now = at(second + step / 25)
+            sequence += 1
+            for n in range(promoted):
+                made.suspect(f"p{n}", Instant(now + SECOND), URGENCY_MAX, now)
+                made.announce(in_chain(f"p{n}", sequence, (sequence - 1) % 50, second + step / 25), now)
+        followed = made.follow(1_000, capacity, at(second + 1))
+        assert len(followed) == 25 * promoted, "every picture is decoded, overload or not"
+        looks = sum(look for _, look in followed)
+        for each in made.pick(capacity - looks, at(second + 1)):
+            worst = max(worst, second - last[each.source_id])
+            last[each.source_id] = second
+    worst = max(worst, *(99 - moment for moment in last.values()))
+    assert worst <= 1.25 * (URGENCY_MAX * promoted + cameras) / capacity + 13
+
+
+def test_ordinary_picture_behind_a_chain_waits_until_the_chain_is_decoded() -> None:
+    made = scheduler()
+    made.announce(in_chain("a", 1, 0, 0), at(0))
+    made.announce(in_chain("a", 2, 1, 0), at(0))
+    made.announce(header("a", 3, at(0)), at(0))
+    assert made.pick(4, at(1)) == [], "pulled first, it would push the others out"
+    assert [each.sequence for each, _ in made.follow(16, 4, at(1))] == [1, 2]
+    assert [each.sequence for each in made.pick(4, at(2))] == [3]
+
+
+def test_promoted_camera_leaves_the_catalogue_then_its_chain_goes_and_is_counted() -> None:
+    made = scheduler()
+    made.announce(in_chain("a", 1, 0, 0), at(0))
+    made.announce(in_chain("a", 2, 1, 0), at(0))
+    made.keep_only([])
+    assert made.dropped == {"gone": 2}
+    assert made.chains.ended(0) == ["a"]
+    assert made.follow(16, 4, at(0)) == []
