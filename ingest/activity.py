@@ -1,16 +1,16 @@
 """Activity of a camera for nothing: what do the sizes of the pictures that nobody decodes say?
 
 An encoder spends bytes where a picture differs from the one before, so the mean size of the pictures between two
-key pictures measures motion (the compressed-domain literature calls it residual or packet-size activity; Biswas
-and Babu 2015, "Anomaly detection in compressed H.264/AVC video", use the same bytes per macroblock). What is
-*normal* differs from camera to camera by three powers of ten, with scene, gain noise, rain and leaves. So
-everything is measured on a logarithmic scale, in units of the camera's own learnt spread:
+key pictures measures motion. (Poppe et al. 2009, "Moving object detection in the H.264/AVC compressed domain for
+video surveillance applications", do so block by block; here not even a block is read.) What is *normal* differs
+from camera to camera by three powers of ten, with scene, gain noise, rain and leaves. So everything is measured on
+a logarithmic scale, in units of the camera's own learnt spread:
 
     x = ln(SIZE_FLOOR + mean bytes);  deviation = (x - mean of x) / max(spread of x, SPREAD_FLOOR)
 
 `SIZE_FLOOR` keeps quiet nights quiet (20 B against 60 B is no news), `SPREAD_FLOOR` the steadiest cameras.
 
-Mean and spread follow with a time constant of minutes, each step bounded (a Huber estimate), so that dusk, clouds
+Mean and spread follow with a time constant of a minute, each step bounded (a Huber estimate), so that dusk, clouds
 and rain are followed, and one event neither moves the normal nor widens the spread much. What stays outside for a
 minute *is* the new normal (IR switch, other bit rate, other resolution): learnt anew, and no news any longer.
 

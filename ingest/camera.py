@@ -315,6 +315,7 @@ class CameraReceiver:
                 shop.board.post(self._health.clock_offset(picture.clock_offset_ns, picture.arrival_time))
             activity = self._measure(picture, picture.event_time, picture.dropped_bytes_max, picture.digest)
             shop.counters.count("pictures_received")
+            self._promotion.set_suspect(self.camera.id, activity.suspicion is not Suspicion.NONE)
         header = FrameHeader(
             source_id=self.camera.id,
             sequence=0,

@@ -68,8 +68,9 @@ class Promotion:
             self._offer(frame.header, frame.data, chain)
         return self._announcing
 
-    def set_suspect(self, suspect: bool) -> None:
-        """Keep the open group of a suspect, or not any more."""
+    def set_suspect(self, source_id: str, suspect: bool) -> None:
+        """Keep the open group of a suspect as far as the ring bears it, or not any more."""
+        suspect = (suspect or self.suspect) and self._ring.watch(source_id, suspect)
         if suspect != self.suspect:
             self.suspect = suspect
             self._collect(suspect or self.promoted)

@@ -18,13 +18,15 @@ class PictureRing:
     Counts: `evicted` (pictures given up for the budget before their time was over).
     """
 
-    def __init__(self, budget_bytes: int, window_ns: int) -> None:
+    def __init__(self, budget_bytes: int, window_ns: int, suspects_max: int = 64) -> None:
         if budget_bytes < 0 or window_ns <= 0:
             raise ValueError("the ring needs a budget of at least 0 bytes and a window above 0")
         self.budget_bytes = budget_bytes
         self.size_bytes = 0
         self.evicted = 0
         self._window_ns = window_ns
+        self._suspects_max = suspects_max
+        self._suspects: set[str] = set()
         self._numbers = 0
         self._sources: dict[str, OrderedDict[int, Frame]] = {}
         self._order: deque[tuple[str, int]] = deque()
@@ -32,6 +34,17 @@ class PictureRing:
     def __len__(self) -> int:
         """Pictures that are kept."""
         return sum(map(len, self._sources.values()))
+
+    def watch(self, source_id: str, suspect: bool) -> bool:
+        """Whether the open group of this camera is kept: of suspects, and of at most `suspects_max` at once.
+
+        Rain makes a county of suspects, and to take every picture of all of them is what no worker can do.
+        """
+        if not suspect:
+            self._suspects.discard(source_id)
+        elif source_id not in self._suspects and len(self._suspects) < self._suspects_max:
+            self._suspects.add(source_id)
+        return source_id in self._suspects
 
     def keep(self, frame: Frame) -> None:
         """Keep a picture. With a key picture a new group opens: of the one before only its key picture stays.
@@ -87,6 +100,7 @@ class PictureRing:
 
     def forget(self, source_id: str) -> None:
         """Drop what is kept of a camera."""
+        self._suspects.discard(source_id)
         kept = self._sources.pop(source_id, None)
         if kept is not None:
             self.size_bytes -= sum(len(frame.data) for frame in kept.values())

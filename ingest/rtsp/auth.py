@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from ingest.rtsp.credentials import Credentials
@@ -115,7 +116,7 @@ def _split(text: str) -> list[str]:
     """The challenges of one header: RFC 7235 lets several stand in one, divided by commas as their parts are."""
     plain = _QUOTED.sub(lambda match: "x" * len(match[0]), text)
     starts = [match.start(1) for match in _SCHEME.finditer(plain)]
-    return [text[start:end].strip(" ,") for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
+    return [text[start:end].strip(" ,") for start, end in pairwise([*starts, len(text)])]
 
 
 def _parse(text: str) -> _Challenge | None:

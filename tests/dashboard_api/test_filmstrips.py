@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from contracts.filmstrip import FilmstripOrigin, FilmstripState
+from dashboard_api import names
 from dashboard_api.filmstrip_views import FilmstripList
 from dashboard_api.names import FILMSTRIP_ORIGINS, FILMSTRIP_STATES
 from dashboard_api.routes.examples import FILMSTRIPS
@@ -33,7 +34,7 @@ async def test_strip_is_told_with_offsets_and_reasons(api: RunningApi, client: h
     assert [each["offset_s"] for each in told["pictures"]][:5] == [-30.0, -27.0, -24.0, -21.0, -9.0]
     assert {each["origin"]["code"] for each in told["pictures"]} == {"ring", "live"}
     assert [(gap["begin_s"], gap["end_s"], gap["reason"]["zh"]) for gap in told["gaps"]] == [
-        (-21.0, -9.0, "无录像可取")
+        (-21.0, -9.0, names.REASONS["no_recording"][0])
     ]
     picture = told["pictures"][0]["evidence"]
     answer = await client.get(f"{api.url}{picture['url']}")

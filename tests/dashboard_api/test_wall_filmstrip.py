@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from playwright.async_api import expect
 
 from contracts.filmstrip import FilmstripGap
+from dashboard_api import names
 from tests.dashboard_api.county_records import make_pair
 from tests.dashboard_api.filmstrip_records import make_filmstrip
 from tests.dashboard_api.running_api import running_api
@@ -34,7 +35,7 @@ async def test_wall_shows_the_strip_with_its_moment_and_what_is_missing(short_di
         assert await films.locator(".film-picture").count() > pictures_before
         hole = films.locator(".film-gap")
         await expect(hole).to_contain_text("缺失")
-        await expect(hole).to_contain_text("无录像可取")
+        await expect(hole).to_contain_text(names.REASONS["no_recording"][0])
         await expect(hole).to_contain_text("-21 s … -9 s")
         await expect(films.locator(".film-moment")).to_have_text("事发")
         order = await films.locator(".film-strip > *").evaluate_all("nodes => nodes.map((n) => n.className)")

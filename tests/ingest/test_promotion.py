@@ -83,13 +83,13 @@ def test_every_picture_leaves_from_the_next_key_picture_on_until_the_time_is_ove
 
 def test_suspect_begins_with_its_last_key_picture() -> None:
     camera = Camera()
-    camera.promotion.set_suspect(True)
+    camera.promotion.set_suspect("a", True)
     camera.play(25)
     assert camera.told() == [(True, 0, False)] * 3, "a suspect's pictures are kept, not sent"
     assert camera.promote(from_last_key=True)
     camera.play(3)
     assert camera.told()[3:] == [(key == 0, key, True) for key in range(8)]
-    camera.promotion.set_suspect(False)
+    camera.promotion.set_suspect("a", False)
     assert camera.collecting, "it is still promoted"
 
 
@@ -135,7 +135,7 @@ def test_no_picture_leaves_without_all_that_it_needs(acts: list[str]) -> None:
             case "promote" | "promote_last":
                 camera.promote(from_last_key=act == "promote_last")
             case "suspect" | "trust":
-                camera.promotion.set_suspect(act == "suspect")
+                camera.promotion.set_suspect("a", act == "suspect")
             case "expire":
                 camera.promotion.expire(Instant(T0 + 1000 * SECOND))
             case _:

@@ -87,6 +87,15 @@ def test_camera_that_sends_nothing_any_more_leaves_the_ring() -> None:
     assert (len(ring), ring.size_bytes) == (0, 0)
 
 
+def test_county_of_suspects_is_watched_as_far_as_the_bound_goes() -> None:
+    ring = PictureRing(1000, 10 * SECOND, suspects_max=2)
+    assert [ring.watch(name, True) for name in "abca"] == [True, True, False, True]
+    assert not ring.watch("a", False)
+    assert ring.watch("c", True)
+    ring.forget("b")
+    assert ring.watch("a", True)
+
+
 def test_senseless_bounds_are_refused() -> None:
     with pytest.raises(ValueError, match="budget"):
         PictureRing(-1, SECOND)

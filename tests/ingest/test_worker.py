@@ -167,7 +167,7 @@ async def test_other_codec_over_rtsp_falls_to_ffmpeg_and_bad_content_has_its_rea
             camera("scheme", "concat://etc"),
         )
         async with alerts_end(site, cameras=cameras) as end, working(site, stall_s=0.5):
-            await server.until(lambda: any("Lavf" in h.get("User-Agent", "") for _, _, h in server.requests))
+            await server.until(lambda: server.methods().count("DESCRIBE") >= 2)
             await end.until(state(end, "noise", SourceState.FAULTED, "garbage"))
             await end.until(state(end, "gone", SourceState.FAULTED, "not_found"))
             await end.until(state(end, "scheme", SourceState.FAULTED, "url"))
