@@ -55,6 +55,11 @@ class Chains:
         """Cameras that have a chain."""
         return len(self._chains)
 
+    def has(self, source_id: str) -> bool:
+        """Whether this camera's promotion goes on."""
+        chain = self._chains.get(source_id)
+        return chain is not None and not chain.over
+
     def waits(self, source_id: str) -> bool:
         """Whether pictures of this camera's chain are still to be decoded."""
         chain = self._chains.get(source_id)

@@ -134,8 +134,8 @@ class PromotionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     longest_s: float = 120.0
     """...but no longer than so many seconds at a time..."""
     rest_s: float = 60.0
-    """...after which it is left to its key pictures for so many seconds, unless nobody else wants the place."""
-    urgency_min: float = 4.0
+    """...after which it is left to its key pictures for so many seconds."""
+    urgency_min: float = 2.0
     """Suspicion from which a camera is promoted, 1..8: 2 a standing vehicle, 4 a covered picture, 8 a fire."""
     look_s: float = 0.8
     """Of a promoted camera's pictures, which are all decoded, one in so many seconds is looked at, at most."""

@@ -10,24 +10,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from contracts.detection import Detections
 from contracts.errors import GridwhistleError
-from contracts.frame import FrameHeader
 from contracts.instant import MINUTE, SECOND, Instant
-from contracts.source import Catalogue
+from contracts.source import Camera, Catalogue
 from inference.chain_book import Chained
 from inference.config import InferenceConfig
 from inference.decode import Decodable, Decoded, Decoder, DecoderLost, Fate, Followed, Refused
 from inference.detector import Detector
+from inference.next_pictures import NextPictures
 from inference.outgoing import Outgoing
 from inference.picture import Picture
+from inference.promote import Promoter
 from inference.schedule import Scheduler
-from inference.watch import Observer, Outcome, Record
+from inference.watch import Observer, Outcome, Record, Seen
 from runtime.channel import Channel, Overflow
 from runtime.clock import Clock
 from runtime.latest import LatestPuller
@@ -42,18 +42,11 @@ T = TypeVar("T")
 CATALOGUE_EVERY_S: Final = 30.0
 _HEADERS_LIMIT: Final = 1024
 _HEADERS_WAIT_S: Final = 0.05
+_URGENCY_BY_SIZES: Final = 4.0
+"""Of a suspicion that ingest has by the sizes of pictures: less than that of a fire that was seen."""
 _BLAMED: Final = frozenset({"crash", "hung"})
 _OF_THE_CHAIN: Final = frozenset({"chain_lost", "no_picture"})
 """What says nothing of a camera's sight: its key pictures may decode very well."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Picked:
-    """A picture to pull: one that decodes alone and is looked at, or the next of a chain."""
-
-    header: FrameHeader
-    look: bool = True
-    chained: bool = False
 
 
 class Pipeline:
@@ -77,7 +70,7 @@ class Pipeline:
         self._counters = counters
         self._copy = copy
         self._log = CountedLog(clock)
-        self._known: frozenset[str] = frozenset()
+        self._known: dict[str, Camera] = {}
         self._scheduler = Scheduler(
             bound_s=config.freshness_s,
             rest_s=config.rest_s,
@@ -87,6 +80,7 @@ class Pipeline:
             promoted_look_s=config.promotion.look_s,
             decoders=config.decoders,
         )
+        self._next = NextPictures(config, self._scheduler, counters)
         self._quarantine = Quarantine(config.quarantine_s)
         self._wakes = [asyncio.Event() for _ in range(config.decoders)]
         self._catalogue_known = asyncio.Event()
@@ -97,6 +91,10 @@ class Pipeline:
         self.outgoing = Outgoing(config.outgoing_max, counters)
         self.onlooker: Callable[[Picture, Detections], None] | None = None
         """Called in the pixel thread with every picture that was looked at."""
+        self.on_seen: Callable[[str, Seen], None] | None = None
+        """Called in the event loop with what every picture of a camera showed."""
+        self.promoter: Promoter | None = None
+        """Told of suspicions, to have every picture of a camera."""
         # Pictures being decoded, pictures that wait in the channel, pictures that are looked at, and chains.
         self.decoders = [
             Decoder(
@@ -111,6 +109,20 @@ class Pipeline:
     def knows(self, source_id: str) -> bool:
         """Whether this camera is in the catalogue and may be looked at."""
         return source_id in self._known
+
+    def camera(self, source_id: str) -> Camera | None:
+        """The camera, None unless it is in the catalogue and may be looked at."""
+        return self._known.get(source_id)
+
+    def quarantined(self, source_id: str) -> bool:
+        """Whether its pictures are left alone, since they ended the decoder twice."""
+        return self._quarantine.holds(source_id, self._clock.now())
+
+    def look_next(self, source_id: str, not_before: Instant) -> bool:
+        """See LookDesk's Eyes."""
+        waits = self._scheduler.ask(source_id, not_before, self._clock.now())
+        self._wake()
+        return waits
 
     def prefer(self, source_id: str, until: Instant, weight: float) -> None:
         """Look at this camera sooner until then."""
@@ -157,8 +169,10 @@ class Pipeline:
         listed = catalogue.cameras if catalogue is not None else ()
         # Secret cameras and forbidden places are never looked at, whatever ingest should send.
         cameras = [each for each in listed if not each.secrecy and not each.forbidden_place]
-        self._known = frozenset(camera.id for camera in cameras)
+        self._known = {camera.id: camera for camera in cameras}
         self._scheduler.keep_only(self._known)
+        if self.promoter is not None:
+            self.promoter.promotions.keep_only(self._known.keys())
         self._counters.gauge("cameras_known", len(cameras))
         await self.on_pixels(self._observer.cameras, cameras)
         if catalogue is not None:
@@ -177,8 +191,10 @@ class Pipeline:
                     self._counters.count("pictures_dropped", "unknown_source")
                 elif self._quarantine.holds(header.source_id, now):
                     self._counters.count("pictures_dropped", "quarantined")
-                else:
-                    self._scheduler.announce(header, now)
+                elif self._scheduler.announce(header, now) and self.promoter is not None:
+                    self.promoter.suspected(
+                        header.source_id, _URGENCY_BY_SIZES, header.suspicion, from_last_key=True
+                    )
             if headers:
                 self._wake()
 
@@ -196,53 +212,26 @@ class Pipeline:
         await supervise(once, Backoff(0.2, 10.0, "decoder"), self._clock, self._stop, on_failure)
 
     async def _decode_next(self, puller: LatestPuller, index: int) -> None:
-        decoder, now = self.decoders[index], self._clock.now()
-        picked = self._pick(index, decoder.free, now)
+        decoder = self.decoders[index]
+        picked = self._next.pick(index, decoder.free, self._clock.now())
         if not picked:
             # Woken by a header; the time-out lets rested cameras have their turn.
             self._wakes[index].clear()
             await _wait(self._wakes[index], _HEADERS_WAIT_S if len(self._scheduler) else 1.0)
             return
-        frames = await puller.pull([(each.header.source_id, each.header.sequence) for each in picked])
-        came = {(frame.header.source_id, frame.header.sequence): frame for frame in frames}
-        wanted: list[Decodable] = []
-        for each in picked:
-            frame = came.get((each.header.source_id, each.header.sequence))
-            if frame is not None:
-                wanted.append(Chained(frame, each.look) if each.chained else frame)
-                continue
-            self._counters.count("pictures_dropped", "overtaken")
-            if each.chained:
-                self._scheduler.chains.break_off(each.header.source_id, "overtaken")
-        if wanted:
-            self._counters.count("pictures_pulled", n=len(wanted))
-            ended = self._scheduler.chains.ended(index)
-            try:
-                fates = await asyncio.get_running_loop().run_in_executor(
-                    self._decoding, _decode, decoder, wanted, ended
-                )
-            except DecoderLost:
-                self._counters.count("pictures_dropped", "decoder_lost", len(wanted))
-                self._break_chains(picked, "decoder_lost")
-                raise
-            await self._take_decoded(decoder, wanted, fates)
-
-    def _pick(self, index: int, free: int, now: Instant) -> list[_Picked]:
-        """What this decoder pulls next: chains in order first, then pictures that decode alone."""
-        config = self._config
-        looks_max = min(config.pull_max, free)
-        followed = self._scheduler.follow(min(config.promotion.decode_max, free), looks_max, now, decoder=index)
-        looks = sum(look for _, look in followed)
-        limit = min(looks_max - looks, free - len(followed))
-        alone = self._scheduler.pick(limit, now) if limit > 0 else []
-        return [_Picked(header, look, chained=True) for header, look in followed] + [
-            _Picked(header) for header in alone
-        ]
-
-    def _break_chains(self, picked: Iterable[_Picked], reason: str) -> None:
-        for each in picked:
-            if each.chained:
-                self._scheduler.chains.break_off(each.header.source_id, reason)
+        wanted = await self._next.pull(puller, picked)
+        if not wanted:
+            return
+        ended = self._scheduler.chains.ended(index)
+        try:
+            fates = await asyncio.get_running_loop().run_in_executor(
+                self._decoding, _decode, decoder, wanted, ended
+            )
+        except DecoderLost:
+            self._counters.count("pictures_dropped", "decoder_lost", len(wanted))
+            self._next.break_chains(picked, "decoder_lost")
+            raise
+        await self._take_decoded(decoder, wanted, fates)
 
     async def _take_decoded(self, decoder: Decoder, wanted: list[Decodable], fates: list[Fate]) -> None:
         for each, fate in zip(wanted, fates, strict=True):
@@ -325,10 +314,14 @@ class Pipeline:
 
     def _follow_up(self, source_id: str, outcome: Outcome) -> None:
         self.outgoing.add(list(outcome.records))
+        if outcome.seen is not None and self.on_seen is not None:
+            self.on_seen(source_id, outcome.seen)
         if outcome.urgency > 1.0 and source_id in self._known:
             now = self._clock.now()
             until = Instant(now + round(self._config.suspect_s * SECOND))
             self._scheduler.suspect(source_id, until, outcome.urgency, now)
+            if self.promoter is not None:
+                self.promoter.suspected(source_id, outcome.urgency, outcome.suspicion)
 
     def _note(self, pictures: int, took_ns: int) -> None:
         now = self._clock.now()

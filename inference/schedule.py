@@ -113,33 +113,33 @@ class Scheduler:
         """Give a camera its own freshness bound."""
         self._camera(source_id, now).bound_ns = max(1, round(bound_s * SECOND))
 
-    def announce(self, header: FrameHeader, now: Instant) -> None:
-        """A picture waits at the other end of the link."""
-        if header.promoted:
-            self._note_suspicion(header, now)
-            if self.chains.announce(header, now):
-                return
-        elif not header.key:
+    def announce(self, header: FrameHeader, now: Instant) -> bool:
+        """A picture waits at the other end of the link. True when it makes its camera newly suspicious."""
+        if not header.promoted and not header.key:
             self._drop("not_key")
-            return
-        elif len(self.chains):
+            return False
+        newly = self._note_suspicion(header, now)
+        if header.promoted and self.chains.announce(header, now):
+            return newly
+        if self.chains and not header.promoted:
             self.chains.ordinary(header.source_id)
-        self._note_suspicion(header, now)
         old = self._waiting.get(header.source_id)
         if old is not None:
             if old.sequence == header.sequence and old.event_time == header.event_time:
-                return
+                return newly
             self._drop("replaced")
         self._waiting[header.source_id] = header
+        return newly
 
-    def ask(self, source_id: str, now: Instant) -> None:
-        """Somebody waits for a look at this camera: its next picture goes before all others."""
+    def ask(self, source_id: str, not_before: Instant, now: Instant) -> bool:
+        """Somebody waits for a look at this camera: its next picture goes before all others.
+
+        True when a picture that arrived since `not_before` waits, or the camera is promoted: one will come.
+        """
         self._camera(source_id, now).call = _Call.ASKED
         self._called.add(source_id)
-
-    def waiting(self, source_id: str) -> FrameHeader | None:
-        """The picture of this camera that waits, if one does."""
-        return self._waiting.get(source_id)
+        waiting = self._waiting.get(source_id)
+        return self.chains.has(source_id) or (waiting is not None and waiting.arrival_time >= not_before)
 
     def suspect(self, source_id: str, until: Instant, weight: float, now: Instant) -> None:
         """Look at this camera sooner until then; `weight` 1..URGENCY_MAX. A stronger suspicion stays."""
@@ -265,20 +265,21 @@ class Scheduler:
         camera.looked_at, camera.turn, camera.call = now, self._turn, _Call.NONE
         self._called.discard(source_id)
 
-    def _note_suspicion(self, header: FrameHeader, now: Instant) -> None:
+    def _note_suspicion(self, header: FrameHeader, now: Instant) -> bool:
         """A suspicion that is new goes first; one that stays counts for `suspect_s`, not for ever."""
         camera = self._camera(header.source_id, now)
         if header.suspicion is camera.suspicion:
-            return
+            return False
         camera.suspicion = header.suspicion
         before = camera.suspicious_at
         if header.suspicion is Suspicion.NONE or (before is not None and now - before < _SUSPICIOUS_AGAIN_NS):
-            return
+            return False
         camera.suspicious_at = now
         self.suspect(header.source_id, Instant(now + self._suspect_ns), URGENCY_MAX, now)
         if camera.call is _Call.NONE:
             camera.call = _Call.SUSPICIOUS
             self._called.add(header.source_id)
+        return True
 
     def _drop_stale(self, now: Instant) -> None:
         stale = [

@@ -8,14 +8,16 @@ from typing import Final
 import cv2
 
 from contracts import topics, wire
-from contracts.control import FilmstripRequest
+from contracts.control import FilmstripRequest, LookRequest
 from contracts.errors import CommandRefused
 from contracts.source import Catalogue
 from inference.config import InferenceConfig
 from inference.detector import Detector
 from inference.evidence import EvidenceStore
 from inference.filmstrip_desk import FilmstripDesk
+from inference.look import LookDesk
 from inference.pipeline import Pipeline
+from inference.promote import Promoter
 from inference.registry import load_model
 from inference.watch import Observer
 from runtime.clock import Clock
@@ -62,13 +64,18 @@ async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.E
         desk = FilmstripDesk(site.id, config, clock, counters, detector, evidence, pipeline, ingest)
         pipeline.onlooker = desk.see
         on_stop("give up the filmstrips in work", desk.close)
+        promoter = Promoter(config.promotion, clock, counters, ingest)
+        pipeline.promoter = promoter
+        on_stop("promote no more", promoter.close)
+        looks = LookDesk(config.look, clock, counters, detector.model, pipeline, promoter)
+        pipeline.on_seen = looks.looked
         control = ZmqRequestServer(site.endpoint(topics.CONTROL_INFERENCE), clock)
         seeing, sending = Crew(), Crew()
         on_stop("end the sending", sending.close)
         on_stop("end the seeing", seeing.close)
         sending.add("send records", pipeline.outgoing.send_forever(sender))
         seeing.add("follow the catalogue", pipeline.follow_catalogue())
-        seeing.add("answer control requests", control.serve(_control(desk)))
+        seeing.add("answer control requests", control.serve(_control(desk, looks)))
         seeing.add("follow the headers", pipeline.follow_headers(puller))
         for index in range(len(pipeline.decoders)):
             seeing.add("decode", pipeline.decode_forever(puller, index))
@@ -104,12 +111,14 @@ def _prepare(
     return detector, observer, evidence
 
 
-def _control(desk: FilmstripDesk) -> RequestHandler:
+def _control(desk: FilmstripDesk, looks: LookDesk) -> RequestHandler:
     """What may be asked of inference."""
 
     async def answer(kind: str, body: bytes) -> bytes:
         if kind == topics.REQUEST_FILMSTRIP:
             return wire.encode(desk.answer(wire.decode(body, FilmstripRequest)))
+        if kind == topics.REQUEST_LOOK:
+            return wire.encode(await looks.answer(wire.decode(body, LookRequest)))
         raise CommandRefused(f"未知的请求 {kind[:40]} (no such request)", reason="unknown_request")
 
     return answer

@@ -19,7 +19,7 @@ from contracts.instant import SECOND, Instant
 from contracts.observation import EvidenceRef, IncidentType, Observation
 from contracts.place import ZoneKind
 from contracts.source import SEEING, Camera, SourceChange, SourceState
-from inference.blind import BlindWatch, Sight
+from inference.blind import BlindWatch, Sight, unseeing
 from inference.config import InferenceConfig
 from inference.crowd import CROWD_KINDS, CrowdTalk, count_people
 from inference.evidence import Drawing, EvidenceStore, Hiding
@@ -34,6 +34,7 @@ from runtime.metrics import StageCounters
 F32 = npt.NDArray[np.float32]
 Record = Observation | SourceChange | Filmstrip
 _STEP_BACK_MAX_NS = 60 * SECOND
+_URGENCY_BLIND = 4.0
 _BLIND_SENTENCES = {
     "covered": "画面被遮挡 (the picture is covered)",
     "dark": "画面过暗 (the picture is dark)",
@@ -42,12 +43,32 @@ _BLIND_SENTENCES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one picture showed. `found`: everything down to the detector's floor; `size`: width, height in pixels.
+
+    `blind`: why nothing can be seen in it (`covered`, `dark`, `frozen`, `undecodable`), "" when something can.
+    """
+
+    event_time: Instant
+    arrival_time: Instant
+    size: tuple[int, int]
+    found: Detections
+    blind: str = ""
+
+
 @dataclass(slots=True)
 class Outcome:
-    """What a picture led to. `urgency`: how much sooner to look again, 1 = as usual."""
+    """What a picture led to. `urgency`: how much sooner to look again, 1 = as usual.
+
+    `suspicion`: a code for what is suspected (`fire`, `blind`, `traffic`), "" for nothing. `seen`: None when the
+    picture was not looked at, since a later one was.
+    """
 
     records: list[Record] = field(default_factory=list)
     urgency: float = 1.0
+    suspicion: str = ""
+    seen: Seen | None = None
 
 
 class Watch:
@@ -93,14 +114,21 @@ class Watch:
             outcome.records += self._crowd(picture, found, hidden)
             outcome.records += self._standing(picture, found, sure, hidden)
             outcome.records += self._burning(picture, found[sure], hidden)
-        outcome.urgency = self._urgency()
+        outcome.urgency, outcome.suspicion = self._suspicion()
+        # One covered picture is no blind camera, but it shows nothing to whoever asked for a look.
+        blind = sight.reason if sight.blind else unseeing(picture.bgr, self._config.blind)
+        size = (picture.width, picture.height)
+        outcome.seen = Seen(picture.event_time, picture.arrival_time, size, found, blind)
         return outcome
 
     def refused(self, header: FrameHeader) -> Outcome:
         """A picture of this camera could not be decoded."""
         sight = self._blind.undecodable(header.event_time)
         records = self._say_sight(sight, header.event_time, header.arrival_time)
-        return Outcome(records, 4.0 if self._blind.suspicious else 1.0)
+        seen = Seen(header.event_time, header.arrival_time, (1, 1), Detections.empty(), "undecodable")
+        if self._blind.suspicious:
+            return Outcome(records, _URGENCY_BLIND, "blind", seen)
+        return Outcome(records, seen=seen)
 
     def say_late(self, now: Instant, reason: str = "late") -> list[Record]:
         """No picture is understood any more: the counts are unknown from now on."""
@@ -114,12 +142,13 @@ class Watch:
         change = self.writer.change(SourceState.BLIND, now, reason, sentence)
         return [change, *self.say_late(now, "quarantined")]
 
-    def _urgency(self) -> float:
+    def _suspicion(self) -> tuple[float, str]:
+        """How much sooner to look again, and because of what."""
         if self._fire.suspicious:
-            return 8.0
+            return 8.0, "fire"
         if self._blind.suspicious:
-            return 4.0
-        return 2.0 if self._traffic.suspicious else 1.0
+            return _URGENCY_BLIND, "blind"
+        return (2.0, "traffic") if self._traffic.suspicious else (1.0, "")
 
     def _crowd(self, picture: Picture, found: Detections, hidden: F32) -> list[Observation]:
         records = []

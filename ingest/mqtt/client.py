@@ -49,6 +49,7 @@ class BrokerClient(Client):
     _buffer: bytes = b""
     _at: int = 0
     _may_refill: bool = True
+    _pongs: int = 0
 
     def acknowledge(self, packet_ids: Sequence[int]) -> None:
         """Send PUBACKs in this order, in one write."""
@@ -61,6 +62,18 @@ class BrokerClient(Client):
             return False
         self._send_pingreq()
         return True
+
+    def _send_pingreq(self) -> MQTTErrorCode:
+        """As paho's, from any thread.
+
+        paho notes that a PINGRESP is due only after it sent the PINGREQ, so one that comes at once, in the other
+        thread, would be waited for until the connection is given up.
+        """
+        before = self._pongs
+        code = super()._send_pingreq()
+        if self._pongs != before:
+            self._ping_t = 0.0
+        return code
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
         """Handle what one look at the socket gave, however many packets; then what is written gets its turn."""
@@ -122,6 +135,7 @@ class BrokerClient(Client):
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _handle_pingresp(self) -> MQTTErrorCode:
+        self._pongs += 1
         code = super()._handle_pingresp()
         self.on_pong()
         return code

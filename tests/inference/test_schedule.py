@@ -227,7 +227,7 @@ def test_camera_that_somebody_asks_to_see_goes_before_suspicious_ones_and_need_n
     made = scheduler(rest_s=5.0)
     made.announce(header("asked", 1, at(0)), at(0))
     made.pick(1, at(0))
-    made.ask("asked", at(1))
+    made.ask("asked", at(0), at(1))
     made.announce(suspicious(header("suspicious", 1, at(1))), at(1))
     made.announce(header("asked", 2, at(1)), at(1))
     assert ids(made.pick(1, at(1))) == ["asked"]
