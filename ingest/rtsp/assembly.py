@@ -54,7 +54,8 @@ class PictureAssembly(ABC):
     Totals: `packets`, `packets_lost`, `packets_malformed`, `pictures` (all seen), `key_pictures` (handed on),
     `key_pictures_lost` (damaged by loss), `key_pictures_too_large`, `key_pictures_without_sets`, `kept_pictures`
     (handed on, no key pictures), `chains_broken` (a wanted picture was damaged), `dropped_pictures`,
-    `dropped_bytes`, `dropped_bytes_max` (the largest dropped picture since it was last set to 0).
+    `dropped_bytes`, `collected_pictures`, `collected_bytes` (wanted whole, no key pictures, damaged or not),
+    `dropped_bytes_max` (the largest of both since it was last set to 0).
     """
 
     __slots__ = (
@@ -72,6 +73,8 @@ class PictureAssembly(ABC):
         "_unit",
         "_unit_bytes",
         "chains_broken",
+        "collected_bytes",
+        "collected_pictures",
         "collecting",
         "dropped_bytes",
         "dropped_bytes_max",
@@ -131,6 +134,8 @@ class PictureAssembly(ABC):
         self.key_pictures_too_large = 0
         self.key_pictures_without_sets = 0
         self.kept_pictures = 0
+        self.collected_pictures = 0
+        self.collected_bytes = 0
         self.chains_broken = 0
         self.dropped_pictures = 0
         self.dropped_bytes = 0
@@ -272,6 +277,9 @@ class PictureAssembly(ABC):
             self._hand_on_key(damaged, by_marker)
             self.pictures += 1
         elif phase == KEEP:
+            self.collected_pictures += 1
+            self.collected_bytes += self._unit_bytes
+            self.dropped_bytes_max = max(self.dropped_bytes_max, self._unit_bytes)
             self._hand_on(damaged, by_marker)
             self.pictures += 1
         elif phase == DROP:

@@ -73,7 +73,7 @@ class ReceivedPicture:
 
     What follows the key picture comes only while everything is collected, in decoding order. Of a key picture:
     `dropped_pictures`, `dropped_bytes`, `dropped_bytes_max`: number, sum and largest of what came since the key
-    picture before and was not handed on; `digest`: CRC-32 of its slices, alike when the encoder repeats itself.
+    picture before, collected or not; `digest`: CRC-32 of its slices, alike when the encoder repeats itself.
     `clock_offset_ns`: camera clock minus ours by its last sender report, None while unknown. `discontinuity`: the
     first picture of a session, the RTP clock jumped, or the parameter sets changed.
     """
@@ -387,9 +387,13 @@ class _Life:
 
     def dropped_since_key(self) -> tuple[int, int, int]:
         """See RtspSession."""
-        depacketizer = self._depacketizer
-        pictures, dropped = self._dropped
-        return depacketizer.dropped_pictures - pictures, depacketizer.dropped_bytes - dropped, self._key_ns
+        pictures, size = self._between()
+        return pictures - self._dropped[0], size - self._dropped[1], self._key_ns
+
+    def _between(self) -> tuple[int, int]:
+        """Pictures so far that are no key pictures, and their bytes: collecting them must not look like quiet."""
+        of = self._depacketizer
+        return of.dropped_pictures + of.collected_pictures, of.dropped_bytes + of.collected_bytes
 
     def _on_picture(self, data: bytes, timestamp: int, _late: bool, key: bool) -> None:
         connection, depacketizer = self._connection, self._depacketizer
@@ -402,7 +406,7 @@ class _Life:
             self._key_ns = (self._udp or connection).last_read_ns
             connection.key_picture(len(data))
             self._feedback.key_picture(timestamp, arrival)
-            self._dropped = (depacketizer.dropped_pictures, depacketizer.dropped_bytes)
+            self._dropped = self._between()
             largest, depacketizer.dropped_bytes_max = depacketizer.dropped_bytes_max, 0
             digest = depacketizer.slice_digest
             self._sets_seen = depacketizer.sets_changed

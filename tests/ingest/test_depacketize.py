@@ -232,6 +232,26 @@ def test_collecting_that_begins_in_the_middle_waits_for_the_next_key_picture() -
     assert len(got.pictures) == 21 + 3
 
 
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32), size=st.integers(200, 3000))
+def test_collecting_measures_the_same_sizes_as_dropping(seed: int, size: int) -> None:
+    """Else a suspect, whose pictures are collected, would look quiet."""
+    measured = []
+    for collecting in (False, True):
+        got = Received()
+        got.depacketizer.collect(collecting)
+        of = got.feed(stream(clip(30), seed=seed, size=size)).depacketizer
+        measured.append(
+            (
+                of.dropped_pictures + of.collected_pictures,
+                of.dropped_bytes + of.collected_bytes,
+                of.dropped_bytes_max,
+            )
+        )
+        assert (of.dropped_pictures == 0) is collecting
+    assert measured[0] == measured[1]
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32), lost=st.sets(st.integers(0, 200), min_size=1, max_size=6))
 def test_collected_picture_never_follows_one_that_is_missing(seed: int, lost: set[int]) -> None:
