@@ -38,6 +38,8 @@ _CODECS: Final = {"h264": Codec.H264, "hevc": Codec.HEVC, "mjpeg": Codec.MJPEG}
 _FILTERS: Final = {Codec.H264: "h264_mp4toannexb", Codec.HEVC: "hevc_mp4toannexb"}
 _ELSEWHERE_MAX: Final = 50
 """Packets of another video track in a row after which ours is taken to be over."""
+_FOREIGN_MAX: Final = 4
+"""Key pictures of another codec in a row that are passed over; with the next one the source is opened again."""
 _START: Final = re.compile(rb"\x00\x00\x01")
 
 
@@ -101,7 +103,7 @@ class MediaSource:
         to_annexb = BitStreamFilterContext(name, self._stream) if name is not None else None
         sets = _annexb_sets(self._stream.codec_context.extradata)
         seen = b""
-        dropped = dropped_bytes = 0
+        dropped = dropped_bytes = foreign = 0
         try:
             for packet in self._packets():
                 self.pictures += 1
@@ -121,7 +123,14 @@ class MediaSource:
                 if to_annexb is not None:
                     own, sliced = head_of(data, codec)
                     if not sliced:
-                        raise self._changed()
+                        # Of another codec than the container says, as before or after a change.
+                        foreign += 1
+                        if foreign > _FOREIGN_MAX:
+                            raise self._changed()
+                        dropped += 1
+                        dropped_bytes += packet.size
+                        continue
+                    foreign = 0
                     data = data if own else sets + data
                     own = own or seen
                     changed, seen = bool(seen) and own != seen, own
@@ -139,6 +148,7 @@ class MediaSource:
             packet = next(packets, None)
             self._reading(False)
             if packet is None:
+                self._ended()
                 return
             if not packet.size:
                 continue
@@ -149,6 +159,14 @@ class MediaSource:
                 elsewhere += 1
                 if elsewhere > _ELSEWHERE_MAX:
                     raise self._changed()
+
+    def _ended(self) -> None:
+        """The end of what has one is no failure; a live list that ends has stopped moving, another was closed."""
+        if self.finite or self._stop():
+            return
+        if self.format.container.startswith("hls"):
+            raise SourceUnreachable(f"{self._name} 的播放列表不再更新 (its list moves no more)", reason="stall")
+        raise SourceUnreachable(f"{self._name} 已被对方关闭 (closed by the peer)", reason="closed")
 
     def _changed(self) -> SourceUnreachable:
         return SourceUnreachable(
@@ -181,7 +199,9 @@ def _annexb_sets(extradata: bytes | None) -> bytes:
 
 
 def head_of(data: bytes, codec: Codec) -> tuple[bytes, bool]:
-    """The sequence parameter set in front of the first slice (empty without), and whether a slice follows."""
+    """The sequence parameter set in front of the first slice (empty without), and whether a slice of this codec
+    that can begin a decode follows: H.264 types 1 and 5, H.265 types 16 to 23 (IRAP; layer 0, so the header's bits
+    0x81 are 0, which tells it from H.264)."""
     h264 = codec is Codec.H264
     found = b""
     for match in _START.finditer(data):
@@ -192,8 +212,10 @@ def head_of(data: bytes, codec: Codec) -> tuple[bytes, bool]:
         if kind == (7 if h264 else 33):
             end = data.find(b"\x00\x00\x01", match.end())
             found = data[match.end() : end if end >= 0 else len(data)].rstrip(b"\x00")
-        elif (kind in (1, 5)) if h264 else kind <= 31:
+        elif h264 and kind in (1, 5):
             return found, True
+        elif not h264 and kind <= 31:
+            return found, 16 <= kind <= 23 and not head & 0x81
     return found, False
 
 

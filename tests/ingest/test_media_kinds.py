@@ -3,8 +3,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import av
 import pytest
 
 from contracts.frame import Codec
@@ -18,6 +20,18 @@ from tests.ingest.test_probe import recording
 
 def all_decode(taken: Taken) -> bool:
     return all(decodes(picture.data, codec.value) for codec, picture, _, _ in taken.pictures)
+
+
+def undecodable(taken: Taken) -> int:
+    """Pictures that do not decode; FFmpeg's parser glues those on both sides of a change of codec into one."""
+    return sum(not whole(picture.data, codec) for codec, picture, _, _ in taken.pictures)
+
+
+def whole(data: bytes, codec: Codec) -> bool:
+    try:
+        return decodes(data, codec.value)
+    except av.error.FFmpegError:
+        return False
 
 
 async def test_live_playlist_is_followed_past_a_missing_segment(tmp_path: Path) -> None:
@@ -34,6 +48,25 @@ async def test_live_playlist_is_followed_past_a_missing_segment(tmp_path: Path) 
         assert all_decode(taken)
         assert "s4.ts" in server.asked
         assert server.agents == {"gridwhistle"}
+
+
+async def test_playlist_that_stops_moving_is_a_stall() -> None:
+    async with media_server() as server, pooled() as rig:
+        server.segments = {f"s{i}.ts": encoded("mpegts", seconds=1, start=i) for i in range(3)}
+        server.live_list(0, list(server.segments))
+        taken = rig.play("hls", server.url + "/live.m3u8", stall_s=2.0)
+        assert await rig.reason("hls") == "stall"
+        assert len(taken.pictures) >= 1
+
+
+async def test_live_body_that_the_server_ends_is_closed() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield encoded("mpegts", seconds=4)
+
+    async with media_server() as server, pooled() as rig:
+        server.bodies["live"] = ("video/mp2t", body)
+        rig.play("live", server.url + "/live")
+        assert await rig.reason("live") == "closed"
 
 
 async def test_complete_playlist_is_played_by_its_own_time_and_ends() -> None:
@@ -119,6 +152,35 @@ async def test_change_of_resolution_is_a_discontinuity(tmp_path: Path) -> None:
         await asyncio.wait_for(rig.tasks["a"], 30)
         assert [first for _, _, first, _ in taken.pictures] == [True, False, True, False]
         assert all_decode(taken)
+
+
+@pytest.mark.parametrize(("before", "after"), [("libx264", "libx265"), ("libx265", "libx264")])
+async def test_live_change_of_codec_opens_the_source_again(before: str, after: str) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield encoded("mpegts", seconds=4, codec=before)
+        await asyncio.sleep(5.0)  # noqa: TID251
+        yield encoded("mpegts", seconds=8, codec=after, start=4)
+        await asyncio.sleep(3600)  # noqa: TID251
+
+    async with media_server() as server, pooled() as rig:
+        server.bodies["live"] = ("video/mp2t", body)
+        taken = rig.play("live", server.url + "/live", stall_s=8.0)
+        assert await rig.reason("live") == "stream_changed"
+        assert {codec for codec, _, _, _ in taken.pictures} == {Codec(taken.formats[0].codec)}
+        # A whole file comes at once, so of its pictures the latest may be all that is left.
+        assert undecodable(taken) <= 1 <= len(taken.pictures)
+
+
+async def test_pictures_of_another_codec_than_the_container_says_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.ts").write_bytes(
+        encoded("mpegts", seconds=2) + encoded("mpegts", seconds=8, codec="libx265", start=2)
+    )
+    async with pooled() as rig:
+        taken = rig.play("a", str(tmp_path / "a.ts"), paced=False)
+        await asyncio.wait_for(rig.tasks["a"], 30)
+        assert {codec for codec, _, _, _ in taken.pictures} == {Codec.HEVC}
+        assert len(taken.pictures) >= 7
+        assert undecodable(taken) == 0
 
 
 async def test_folder_is_read_in_order_of_its_names_and_new_recordings_are_picked_up(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from contracts.frame import Codec
 from ingest.media.link import Ended, Open
 from ingest.media.pool import QUARANTINED, MediaPool, PoolLimits, _error
 from ingest.media.taken import MediaFormat, MediaPicture
+from runtime.child import child_environment, module_command
 from runtime.clock import SystemClock
 from runtime.metrics import StageCounters
 from tests.ingest.test_probe import recording
@@ -115,6 +116,34 @@ async def test_killed_child_takes_only_its_own_sources_and_they_can_come_back(tm
         assert not rig.tasks["spared"].done()
         assert rig.pool.pid_of("hit") not in (None, pid)
         assert rig.counters.total("media_children_restarted", "killed") == 1
+
+
+async def test_children_of_a_killed_worker_end_too(tmp_path: Path) -> None:
+    parent = await asyncio.create_subprocess_exec(
+        *module_command("tests.ingest.media_parent", recording(tmp_path / "a.mp4")),
+        stdout=asyncio.subprocess.PIPE,
+        env=child_environment(),
+    )
+    assert parent.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            pids = [int(text) for text in (await parent.stdout.readline()).split()]
+            assert len(pids) == 1
+            assert Path(f"/proc/{pids[0]}").exists()
+    finally:
+        parent.kill()
+        await parent.wait()
+    async with asyncio.timeout(10):
+        while any(runs(pid) for pid in pids):
+            await asyncio.sleep(0.05)  # noqa: TID251
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and no zombie that waits for its reaper."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 async def test_stopped_child_is_found_silent_and_replaced(tmp_path: Path) -> None:
