@@ -54,7 +54,7 @@ class Depacketizer(PictureAssembly):
     `sets_changed` counts parameter sets whose content was new: another size or profile.
     """
 
-    __slots__ = ("_known", "_recovery", "policy", "sets_changed")
+    __slots__ = ("_known", "_recovery", "_sets", "policy", "sets_changed")
 
     NAL_HEADER_BYTES: ClassVar[int]
     KIND_SHIFT: ClassVar[int]
@@ -63,6 +63,8 @@ class Depacketizer(PictureAssembly):
     FRAGMENT: ClassVar[int]
     UNITS: ClassVar[tuple[Unit, ...]]
     """What each NAL unit type is."""
+    SET_KINDS: ClassVar[tuple[int, ...]]
+    """NAL unit types of parameter sets in decoding order; a key picture needs one of each."""
 
     def __init__(
         self,
@@ -73,15 +75,12 @@ class Depacketizer(PictureAssembly):
     ) -> None:
         super().__init__(on_picture, picture_bytes_max=picture_bytes_max)
         self.policy = policy
+        self._sets: dict[int, dict[int, bytes]] = {kind: {} for kind in self.SET_KINDS}
         self._known: frozenset[bytes] = frozenset()
         self._recovery = False
         self.sets_changed = 0
 
     # What the codecs differ in.
-
-    @abstractmethod
-    def _sets_of(self, kind: int) -> dict[int, bytes] | None:
-        """The known parameter sets of this NAL unit type by id, None when it is none."""
 
     @abstractmethod
     def _set_id(self, nal: bytes) -> int:
@@ -103,7 +102,7 @@ class Depacketizer(PictureAssembly):
         """Learn a parameter set, from SDP or from the stream; others and oversized ones are ignored."""
         if nal in self._known or not self.NAL_HEADER_BYTES < len(nal) <= _SET_BYTES_MAX:
             return
-        sets = self._sets_of(nal[0] >> self.KIND_SHIFT & self.KIND_MASK)
+        sets = self._sets.get(nal[0] >> self.KIND_SHIFT & self.KIND_MASK)
         if sets is None:
             return
         number = self._set_id(nal)
@@ -114,6 +113,11 @@ class Depacketizer(PictureAssembly):
         self._known = (self._known - {before} if before else self._known) | {nal}
         self._sets_new = True
         self.sets_changed += 1
+
+    def _sets_in_front(self) -> list[bytes] | None:
+        if not all(self._sets.values()):
+            return None
+        return [nal for sets in self._sets.values() for nal in sets.values()]
 
     def would_drop(self, data: Octets, payload: int, timestamp: int) -> bool:
         """True when a packet whose payload begins at `data[payload]` will be dropped whatever follows in it.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from ingest.rtsp.assembly import KeyPicturePolicy, PictureSink
+from ingest.rtsp.assembly import KeyPicturePolicy
 from ingest.rtsp.depacketize import Depacketizer, Unit
 from ingest.rtsp.h264 import (
     NAL_AUD,
@@ -44,7 +44,7 @@ _UNITS: Final = tuple(_unit(kind) for kind in range(32))
 class H264Depacketizer(Depacketizer):
     """See Depacketizer."""
 
-    __slots__ = ("_pps", "_sps")
+    __slots__ = ()
 
     NAL_HEADER_BYTES = 1
     KIND_SHIFT = 0
@@ -52,34 +52,13 @@ class H264Depacketizer(Depacketizer):
     AGGREGATE = NAL_STAP_A
     FRAGMENT = NAL_FU_A
     UNITS = _UNITS
+    SET_KINDS = (NAL_SPS, NAL_PPS)
     FIRST_BYTES = bytes({NAL_SLICE: 1, NAL_FU_A: 2}.get(first & 0x1F, 0) for first in range(256))
     FRAGMENT_BYTES = bytes(header & 0x1F == NAL_SLICE for header in range(256))
     LAYOUT = struct.Struct("!BBHBBHI4xBB")
 
-    def __init__(
-        self,
-        on_picture: PictureSink,
-        *,
-        picture_bytes_max: int = 4 << 20,
-        policy: KeyPicturePolicy = KeyPicturePolicy.RECOVERY_POINT,
-    ) -> None:
-        super().__init__(on_picture, picture_bytes_max=picture_bytes_max, policy=policy)
-        self._sps: dict[int, bytes] = {}
-        self._pps: dict[int, bytes] = {}
-
-    @property
-    def sps(self) -> bytes | None:
-        """The sequence parameter set learnt last, None before the first."""
-        return next(reversed(self._sps.values()), None)
-
-    def _sets_of(self, kind: int) -> dict[int, bytes] | None:
-        return {NAL_SPS: self._sps, NAL_PPS: self._pps}.get(kind)
-
     def _set_id(self, nal: bytes) -> int:
         return parameter_set_id(nal)
-
-    def _sets_in_front(self) -> list[bytes] | None:
-        return [*self._sps.values(), *self._pps.values()] if self._sps and self._pps else None
 
     def _whole_header(self, view: memoryview, start: int, kind: int) -> bytes:
         return bytes((view[start] & 0xE0 | kind,))

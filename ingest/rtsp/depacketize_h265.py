@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from ingest.rtsp.assembly import KeyPicturePolicy, PictureSink
 from ingest.rtsp.depacketize import Depacketizer, Unit
 from ingest.rtsp.h265 import (
     NAL_AP,
@@ -49,7 +48,7 @@ _UNITS: Final = tuple(_unit(kind) for kind in range(64))
 class H265Depacketizer(Depacketizer):
     """See Depacketizer."""
 
-    __slots__ = ("_pps", "_sps", "_vps")
+    __slots__ = ()
 
     NAL_HEADER_BYTES = 2
     KIND_SHIFT = 1
@@ -57,39 +56,15 @@ class H265Depacketizer(Depacketizer):
     AGGREGATE = NAL_AP
     FRAGMENT = NAL_FU
     UNITS = _UNITS
+    SET_KINDS = (NAL_VPS, NAL_SPS, NAL_PPS)
     FIRST_BYTES = bytes(
         2 if first >> 1 & 0x3F == NAL_FU else first >> 1 & 0x3F <= NAL_SLICE_LAST for first in range(256)
     )
     FRAGMENT_BYTES = bytes(header & 0x3F <= NAL_SLICE_LAST for header in range(256))
     LAYOUT = struct.Struct("!BBHBBHI4xBxB")
 
-    def __init__(
-        self,
-        on_picture: PictureSink,
-        *,
-        picture_bytes_max: int = 4 << 20,
-        policy: KeyPicturePolicy = KeyPicturePolicy.RECOVERY_POINT,
-    ) -> None:
-        super().__init__(on_picture, picture_bytes_max=picture_bytes_max, policy=policy)
-        self._vps: dict[int, bytes] = {}
-        self._sps: dict[int, bytes] = {}
-        self._pps: dict[int, bytes] = {}
-
-    @property
-    def sps(self) -> bytes | None:
-        """The sequence parameter set learnt last, None before the first."""
-        return next(reversed(self._sps.values()), None)
-
-    def _sets_of(self, kind: int) -> dict[int, bytes] | None:
-        return {NAL_VPS: self._vps, NAL_SPS: self._sps, NAL_PPS: self._pps}.get(kind)
-
     def _set_id(self, nal: bytes) -> int:
         return parameter_set_id(nal)
-
-    def _sets_in_front(self) -> list[bytes] | None:
-        if not (self._vps and self._sps and self._pps):
-            return None
-        return [*self._vps.values(), *self._sps.values(), *self._pps.values()]
 
     def _whole_header(self, view: memoryview, start: int, kind: int) -> bytes:
         return bytes((view[start] & 0x81 | kind << 1, view[start + 1]))
