@@ -12,11 +12,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
 import sys
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import msgspec
 
@@ -24,6 +21,7 @@ from bench.load.bare_trial import run_bare
 from bench.load.baselines import run_baselines, with_ratios
 from bench.load.clips import ClipName
 from bench.load.growth import exponent, linear_or_better
+from bench.load.program import scratch_folder
 from bench.load.rig import RigPlan
 from bench.load.trial import Result, run_trial
 from contracts.errors import GridwhistleError
@@ -95,11 +93,8 @@ async def measure(given: argparse.Namespace, plan: RigPlan) -> dict[str, object]
 
 
 async def _trial(given: argparse.Namespace, plan: RigPlan) -> Result:
-    folder = Path(tempfile.mkdtemp(prefix="gw-"))
-    try:
+    with scratch_folder() as folder:
         return await run_trial(plan, folder, seconds=given.seconds, start_s=given.start_seconds)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> int:

@@ -6,10 +6,7 @@ python -m bench.ingest_churn --changes 10000
 from __future__ import annotations
 
 import argparse
-import asyncio
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +15,7 @@ import numpy as np
 
 from bench.ingest_storm import slope
 from bench.load.ledger import compare
+from bench.load.program import run_program
 from bench.load.progress import tell
 from bench.load.rig import ARRIVING, Rig, RigPlan, camera_id, rig
 from bench.load.trial import all_live
@@ -114,18 +112,10 @@ def main() -> int:
     parser.add_argument("--per-version", type=int, default=100, help="每版增删 changes in a version")
     parser.add_argument("--kept", type=int, default=50, help="不变的摄像机 cameras that stay")
     given = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="gw-"))
-    try:
-        result = asyncio.run(
-            run_churn(folder, kept=given.kept, changes=given.changes, per_version=given.per_version)
-        )
-    except GridwhistleError as error:
-        print(error, file=sys.stderr)
-        return 1
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    print(msgspec.json.encode(result).decode())
-    return 0 if result.flat and not result.lost_of_kept else 1
+    return run_program(
+        lambda folder: run_churn(folder, kept=given.kept, changes=given.changes, per_version=given.per_version),
+        lambda result: result.flat and not result.lost_of_kept,
+    )
 
 
 if __name__ == "__main__":

@@ -6,10 +6,7 @@ python -m bench.ingest_soak --streams 1000 --seconds 1800
 from __future__ import annotations
 
 import argparse
-import asyncio
-import shutil
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -23,6 +20,7 @@ from bench.load.control import AskStatus, Done, SetFault, Status
 from bench.load.faults import HARMLESS, Fault
 from bench.load.ledger import compare
 from bench.load.process import LineProcess
+from bench.load.program import run_program
 from bench.load.progress import tell
 from bench.load.rig import Rig, RigPlan, camera_id, rig
 from bench.load.trial import all_live
@@ -191,16 +189,8 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=100, help="路数 streams")
     parser.add_argument("--seconds", type=float, default=60.0, help="时长 length, s")
     given = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="gw-"))
-    try:
-        result = asyncio.run(run_soak(SoakPlan(given.streams, given.seconds), folder))
-    except GridwhistleError as error:
-        print(error, file=sys.stderr)
-        return 1
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    print(msgspec.json.encode(result).decode())
-    return 0 if result.good else 1
+    plan = SoakPlan(given.streams, given.seconds)
+    return run_program(lambda folder: run_soak(plan, folder), lambda result: result.good)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,8 @@ python -m bench.ingest_storm --streams 1000 --storms 10
 from __future__ import annotations
 
 import argparse
-import asyncio
 import math
-import shutil
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -20,6 +17,7 @@ import numpy as np
 
 from bench.load.control import AskStatus, Cut, Done, ResetConnects, Status
 from bench.load.process import LineProcess
+from bench.load.program import run_program
 from bench.load.progress import tell
 from bench.load.rig import Rig, RigPlan, rig
 from bench.load.trial import all_live
@@ -147,18 +145,11 @@ def main() -> int:
     parser.add_argument("--storms", type=int, default=3, help="次数 how many")
     parser.add_argument("--refuse-seconds", type=float, default=3.0, help="断电时长 length of a cut, s")
     given = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="gw-"))
-    try:
-        result = asyncio.run(
-            run_storms(RigPlan(given.streams), folder, storms=given.storms, refuse_s=given.refuse_seconds)
-        )
-    except GridwhistleError as error:
-        print(error, file=sys.stderr)
-        return 1
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    print(msgspec.json.encode(result).decode())
-    return 0 if result.good and result.flat else 1
+    plan = RigPlan(given.streams)
+    return run_program(
+        lambda folder: run_storms(plan, folder, storms=given.storms, refuse_s=given.refuse_seconds),
+        lambda result: result.good and result.flat,
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import base64
 import re
 from collections.abc import Sequence
 
+from sim.payloads import pack
+
 NAL_IDR = 5
 NAL_SEI = 6
 NAL_SPS = 7
@@ -13,6 +15,7 @@ NAL_PPS = 8
 NAL_AUD = 9
 STAP_A = 24
 FU_A = 28
+_SMALL = frozenset({NAL_SEI, NAL_SPS, NAL_PPS, NAL_AUD})
 _START_CODE = re.compile(b"\x00\x00\x01")
 
 
@@ -46,26 +49,19 @@ def packetize(units: Sequence[bytes], payload_max: int) -> list[bytes]:
     Neighbouring small parameter sets, delimiters and SEI travel together (STAP-A); what does not fit is cut
     (FU-A); everything else goes alone. The marker bit belongs to the last payload.
     """
-    payloads: list[bytes] = []
-    small: list[bytes] = []
-    for unit in units:
-        if nal_type(unit) in (NAL_SEI, NAL_SPS, NAL_PPS, NAL_AUD) and len(unit) + 3 <= payload_max:
-            if 1 + sum(len(u) + 2 for u in small) + len(unit) + 2 > payload_max:
-                payloads += _aggregate(small)
-                small = []
-            small.append(unit)
-            continue
-        payloads += _aggregate(small)
-        small = []
-        payloads += [unit] if len(unit) <= payload_max else _fragment(unit, payload_max)
-    return payloads + _aggregate(small)
+    return pack(
+        units,
+        payload_max,
+        header_bytes=1,
+        is_small=lambda unit: nal_type(unit) in _SMALL,
+        aggregate=_aggregate,
+        fragment=_fragment,
+    )
 
 
-def _aggregate(units: list[bytes]) -> list[bytes]:
-    if len(units) < 2:
-        return list(units)
+def _aggregate(units: list[bytes]) -> bytes:
     importance = max(u[0] & 0x60 for u in units)
-    return [bytes([importance | STAP_A]) + b"".join(len(u).to_bytes(2, "big") + u for u in units)]
+    return bytes([importance | STAP_A]) + b"".join(len(u).to_bytes(2, "big") + u for u in units)
 
 
 def _fragment(unit: bytes, payload_max: int) -> list[bytes]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
+from sim.payloads import pack
+
 NAL_VPS = 32
 NAL_SPS = 33
 NAL_PPS = 34
@@ -25,26 +27,19 @@ def packetize(units: Sequence[bytes], payload_max: int) -> list[bytes]:
 
     Neighbouring small units travel together (AP, 4.4.2), what does not fit is cut (FU, 4.4.3).
     """
-    payloads: list[bytes] = []
-    small: list[bytes] = []
-    for unit in units:
-        if nal_type(unit) in _SMALL and len(unit) + 4 <= payload_max:
-            if 2 + sum(len(u) + 2 for u in small) + len(unit) + 2 > payload_max:
-                payloads += _aggregate(small)
-                small = []
-            small.append(unit)
-            continue
-        payloads += _aggregate(small)
-        small = []
-        payloads += [unit] if len(unit) <= payload_max else _fragment(unit, payload_max)
-    return payloads + _aggregate(small)
+    return pack(
+        units,
+        payload_max,
+        header_bytes=2,
+        is_small=lambda unit: nal_type(unit) in _SMALL,
+        aggregate=_aggregate,
+        fragment=_fragment,
+    )
 
 
-def _aggregate(units: list[bytes]) -> list[bytes]:
-    if len(units) < 2:
-        return list(units)
+def _aggregate(units: list[bytes]) -> bytes:
     # Lowest layer and temporal id of all; ours are layer 0, temporal id 1 throughout.
-    return [bytes([AP << 1, units[0][1]]) + b"".join(len(u).to_bytes(2, "big") + u for u in units)]
+    return bytes([AP << 1, units[0][1]]) + b"".join(len(u).to_bytes(2, "big") + u for u in units)
 
 
 def _fragment(unit: bytes, payload_max: int) -> list[bytes]:

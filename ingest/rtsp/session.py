@@ -189,10 +189,6 @@ class RtspSession:
         if self._life is not None:
             self._life.collect(every_picture)
 
-    def dropped_since_key(self) -> tuple[int, int, int]:
-        """Pictures and bytes dropped since the last key picture, and when it came (monotonic ns); zeros before."""
-        return self._life.dropped_since_key() if self._life is not None else (0, 0, 0)
-
     @property
     def policy(self) -> QuirkPolicy:
         """The policies for what this server does against the standards, and how often each acted."""
@@ -384,11 +380,6 @@ class _Life:
         self._depacketizer.collect(every_picture)
         if self._connection is not None:
             self._connection.eager = every_picture
-
-    def dropped_since_key(self) -> tuple[int, int, int]:
-        """See RtspSession."""
-        pictures, size = self._between()
-        return pictures - self._dropped[0], size - self._dropped[1], self._key_ns
 
     def _between(self) -> tuple[int, int]:
         """Pictures so far that are no key pictures, and their bytes: collecting them must not look like quiet."""
