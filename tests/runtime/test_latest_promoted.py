@@ -7,41 +7,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from contracts.frame import Codec, Frame, FrameHeader
-from contracts.instant import Instant
+from contracts.frame import Frame, FrameHeader
 from runtime.latest import LatestStore
+from tests.runtime.frame_headers import header
 
 SOURCES = ("a", "b")
 
 
-def promoted(source: str, sequence: int, chain: int, size: int = 1) -> FrameHeader:
-    return FrameHeader(
-        source_id=source,
-        sequence=sequence,
-        event_time=Instant(sequence),
-        arrival_time=Instant(sequence),
-        codec=Codec.H264,
-        size=size,
-        key=chain == 0,
-        promoted=True,
-        chain=chain,
-    )
-
-
-def ordinary(source: str, sequence: int, size: int = 1) -> FrameHeader:
-    return FrameHeader(
-        source_id=source,
-        sequence=sequence,
-        event_time=Instant(sequence),
-        arrival_time=Instant(sequence),
-        codec=Codec.H264,
-        size=size,
-    )
-
-
 def put_group(store: LatestStore, source: str, first: int, pictures: int, size: int = 1) -> None:
     for chain in range(pictures):
-        store.put(promoted(source, first + chain, chain, size), bytes(size))
+        store.put(header(source, first + chain, size, chain), bytes(size))
 
 
 def pull(store: LatestStore, source: str) -> list[int]:
@@ -54,7 +29,7 @@ def pull(store: LatestStore, source: str) -> list[int]:
 def test_promoted_group_then_every_picture_is_announced_in_order_and_handed_over_once() -> None:
     store = LatestStore(1_000)
     put_group(store, "a", 1, 5)
-    store.put(ordinary("b", 1), b"b")
+    store.put(header("b", 1, 1), b"b")
     assert [(each.source_id, each.sequence) for each in store.take_headers(3)] == [("a", 1), ("a", 2), ("a", 3)]
     assert [(each.source_id, each.sequence) for each in store.take_headers(9)] == [("b", 1), ("a", 4), ("a", 5)]
     assert [store.get("a", n) is not None for n in (1, 2, 3, 4, 5)] == [True] * 5
@@ -84,7 +59,7 @@ def test_all_queues_full_then_the_longest_falls_forward_and_the_others_stay() ->
     put_group(store, "a", 1, 7, size=10)
     put_group(store, "b", 1, 4, size=10)
     assert [each.source_id for each in store.take_headers(100)] == ["b"] * 4
-    store.put(promoted("a", 8, 7, 10), bytes(10))
+    store.put(header("a", 8, 10, 7), bytes(10))
     assert store.take_headers(100) == [], "its predecessors are gone"
     put_group(store, "a", 9, 2, size=10)
     assert pull(store, "a") == [9, 10]
@@ -99,10 +74,10 @@ def test_many_small_pictures_then_their_number_is_bounded_too() -> None:
 
 def test_chain_with_a_gap_then_nothing_of_it_waits_until_the_next_key_picture() -> None:
     store = LatestStore(1_000)
-    store.put(promoted("a", 1, 3), b"x")
+    store.put(header("a", 1, 1, 3), b"x")
     put_group(store, "a", 2, 2)
-    store.put(promoted("a", 4, 3), b"x")
-    store.put(promoted("a", 5, 4), b"x")
+    store.put(header("a", 4, 1, 3), b"x")
+    store.put(header("a", 5, 1, 4), b"x")
     put_group(store, "a", 6, 1)
     assert pull(store, "a") == [2, 3, 6]
     assert store.dropped == {"no_key": 1, "chain_gap": 2}
@@ -114,7 +89,7 @@ def test_new_puller_in_the_middle_of_a_group_then_it_hears_from_the_next_key_pic
     assert len(store.take_headers(3)) == 3
     assert store.get("a", 1) is not None
     store.announce_all_again()
-    store.put(promoted("a", 7, 6), b"x")
+    store.put(header("a", 7, 1, 6), b"x")
     put_group(store, "a", 8, 2)
     assert pull(store, "a") == [8, 9]
     assert store.dropped == {"new_puller": 6}
@@ -131,7 +106,7 @@ def test_new_puller_when_nothing_was_pulled_yet_then_it_hears_of_the_whole_group
 def test_headers_that_nobody_heard_then_they_are_announced_again_in_order() -> None:
     store = LatestStore(1_000)
     put_group(store, "a", 1, 4)
-    store.put(ordinary("b", 1), b"b")
+    store.put(header("b", 1, 1), b"b")
     lost = store.take_headers(3)
     store.put_back(lost)
     assert pull(store, "a") == [1, 2, 3, 4]
@@ -141,11 +116,11 @@ def test_promotion_ends_then_the_queue_is_pulled_first_and_ordinary_pictures_rep
     store = LatestStore(1_000)
     put_group(store, "a", 1, 3)
     for sequence in (4, 5, 6):
-        store.put(ordinary("a", sequence), b"x")
+        store.put(header("a", sequence, 1), b"x")
     assert store.replaced == 2
     assert pull(store, "a") == [1, 2, 3, 6]
     assert store.queues == 0
-    store.put(ordinary("a", 7), b"x")
+    store.put(header("a", 7, 1), b"x")
     assert store.get("a", 7) is not None
     assert store.get("a", 7) is None, "a picture is handed over once"
 
@@ -154,7 +129,7 @@ def test_promotion_ends_with_the_queue_pulled_then_the_next_picture_is_ordinary_
     store = LatestStore(1_000)
     put_group(store, "a", 1, 2)
     assert pull(store, "a") == [1, 2]
-    store.put(ordinary("a", 3), b"x")
+    store.put(header("a", 3, 1), b"x")
     assert store.queues == 0
     store.announce_all_again()
     assert [each.sequence for each in store.take_headers(9)] == [3]
@@ -162,7 +137,7 @@ def test_promotion_ends_with_the_queue_pulled_then_the_next_picture_is_ordinary_
 
 def test_promotion_begins_then_the_latest_picture_is_overtaken() -> None:
     store = LatestStore(1_000)
-    store.put(ordinary("a", 1), b"x")
+    store.put(header("a", 1, 1), b"x")
     put_group(store, "a", 2, 2)
     assert store.get("a", 1) is None
     assert pull(store, "a") == [2, 3]
@@ -172,14 +147,14 @@ def test_promotion_begins_then_the_latest_picture_is_overtaken() -> None:
 def test_queues_take_the_budget_then_ordinary_pictures_are_evicted_and_the_budget_holds() -> None:
     store = LatestStore(100, queue_bytes=80, queues_bytes=80)
     for name in ("x", "y", "z"):
-        store.put(ordinary(name, 1, 30), bytes(30))
+        store.put(header(name, 1, 30), bytes(30))
     put_group(store, "a", 1, 6, size=10)
     assert store.size_bytes <= 100
     assert store.evicted == 2
-    store.put(ordinary("w", 1, 90), bytes(90))
+    store.put(header("w", 1, 90), bytes(90))
     assert store.size_bytes == 90
     assert store.dropped == {"queue_full": 6}
-    store.put(ordinary("w", 2, 101), bytes(101))
+    store.put(header("w", 2, 101), bytes(101))
     assert store.dropped["too_large"] == 1
 
 
@@ -217,13 +192,13 @@ class PromotedStore(RuleBasedStateMachine):
         for size in sizes:
             chain = 0 if key or source not in self.chain else self.chain[source] + 1
             key = False
-            self._put(promoted(source, self.sequence[source] + 1, chain, size), size)
+            self._put(header(source, self.sequence[source] + 1, size, chain), size)
             self.chain[source] = chain
 
     @rule(source=st.sampled_from(SOURCES), size=st.integers(0, 60))
     def ingest_hands_on_an_ordinary_picture(self, source: str, size: int) -> None:
         self.chain.pop(source, None)
-        self._put(ordinary(source, self.sequence[source] + 1, size), size)
+        self._put(header(source, self.sequence[source] + 1, size), size)
 
     @precondition(lambda self: self.chain)
     @rule(data=st.data())
@@ -239,29 +214,29 @@ class PromotedStore(RuleBasedStateMachine):
         if lost:
             self.store.put_back(headers)
             return
-        for header in headers:
-            assert header.sequence > self.told.get(header.source_id, 0), "announced once, in order"
-            self.told[header.source_id] = header.sequence
+        for each in headers:
+            assert each.sequence > self.told.get(each.source_id, 0), "announced once, in order"
+            self.told[each.source_id] = each.sequence
         self.heard += headers
 
     @rule(count=st.integers(1, 8))
     def puller_pulls_what_it_heard(self, count: int) -> None:
-        for header in self.heard[:count]:
-            frame = self.store.get(header.source_id, header.sequence)
+        for each in self.heard[:count]:
+            frame = self.store.get(each.source_id, each.sequence)
             if frame is None:
                 continue
             self._check_decodable(frame)
-            self.got[header.source_id] = header
+            self.got[each.source_id] = each
         del self.heard[:count]
 
     def _check_decodable(self, frame: Frame) -> None:
-        header = frame.header
-        assert len(frame.data) == header.size
-        if header.key:
+        got = frame.header
+        assert len(frame.data) == got.size
+        if got.key:
             return
-        before = self.got.get(header.source_id)
+        before = self.got.get(got.source_id)
         assert before is not None, "the first picture that a puller gets is a key picture"
-        assert (before.sequence, before.chain) == (header.sequence - 1, header.chain - 1)
+        assert (before.sequence, before.chain) == (got.sequence - 1, got.chain - 1)
 
     @rule()
     def puller_hears_and_pulls_everything(self) -> None:

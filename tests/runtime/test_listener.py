@@ -9,31 +9,19 @@ import pytest
 from structlog.testing import capture_logs
 
 from contracts.errors import LinkClosed
-from contracts.frame import Codec, FrameHeader
-from contracts.instant import Instant
 from runtime.clock import SystemClock
 from runtime.latest import LatestStore
 from runtime.listener import Listener
 from runtime.zmq_latest import ZmqLatestPublisher, ZmqLatestPuller
 from runtime.zmq_log import ZmqLogReceiver, ZmqLogSender
 from runtime.zmq_request import ZmqRequestClient, ZmqRequestServer
+from tests.runtime.frame_headers import header
 
 Lines = list[MutableMapping[str, Any]]
 
 
 def defect(*_: object) -> None:
     raise RuntimeError("a defect of ours")
-
-
-def header(source: str, sequence: int) -> FrameHeader:
-    return FrameHeader(
-        source_id=source,
-        sequence=sequence,
-        event_time=Instant(sequence),
-        arrival_time=Instant(sequence),
-        codec=Codec.H264,
-        size=3,
-    )
 
 
 def errors(lines: Lines) -> list[tuple[str, str]]:

@@ -8,22 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from contracts.frame import Codec, FrameHeader
-from contracts.instant import Instant
+from contracts.frame import FrameHeader
 from runtime.clock import SystemClock
 from runtime.latest import LatestStore
 from runtime.zmq_latest import ZmqLatestPublisher, ZmqLatestPuller
-
-
-def header(source: str, sequence: int, size: int = 3) -> FrameHeader:
-    return FrameHeader(
-        source_id=source,
-        sequence=sequence,
-        event_time=Instant(sequence),
-        arrival_time=Instant(sequence),
-        codec=Codec.H264,
-        size=size,
-    )
+from tests.runtime.frame_headers import header
 
 
 async def stop(task: asyncio.Task[None]) -> None:
