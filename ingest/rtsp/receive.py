@@ -303,13 +303,20 @@ class Connection:
         found, certain = find_message(self._pool.buffer, at, end, self.rtp_channel, expected)
         self._seeking += found - at
         if self._seeking > RESYNC_BYTES_MAX:
-            raise ProtocolViolation(
-                f"RTSP 连接中的数据无法识别 ({self._seeking} bytes that are neither packets nor replies)",
-                reason="garbage",
-            )
+            raise self._unreadable()
         if certain:
             self._seeking = 0
         return found
+
+    def _unreadable(self) -> ProtocolViolation:
+        return ProtocolViolation(
+            f"RTSP 连接中的数据无法识别 ({self._seeking} bytes that are neither packets nor replies)",
+            reason="garbage",
+        )
+
+    def fail_stalled(self, sentence: str) -> None:
+        """End the session because nothing of use comes; what came last may have been nothing that can be read."""
+        self.fail(self._unreadable() if self._seeking else SourceUnreachable(sentence, reason="stall"))
 
     def key_picture(self, size: int) -> None:
         """A key picture of `size` bytes was complete: the mark follows the smallest recent one."""

@@ -337,7 +337,7 @@ class _Life:
             self._packets_ns = now_ns
         if now_ns - self._packets_ns > self._limits.stall_s * SECOND:
             sentence = f"已 {self._limits.stall_s:g} 秒无视频数据 (no video for {self._limits.stall_s:g} s)"
-            connection.fail(SourceUnreachable(sentence, reason="stall"))
+            connection.fail_stalled(sentence)
         elif now_ns - self._key_ns > self._limits.key_stall_s * SECOND:
             connection.fail(
                 SourceUnreachable(

@@ -187,6 +187,7 @@ async def test_nonce_that_grew_old_is_renewed_in_mid_session() -> None:
         (Script(sdp=clip_sdp(codec="MP4V-ES")), ProtocolViolation, "unsupported_codec"),
         (Script(media=clip_media(), close_after_media=True), SourceUnreachable, "closed"),
         (Script(media=clip_media() + b"GARBAGE\x00\x01\x02" * 9000), ProtocolViolation, "garbage"),
+        (Script(media=clip_media() + b"GARBAGE\x00\x01\x02" * 9), ProtocolViolation, "garbage"),
         (Script(status={"DESCRIBE": 302}, extra={"Location": "http://x/"}), ProtocolViolation, "redirect"),
     ],
 )
