@@ -52,6 +52,18 @@ INSTANCE: Final = "ingest-0"
 _CHANGES_MAX: Final = 500
 _GAUGES_EVERY_S: Final = 2.0
 _STOP_S: Final = 5.0
+_TOTALS: Final = (
+    "bytes_received",
+    "packets_lost",
+    "packets_malformed",
+    "packets_late",
+    "packets_foreign",
+    "rtcp_malformed",
+    "resyncs",
+    "key_pictures_lost",
+    "key_pictures_refused",
+)
+"""Of all RTSP sessions together."""
 
 
 _BARRED: Final = {
@@ -156,7 +168,7 @@ class CameraWorker:
         for state in SourceState:
             counters.gauge(f"cameras_{state}", states.count(state))
         totals = [r.session.statistics() for r in self._receivers.values() if r.session is not None]
-        for name in ("bytes_received", "packets_lost", "packets_malformed", "key_pictures_lost"):
+        for name in _TOTALS:
             counters.gauge(name, sum(getattr(each, name) for each in totals))
         admission = self._shop.gate.admission
         counters.gauge("connections_waiting", admission.waiting)
@@ -164,7 +176,6 @@ class CameraWorker:
         counters.gauge("hosts_dead", len(admission.dead_hosts))
         self._storm_gauges()
         self._shop.media.gauges()
-        counters.gauge("key_pictures_refused", sum(each.key_pictures_refused for each in totals))
 
     def _storm_gauges(self) -> None:
         """Tell of storms, once when one begins and once when it is over."""

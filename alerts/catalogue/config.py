@@ -58,7 +58,7 @@ class FeedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     nvr_sessions_max: int | None = None
     """Sessions at once on one recorder behind it."""
     patrol_dwell_s: float = 10.0
-    """With more cameras than sessions: seconds at each in turn (轮巡), at most."""
+    """Seconds at each camera in turn (轮巡), at most. Not used yet: surplus cameras wait until a session ends."""
     grants_required: bool = False
     """Its cameras are received under a share grant alone."""
     stop_streams: bool = False

@@ -248,7 +248,7 @@ async def test_drill_cannot_be_taken_for_real(short_dir: Path) -> None:
     async with running_api(short_dir, pairs=6, exercise=True) as api, open_wall(api) as page:
         await expect(page.locator("#drill")).to_be_visible()
         await expect(page.locator("#drill")).to_contain_text("演练")
-        assert await page.locator("#alerts .card .badge-drill:visible").count() == 6
+        await expect(page.locator("#alerts .card .badge-drill:visible")).to_have_count(6)
         await shoot(page, "wall-zh-drill")
 
 
