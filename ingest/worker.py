@@ -17,7 +17,7 @@ from contracts.errors import LinkError
 from contracts.instant import SECOND, Instant
 from contracts.permission import Permissions
 from contracts.source import Camera, Catalogue, SourceChange, SourceKind, SourceState
-from ingest.camera import CameraReceiver, CameraShop
+from ingest.camera import CameraReceiver
 from ingest.catalogue import CatalogueCopy
 from ingest.control import ControlDesk
 from ingest.guest.gate import Gate
@@ -31,6 +31,7 @@ from ingest.ring import PictureRing
 from ingest.rtsp.credentials import Credentials, read_credentials
 from ingest.rtsp.receive import ReceivePool
 from ingest.rtsp.udp import UdpPorts
+from ingest.shop import CameraShop
 from runtime.crew import Crew
 from runtime.health import report_forever
 from runtime.latest import LatestStore
@@ -163,7 +164,7 @@ class CameraWorker:
         """Set the gauges of this moment."""
         counters = self._shop.counters
         for receiver in self._receivers.values():
-            receiver.look_while_waiting()
+            receiver.look()
         states = [receiver.state for receiver in self._receivers.values()]
         for state in SourceState:
             counters.gauge(f"cameras_{state}", states.count(state))
@@ -174,8 +175,16 @@ class CameraWorker:
         counters.gauge("connections_waiting", admission.waiting)
         counters.gauge("connections_opening", admission.opening)
         counters.gauge("hosts_dead", len(admission.dead_hosts))
+        self._patrol_gauges()
         self._storm_gauges()
         self._shop.media.gauges()
+
+    def _patrol_gauges(self) -> None:
+        now_ns = self._shop.clock.monotonic_ns()
+        visited = [each for each in self._receivers.values() if each.turns.on_patrol]
+        rounds = [each.turns.round_ns(now_ns) for each in visited if each.state is SourceState.LIVE]
+        self._shop.counters.gauge("cameras_on_patrol", len(visited))
+        self._shop.counters.gauge("patrol_period_s", max(rounds, default=0) / SECOND)
 
     def _storm_gauges(self) -> None:
         """Tell of storms, once when one begins and once when it is over."""
