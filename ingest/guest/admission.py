@@ -170,7 +170,7 @@ class Admission:
         return min(dues, default=None)
 
     def change_limits(self, limits: GuestLimits, now_ns: int) -> None:
-        """Take other limits; no session is ended for it, a place over its limit is only not given out again."""
+        """Take other limits; no session is ended for higher ones, `recall` names those over a lower one."""
         self.limits = limits
         self._box.openings_max = limits.openings
         self._failing.openings_max = max(1, limits.openings // 2) if limits.openings else 0

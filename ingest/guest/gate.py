@@ -94,7 +94,7 @@ class Gate:
         return bool(mine)
 
     def change_limits(self, limits: GuestLimits) -> None:
-        """Take other limits from now on; nobody is disconnected."""
+        """Take other limits from now on; those that are over a lower one end as visits do, one after the other."""
         if limits != self._admission.limits:
             self._admission.change_limits(limits, self._clock.monotonic_ns())
             self._advance()
@@ -176,6 +176,8 @@ class Visit:
         task = self._task = asyncio.current_task()
         assert task is not None
         before = task.cancelling()
+        if self.recalled:
+            task.cancel()
         try:
             yield
         except asyncio.CancelledError:

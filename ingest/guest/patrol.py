@@ -3,8 +3,9 @@
 Nothing is scheduled ahead. While visitors wait for a platform, host or recorder whose sessions are all in use, the
 session that showed its key picture first is recalled, as soon as the visitor who goes next has been unseen for the
 period. So few surplus cameras cost few new connections (the others dwell), many of them make every visit end with
-its first key picture, and when M grows or N shrinks nobody waits, nobody is recalled, and the sessions stay. Who
-goes next is Admission's to say: the longest unseen, what fails last, every fourth turn the longest waiting.
+its first key picture. When M grows or N shrinks nobody waits, nobody is recalled, and the sessions stay; when M
+shrinks, those over it are recalled as well. Who goes next is Admission's to say: the longest unseen, what fails
+last, every fourth turn the longest waiting.
 
 A visit without a key picture may last `dwell_s`, and twice as long after each one in vain, so that an encoder with
 rare key pictures is seen, too. A camera may stay longer (promoted, suspect), each for a bounded time, and at most
@@ -161,16 +162,18 @@ class Patrol:
 
     def _recall_ns(self, bound: Bound, turns: Turns) -> int | None:
         """When the next one inside is to be recalled, None while nobody is."""
-        if not bound.contested or len(turns.leaving) >= bound.waiting:
-            return None
-        if isinstance(bound, Host) and bound.dead:
-            return None
         inside = turns.recallable.first()
-        lane = turns.group.favoured.first() if turns.group is not None else bound.favoured_lane()
-        first = lane.favoured.first() if lane is not None else None
-        if inside is None or first is None:
+        if inside is None or not bound.contested:
             return None
-        due_ns = max(inside.recallable_ns, self._wanted_ns(first))
+        due_ns = inside.recallable_ns
+        if bound.sessions - len(turns.leaving) <= bound.sessions_max:
+            if len(turns.leaving) >= bound.waiting or (isinstance(bound, Host) and bound.dead):
+                return None
+            lane = turns.group.favoured.first() if turns.group is not None else bound.favoured_lane()
+            first = lane.favoured.first() if lane is not None else None
+            if first is None:
+                return None
+            due_ns = max(due_ns, self._wanted_ns(first))
         return max(due_ns, turns.recalled_ns + _APART_NS) if turns.leaving else due_ns
 
     def _wanted_ns(self, place: Place) -> int:

@@ -109,8 +109,8 @@ class Bound:
 
     @property
     def contested(self) -> bool:
-        """Whether all its sessions are in use while others wait for one."""
-        return self.waiting > 0 and 0 < self.sessions_max <= self.sessions
+        """Whether all its sessions are in use while others wait for one, or more than all."""
+        return 0 < self.sessions_max <= self.sessions - (self.waiting == 0)
 
     def favoured_lane(self) -> Lane | None:
         """Of the lanes that wait for it the one whose first visitor goes before the others."""

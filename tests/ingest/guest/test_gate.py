@@ -139,7 +139,9 @@ def test_cancelled_at_any_moment_leaves_no_place_behind(cancelled: list[tuple[in
                         await asyncio.sleep(0)  # noqa: TID251
                     finally:
                         inside -= 1
-            assert asyncio.current_task().cancelling() == 0
+            task = asyncio.current_task()
+            assert task is not None
+            assert task.cancelling() == 0
 
         tasks = [asyncio.create_task(visit(number)) for number in range(8)]
         for step in range(13):
@@ -167,3 +169,67 @@ def test_lower_one_of_what_operator_and_catalogue_say_of_a_platform_holds() -> N
     limits = guest_limits(config, listed)
     assert [limits.of_platform(each).sessions for each in ("a", "b", "c", "d", "e", "")] == [5, 4, 0, 100, 100, 0]
     assert limits.of_platform("a").nvr_sessions == 2
+
+
+async def test_recall_ends_the_block_alone_and_a_cancellation_from_outside_ends_the_task() -> None:
+    clock = AlarmClock()
+    gate = Gate(clock, GuestLimits(host_sessions=1))
+    ended: list[str] = []
+
+    async def visit(name: str) -> None:
+        async with gate.visit(Visitor(name, "h")) as held:
+            held.opened()
+            held.seen()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0)  # noqa: TID251 - as a TEARDOWN waits for its answer
+                ended.append(name)
+        ended.append(f"behind {name}")
+        await asyncio.Event().wait()
+
+    first, second = (asyncio.create_task(visit(name)) for name in ("a", "b"))
+    await clock.run_until(1)
+    assert ended == ["a", "behind a"], "b waits, and was never seen"
+    assert first.cancelling() == 0
+    third = asyncio.create_task(visit("c"))
+    await clock.run_until(1.01)
+    # b is being recalled for c, or was already; cancelled from outside as well it must not go on.
+    second.cancel()
+    third.cancel()
+    await asyncio.gather(second, third, return_exceptions=True)
+    assert second.cancelled()
+    assert third.cancelled()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert (gate.admission.waiting, gate.admission.opening, gate.admission.open) == (0, 0, 0)
+
+
+async def test_recalled_and_cancelled_in_the_same_moment_stays_cancelled() -> None:
+    clock = AlarmClock()
+    gate = Gate(clock, GuestLimits(host_sessions=1))
+    behind = False
+
+    async def hold() -> None:
+        nonlocal behind
+        async with gate.visit(Visitor("a", "h")) as held:
+            held.opened()
+            held.seen()
+            await asyncio.Event().wait()
+        behind = True
+
+    async def come() -> None:
+        async with gate.visit(Visitor("b", "h")):
+            await asyncio.Event().wait()
+
+    holder = asyncio.create_task(hold())
+    await clock.run_until(1)
+    comer = asyncio.create_task(come())
+    await asyncio.sleep(0)  # noqa: TID251 - b asks, and a is recalled
+    holder.cancel()
+    await asyncio.gather(holder, return_exceptions=True)
+    assert holder.cancelled()
+    assert not behind
+    comer.cancel()
+    await asyncio.gather(comer, return_exceptions=True)
+    assert len(gate.admission) == 0

@@ -239,6 +239,20 @@ def test_limit_that_comes_grows_and_goes_while_sessions_stand(kind: str) -> None
     assert admission.due_ns() is None
 
 
+def test_sessions_over_a_lower_limit_end_though_nobody_waits_one_after_the_other() -> None:
+    desk = Desk(4)
+    desk.ask("a", "b", "c", "d")
+    desk.grant(0)
+    desk.see("a", "b", "c", at=SECOND)
+    desk.admission.change_limits(limits(2), SECOND)
+    assert desk.recalled(SECOND) == ["a"]
+    assert desk.recalled(2 * SECOND) == ["b"]
+    assert desk.recalled(MINUTE) == [], "two are left, once they have closed"
+    desk.leave("a", MINUTE)
+    desk.leave("b", MINUTE)
+    assert desk.admission.due_ns() is None
+
+
 @dataclass
 class Plan:
     """One camera of a model: how long its handshake, key picture and end take, or that it never answers."""
