@@ -54,11 +54,13 @@ class FeedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     pass_hours_max: float = 6.0
     """A pass that was broken off is gone on with for so long; an older one begins anew."""
     sessions_max: int | None = None
-    """Sessions at once on the platform; absent = the default of `[ingest]`."""
+    """Sessions at once on the platform; absent = the default of `[ingest]`. With more cameras they are visited in
+    turn (patrol)."""
     nvr_sessions_max: int | None = None
     """Sessions at once on one recorder behind it."""
     patrol_dwell_s: float = 10.0
-    """Seconds at each camera in turn (轮巡), at most. Not used yet: surplus cameras wait until a session ends."""
+    """Where it has more cameras than sessions they are visited in turn (轮巡): seconds that a visit may wait for its
+    key picture; it ends with it."""
     grants_required: bool = False
     """Its cameras are received under a share grant alone."""
     stop_streams: bool = False

@@ -27,6 +27,7 @@ from sim.rtsp_message import Request, response
 from sim.rtsp_server import Mount, RtspServer
 from tests.ingest.alerts_end import AlertsEnd, alerts_end, site_in
 from tests.ingest.test_platform_worker import channel, with_secrets, wvp
+from tests.ingest.test_probe import recording
 from tests.ingest.test_worker import camera, state, working
 from tests.ingest.wvp_platform import WvpPlatform, serving
 
@@ -53,6 +54,10 @@ class Recorder:
 
     def url(self, name: str) -> str:
         return f"rtsp://127.0.0.1:{self._server.port}/{name}"
+
+    @property
+    def inside(self) -> set[str]:
+        return {name for name, _ in self._inside}
 
     @property
     def connections(self) -> int:
@@ -224,6 +229,51 @@ async def test_promoted_camera_keeps_its_session_while_the_others_are_visited_in
                 mine = [frame.header for frame in frames if frame.header.source_id == "c3"]
                 assert [each for each in mine if each.promoted and not each.key], "every picture of it"
         assert (recorder.most, recorder.refused) == (2, 0)
+
+
+async def test_camera_between_two_visits_is_looked_at_at_once_and_its_session_stays(short_dir: Path) -> None:
+    """Under the default period, which would have it wait 20 s."""
+    site = site_in(short_dir)
+    names = NAMES[:3]
+    async with Recorder(names, 2).serving() as recorder:
+        platform = Platform(id="p", nvr_sessions_max=2)
+        async with alerts_end(site) as end:
+            end.catalogue = msgspec.structs.replace(
+                end.catalogue, cameras=cameras_of(recorder, names), platforms=(platform,)
+            )
+            async with working(site) as puller:
+                await key_pictures(puller, Counter(names))
+                await end.until(lambda: end.counter("ingest-cameras", "patrol_visits") >= 1)
+                [away] = set(names) - recorder.inside
+                asked = CLOCK.now()
+                assert (await promote(site, away, 30.0)).accepted
+                async with asyncio.timeout(10):
+                    while not any(
+                        frame.header.promoted and frame.header.arrival_time > asked
+                        for frame in await key_pictures(puller, Counter([away]))
+                    ):
+                        pass
+                # One of two may stay: another one that has a session is refused, and told why.
+                [other] = recorder.inside - {away}
+                refused = await promote(site, other, 30.0)
+                assert (refused.accepted, refused.reason) == (False, "limit")
+        assert (recorder.most, recorder.refused) == (2, 0)
+
+
+async def test_sources_through_ffmpeg_are_visited_in_turn_too(short_dir: Path) -> None:
+    site = site_in(short_dir)
+    names = ["f1", "f2", "f3"]
+    files = {name: str(recording(short_dir / f"{name}.mp4")) for name in names}
+    cameras = tuple(camera(name, url, platform="p") for name, url in files.items())
+    async with (
+        alerts_end(site, cameras=cameras) as end,
+        working(site, platform_sessions={"p": 1}, **FAST) as puller,
+    ):
+        await key_pictures(puller, Counter(dict.fromkeys(names, 2)))
+        for name in names:
+            await end.until(state(end, name, SourceState.LIVE, "patrol"))
+        await end.until(lambda: end.counter("ingest-cameras", "patrol_visits") >= 5)
+        assert not [each for each in end.changes if each.state is SourceState.FAULTED]
 
 
 async def test_patrol_ends_with_the_limit_and_no_session_is_ended_for_it(short_dir: Path) -> None:
