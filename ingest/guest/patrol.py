@@ -26,8 +26,9 @@ from ingest.guest.place import Bound, Group, Host, Lane, Phase, Place
 
 _DWELL_MAX_NS: Final = MINUTE
 _MISSES_MAX: Final = 6
-_APART_NS: Final = 100 * MS
-"""Between two recalls at one place while an earlier one has not left: a server that is slow to close sessions."""
+_APART_NS: Final = 40 * MS
+"""Between two recalls at one place while an earlier one has not left: servers may be slow to close sessions, and
+more than 25 a second are not opened either."""
 
 
 class Turns:
