@@ -59,8 +59,8 @@ class FeedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     nvr_sessions_max: int | None = None
     """Sessions at once on one recorder behind it."""
     patrol_dwell_s: float = 10.0
-    """Where it has more cameras than sessions they are visited in turn (轮巡): seconds that a visit may wait for its
-    key picture; it ends with it."""
+    """Where it has more cameras than sessions they are visited in turn (轮巡): seconds that a visit may wait for
+    its key picture; it ends with it."""
     grants_required: bool = False
     """Its cameras are received under a share grant alone."""
     stop_streams: bool = False
