@@ -701,7 +701,7 @@ def take_feed(
 ) -> None:
     """One pass over a feed into the catalogue, with progress bars; prints its report."""
     from alerts.catalogue.book import CatalogueBook
-    from alerts.catalogue.take import read_files, report_file, take
+    from alerts.catalogue.take import open_notified, read_files, report_file, take
 
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with CatalogueBook(site) as book, Progress(*bar, console=Console(stderr=True)) as progress:
@@ -710,14 +710,17 @@ def take_feed(
         def show(task: TaskID) -> Callable[[int, int], None]:
             return lambda done, total: progress.update(task, completed=done, total=total or None)
 
+        notified = open_notified(book, feed)
         if feed.kind == "wvp":
             said, spool = asyncio.run(read_wvp(site, loaded, feed, book, show(reading)))
         else:
-            said, spool = read_files(feed, files), None
+            said, spool = read_files(feed, files, notified), None
         judging = progress.add_task(f"{feed.platform} 核对 (checking)", total=len(said.entries))
         report = take(book, feed, said, whole=whole, confirm_removal=confirm_removal, progress=show(judging))
         if spool is not None:
             spool.done()
+        if not report.merged.held_back:
+            notified.keep()
     typer.echo(report.text())
     typer.echo(f"  报告 (report): {report_file(book, feed)}")
 

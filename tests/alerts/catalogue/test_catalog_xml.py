@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.catalogue.catalog_xml import CatalogAnswers, parse_message, split_messages
+from alerts.catalogue.assemble import CatalogMessages
+from alerts.catalogue.catalog_xml import parse_message, split_messages
 from contracts.errors import MalformedMessage, RefusedInput, TooLarge
 from tests.alerts.catalogue.entries import NVR, camera_id, catalog_xml
 
 
-def answers(*files: bytes) -> CatalogAnswers:
-    found = CatalogAnswers()
+def answers(*files: bytes) -> CatalogMessages:
+    found = CatalogMessages()
     for number, data in enumerate(files, start=1):
         found.add_file(data, f"{number}.xml")
     return found
