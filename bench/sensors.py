@@ -252,7 +252,7 @@ def start(stack: Stack, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 async def measure(folder: Path, asked: argparse.Namespace) -> dict[str, object]:
-    """Start everything, run all three, and give the result; for people each run has a line, unless `asked.json`."""
+    """Start everything, run all three, and give the result; `asked.json`: no lines for people besides."""
     tell = (lambda _: None) if asked.json else print
     clock = SystemClock()
     port = free_port()

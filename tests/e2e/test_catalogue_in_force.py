@@ -68,11 +68,16 @@ async def test_changed_entry_of_4000_is_opened_anew_and_the_server_hears_of_no_o
             text = await take(catalogue(server, n3={"url": f"{server.url.rpartition('/')[0]}/moved"}))
             assert f"变更 1 (changed), 未变 {ENTRIES - 1}" in text
             await server.until(lambda: described(server)["moved"] == 1 and "TEARDOWN" in server.methods())
-            gone = catalogue(server, n3={"url": f"{server.url.rpartition('/')[0]}/moved"}, n4={"secrecy": "1"})
-            await take(gone)
+            secret = catalogue(server, n3={"url": f"{server.url.rpartition('/')[0]}/moved"}, n4={"secrecy": "1"})
+            await take(secret)
             await server.until(lambda: server.methods().count("TEARDOWN") == 2)
             # Whoever else was to be disturbed by the two versions would be by now.
             await SystemClock().asleep(2.0)
             assert server.connections == connections + 1
             assert described(server) == Counter([*received, "moved"])
             assert server.methods().count("TEARDOWN") == 2
+            code, report = await command("report", "--filing", short_dir / "filing.csv", "-c", config)
+            assert code == 0, report
+            assert f"涉密 {len(SECRET) + 1} 路" in report
+            told = report + (short_dir / "filing.csv").read_text(encoding="utf-8-sig")
+            assert not [serial for serial in (*SECRET, 4) if camera_id(serial) in told]
