@@ -62,6 +62,8 @@ class CatalogMessages:
         self.entries: dict[str, CatalogueEntry] = {}
         self.deleted: dict[str, None] = {}
         """Ids that a notification took away and nothing brought back, in order."""
+        self.told: set[str] = set()
+        """Ids that a notification told of last: it counts before any spreadsheet."""
         self.refused: list[Refused] = []
         self.messages = 0
         self.notifications = 0
@@ -72,8 +74,8 @@ class CatalogMessages:
 
     @property
     def incremental(self) -> bool:
-        """Whether there were notifications and no answer: what they do not name is not gone."""
-        return 0 < self.notifications == self.messages
+        """Whether there was no answer: what was not named is not gone."""
+        return self.notifications == self.messages
 
     @property
     def waiting(self) -> tuple[Announced, ...]:
@@ -153,9 +155,11 @@ class CatalogMessages:
         """One item of a notification. No event at all is an ADD, as platforms read it."""
         if event in ("ADD", "UPDATE", ""):
             self._say(entry)
+            self.told.add(entry.id)
         elif event == "DEL":
             self.entries.pop(entry.id, None)
             self.deleted[entry.id] = None
+            self.told.add(entry.id)
         elif event in STATUS_EVENTS:
             self.statuses[event] += 1
             if entry.secrecy == "1":

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from alerts.catalogue.admit import Admitted, Gate, NotACamera
-from alerts.catalogue.assemble import CatalogMessages
 from alerts.catalogue.book import CatalogueBook
 from alerts.catalogue.config import FeedConfig
-from alerts.catalogue.csv_file import read_csv
+from alerts.catalogue.feed_files import Pass
 from alerts.catalogue.merge import Merged, merge
 from alerts.catalogue.notified import Notified
 from alerts.catalogue.refusals import Refused, count_reasons
 from alerts.catalogue.spool import Spool
-from contracts.catalogue_entry import CatalogueEntry, CatalogueFeed
-from contracts.errors import ConfigError, ProtocolViolation, RefusedInput
+from contracts.catalogue_entry import CatalogueFeed
+from contracts.errors import ProtocolViolation
 from contracts.instant import Instant
 from contracts.source import Catalogue
 from runtime.whole_file import write_whole
@@ -31,21 +30,6 @@ Progress = Callable[[int, int], None]
 _SHOWN_MAX: Final = 20
 _PASS_MAX: Final = 500_000
 """Pages and entries of one pass over a platform, a hundred counties: an endless one must not fill the disk."""
-
-
-class Pass(msgspec.Struct, frozen=True):
-    """What a feed said in one pass. `gaps`: sentences on what is missing; empty = the pass is complete.
-
-    `deleted`: ids that notifications took away; `incremental`: there were notifications alone, so that what they
-    do not name stays; `statuses`: how many notifications of each event told how a device is.
-    """
-
-    entries: tuple[CatalogueEntry | Refused, ...]
-    gaps: tuple[str, ...] = ()
-    duplicates: int = 0
-    deleted: tuple[str, ...] = ()
-    incremental: bool = False
-    statuses: tuple[tuple[str, int], ...] = ()
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,63 +94,6 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
             ["no_grid", "", camera_id, "坐标不在任何网格内, 待定位 (in no grid)"] for camera_id in self.unlocated
         )
         return out.getvalue().encode("utf-8-sig")
-
-
-def read_files(feed: FeedConfig, files: Iterable[Path], notified: Notified | None = None) -> Pass:
-    """The entries of CSV or XML files, in the order given. `notified`: where notifications are gone on with.
-
-    Raises ConfigError when a file cannot be read or is no catalogue at all.
-    """
-    entries: list[CatalogueEntry | Refused] = []
-    messages = CatalogMessages(notified.waiting if notified is not None else ())
-    passed_over = False
-    for file in files:
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise ConfigError(f"{file}: 无法读取 (cannot be read: {error.strerror})") from None
-        if is_xml(file, feed):
-            passed_over |= _add_messages(messages, file, data, notified)
-            continue
-        try:
-            entries += read_csv(data)
-        except RefusedInput as error:
-            raise ConfigError(f"{file}: {error}") from None
-    if notified is not None:
-        notified.read(messages.waiting)
-    return as_pass(messages, entries, passed_over=passed_over)
-
-
-def as_pass(
-    messages: CatalogMessages, entries: Sequence[CatalogueEntry | Refused] = (), *, passed_over: bool = False
-) -> Pass:
-    """What messages say, and the rows of spreadsheets beside them; `passed_over`: some were taken before."""
-    return Pass(
-        (*entries, *messages.refused, *messages.entries.values()),
-        tuple(messages.gaps()),
-        messages.duplicates,
-        deleted=tuple(messages.deleted),
-        incremental=not entries and (messages.incremental or (passed_over and not messages.messages)),
-        statuses=tuple(messages.statuses.most_common()),
-    )
-
-
-def _add_messages(messages: CatalogMessages, file: Path, data: bytes, notified: Notified | None) -> bool:
-    """Take the messages of one file; whether a part of it was passed over because it was taken before."""
-    begin = notified.begin(file, data) if notified is not None else 0
-    if begin and not data[begin:].strip():
-        return True
-    before = messages.notifications
-    end = messages.add_file(data[begin:], file.name)
-    if notified is not None and (begin or messages.notifications > before):
-        notified.took(file, data, begin + end)
-    return begin > 0
-
-
-def is_xml(file: Path, feed: FeedConfig) -> bool:
-    """Whether a file is read as XML: by its name, else by the kind of the feed."""
-    suffix = file.suffix.lower()
-    return suffix == ".xml" or (suffix not in (".csv", ".tsv") and feed.kind == "xml")
 
 
 async def read_platform(source: CatalogueFeed, spool: Spool, progress: Progress) -> Pass:

@@ -58,9 +58,19 @@ def messages() -> dict[str, bytes]:
             + status_xml("DEL", [2], total=1, sn=20)
             + status_xml("OFF", [1, 3], total=2, sn=21, secrecy="1")
         ),
+        "entity-bomb": _bomb() + catalog_xml([8], total=1),
+        "deep": catalog_xml([9], total=1).replace(b"<Info>", b"<Info>" + b"<a>" * 12 + b"</a>" * 12),
         "notify-no-event": catalog_xml([7], total=1, event=""),
         "utf8-called-gb2312": catalog_xml([6], total=1, encoding="UTF-8").replace(b'"UTF-8"', b'"GB2312"'),
     }
+
+
+def _bomb() -> bytes:
+    """A billion laughs."""
+    entities = "".join(f'<!ENTITY e{n + 1} "{f"&e{n};" * 10}">' for n in range(9))
+    return (
+        f'<?xml version="1.0"?>\n<!DOCTYPE r [<!ENTITY e0 "lol">{entities}]>\n<Response>&e9;</Response>\n'.encode()
+    )
 
 
 async def platform_answers() -> dict[str, bytes]:

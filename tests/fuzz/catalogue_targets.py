@@ -19,8 +19,9 @@ from alerts.catalogue.admit import Gate
 from alerts.catalogue.assemble import CatalogMessages
 from alerts.catalogue.config import FeedConfig
 from alerts.catalogue.csv_file import read_csv
+from alerts.catalogue.feed_files import Pass, as_pass
 from alerts.catalogue.grants_file import read_grants
-from alerts.catalogue.take import Pass, as_pass, judge
+from alerts.catalogue.take import judge
 from alerts.grids import load_grids
 from contracts import wire
 from contracts.catalogue_entry import CatalogueEntry
@@ -157,7 +158,7 @@ def xml_target() -> Target:
     def run(data: bytes) -> None:
         messages = CatalogMessages()
         messages.add_file(data, "messages.xml")
-        county.take(as_pass(messages))
+        county.take(as_pass(messages, incremental=messages.incremental))
 
     return Target("xml", run, refuses=(RefusedInput,), words=(*(each.encode() for each in words), *raw))
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from alerts.catalogue.assemble import STATUS_EVENTS, CatalogMessages
 from alerts.catalogue.book import CatalogueBook
 from alerts.catalogue.config import FeedConfig
+from alerts.catalogue.feed_files import read_files
 from alerts.catalogue.merge import NAMED_MAX
-from alerts.catalogue.take import ImportReport, open_notified, read_files, take
+from alerts.catalogue.take import ImportReport, open_notified, take
 from contracts.source import Camera
 from runtime.site import Site
-from tests.alerts.catalogue.entries import camera_id, catalog_xml, status_xml
+from tests.alerts.catalogue.entries import camera_id, catalog_xml, csv_bytes, entry, status_xml
 from tests.alerts.site_files import CAMERA_ID, write_site
 
 FEED = FeedConfig(platform="gb-1", kind="xml", owner="公安局", base_url="http://10.0.0.5:18080")
@@ -84,6 +85,7 @@ def test_notification_is_taken_once_and_a_file_that_grows_is_gone_on_with(tmp_pa
     append(notes, status_xml("DEL", [4], total=1, sn=32))
     assert counts(sync(site, notes))[3] == 1
     # The platform has it again: the old notification in the file must not take it away a second time.
+    (tmp_path / "answer.xml").write_bytes(catalog_xml(list(range(1, 21)), total=20, sn=18))
     sync(site, tmp_path / "answer.xml")
     assert camera_id(4) in ours(site)
     report = sync(site, notes)
@@ -93,6 +95,64 @@ def test_notification_is_taken_once_and_a_file_that_grows_is_gone_on_with(tmp_pa
     assert counts(sync(site, notes)) == (1, 0, 0, 0)
     notes.write_bytes(status_xml("DEL", [22], total=1, sn=34))
     assert counts(sync(site, notes))[3] == 1, "another file under the old name is read from its beginning"
+
+
+@pytest.mark.parametrize("form", ["xml", "csv"])
+def test_list_that_notifications_came_after_is_not_read_again_until_it_is_another(
+    tmp_path: Path, form: str
+) -> None:
+    site = write_site(tmp_path)
+    listed, notes = tmp_path / f"list.{form}", tmp_path / "notify.xml"
+
+    def write_list(serials: range, sn: int) -> None:
+        rows = csv_bytes([entry(serial) for serial in serials])
+        listed.write_bytes(rows if form == "csv" else catalog_xml(list(serials), total=len(serials), sn=sn))
+
+    write_list(range(1, 21), 17)
+    sync(site, listed)
+    append(notes, catalog_xml([21], total=1, sn=30, event="ADD"), status_xml("DEL", [4], total=1, sn=31))
+    append(notes, catalog_xml([6], total=1, sn=33, event="UPDATE", name="改名{}"))
+    for _ in range(3):
+        assert sync(site, listed, notes).refused == ()
+        assert ours(site)[camera_id(6)].name == "改名6"
+        assert set(ours(site)) == {camera_id(serial) for serial in range(1, 22) if serial != 4}
+    append(notes, status_xml("DEL", [5], total=1, sn=32))
+    sync(site, listed, notes)
+    assert set(ours(site)) == {camera_id(serial) for serial in range(1, 22) if serial not in (4, 5)}
+    write_list(range(1, 20), 18)
+    sync(site, listed, notes, confirm_removal=True)
+    assert set(ours(site)) == {camera_id(serial) for serial in range(1, 20)}, "the newest whole list holds"
+
+
+def test_one_new_file_of_a_list_over_two_reads_both(tmp_path: Path) -> None:
+    site, notes = taken(tmp_path, last=2)
+    other = tmp_path / "other.csv"
+    other.write_bytes(csv_bytes([entry(serial) for serial in (5, 6)]))
+    append(notes, status_xml("ON", [1], total=1))
+    sync(site, tmp_path / "answer.xml", other, notes)
+    other.write_bytes(csv_bytes([entry(serial) for serial in (5, 6, 7)]))
+    report = sync(site, tmp_path / "answer.xml", other, notes, confirm_removal=True)
+    assert counts(report) == (1, 0, 4, 0), "the unchanged file's cameras are not gone"
+
+
+def test_person_who_imports_a_file_means_all_of_it(tmp_path: Path) -> None:
+    site, notes = taken(tmp_path)
+    append(notes, status_xml("DEL", [4], total=1, sn=32))
+    sync(site, notes)
+    with CatalogueBook(site) as book:
+        take(book, FEED, read_files(FEED, [tmp_path / "answer.xml"]), whole=False)
+        assert camera_id(4) in {each.id for each in book.read().cameras}
+        report = take(book, FEED, read_files(FEED, [notes]), whole=True)
+    assert counts(report)[3] == 1
+
+
+def test_notification_of_another_kind_removes_nothing(tmp_path: Path) -> None:
+    site, notes = taken(tmp_path)
+    append(notes, status_xml("ON", [1], total=1).replace(b"Catalog<", b"MobilePosition<"))
+    report = sync(site, notes, confirm_removal=True)
+    assert [each.reason for each in report.refused] == ["not_a_catalogue_answer"]
+    assert counts(report) == (0, 0, 0, 0)
+    assert len(ours(site)) == 20
 
 
 def test_message_that_is_still_being_written_waits_for_its_end(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from alerts.catalogue.book import CatalogueBook
 from alerts.catalogue.config import FeedConfig
+from alerts.catalogue.feed_files import Pass, read_files
 from alerts.catalogue.spool import Spool
-from alerts.catalogue.take import ImportReport, Pass, open_spool, read_files, read_platform, report_file, take
+from alerts.catalogue.take import ImportReport, open_spool, read_platform, report_file, take
 from alerts.grids import load_catalogue
 from contracts.catalogue_entry import CatalogueEntry, CataloguePage
 from contracts.errors import GridwhistleError, ProtocolViolation, SourceUnreachable
