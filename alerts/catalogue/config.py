@@ -23,7 +23,8 @@ class FeedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     name: str = ""
     """Name for people, e.g. `公安视频共享平台`."""
     kind: Literal["wvp", "csv", "xml"] = "csv"
-    """`wvp`: the REST interface of WVP-GB28181-pro; `csv`; `xml`: answers to GB/T 28181 catalogue queries."""
+    """`wvp`: the REST interface of WVP-GB28181-pro; `csv`; `xml`: GB/T 28181 catalogue messages, answers to
+    queries and notifications."""
     files: tuple[str, ...] = ()
     """Files of a `csv` or `xml` feed for `catalogue sync`, relative to the configuration file."""
     base_url: str = ""
