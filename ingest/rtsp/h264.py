@@ -6,7 +6,7 @@ Nothing is decoded here; only the first bytes of parameter sets, SEI messages an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from contracts.errors import MalformedMessage
 
@@ -43,12 +43,16 @@ class BitReader:
 
     def ue(self) -> int:
         """An unsigned Exp-Golomb number of at most 32 bits."""
-        zeros = 0
-        while not self.bits(1):
-            zeros += 1
-            if zeros > 31:
-                raise MalformedMessage("an H.264 header holds a number over 32 bits")
-        return (1 << zeros) - 1 + (self.bits(zeros) if zeros else 0)
+        left = self._left
+        zeros = left - (self._bits & ((1 << left) - 1)).bit_length()
+        after = left - 2 * zeros - 1
+        if after < 0:
+            raise MalformedMessage("an H.264 header ends too early")
+        if zeros > 31:
+            raise MalformedMessage("an H.264 header holds a number over 32 bits")
+        self._left = after
+        # The leading 1 of the number stands right behind its zeros, so the next bits are the number plus one.
+        return (self._bits >> after & ((2 << zeros) - 1)) - 1
 
     def se(self) -> int:
         """A signed Exp-Golomb number."""
@@ -68,6 +72,21 @@ class PictureFormat:
     width: int
     height: int
     pictures_per_s: float | None = None
+
+
+class SequenceSyntax(NamedTuple):
+    """What a slice header's syntax depends on in its sequence parameter set (7.3.3)."""
+
+    separate_planes: bool
+    has_chroma: bool
+    frame_number_bits: int
+    order_type: int
+    """pic_order_cnt_type, 0 to 2."""
+    order_bits: int
+    """Of pic_order_cnt_lsb; 0 unless the type is 0."""
+    order_deltas: bool
+    """Type 1 with delta_pic_order_always_zero_flag 0."""
+    frames_only: bool
 
 
 def parameter_set_id(nal: bytes) -> int:
@@ -152,12 +171,21 @@ def parse_sps(nal: bytes) -> PictureFormat:
 
     Raises MalformedMessage when the bytes are no SPS or the size is out of bounds (1 to 16,384 pixels a side).
     """
+    return _read_sps(nal)[0]
+
+
+def parse_sequence_syntax(nal: bytes) -> SequenceSyntax:
+    """What slice headers need of the same set. Raises MalformedMessage as `parse_sps` does."""
+    return _read_sps(nal)[1]
+
+
+def _read_sps(nal: bytes) -> tuple[PictureFormat, SequenceSyntax]:
     if len(nal) < 5 or nal[0] & 0x1F != NAL_SPS:
         raise MalformedMessage("these bytes are no H.264 sequence parameter set")
     profile, level = nal[1], nal[3]
     reader = BitReader(nal[4:1024])
     reader.ue()
-    chroma = 1
+    chroma, separate_planes = 1, False
     if profile in _HIGH_PROFILES:
         chroma = reader.ue()
         separate_planes = chroma == 3 and reader.bits(1) == 1
@@ -168,12 +196,12 @@ def parse_sps(nal: bytes) -> PictureFormat:
             _skip_scaling_lists(reader, 12 if chroma == 3 else 8)
         if separate_planes:
             chroma = 0
-    reader.ue()
-    order = reader.ue()
+    frame_number_bits = reader.ue() + 4
+    order, order_bits, order_deltas = reader.ue(), 0, False
     if order == 0:
-        reader.ue()
+        order_bits = reader.ue() + 4
     elif order == 1:
-        reader.bits(1)
+        order_deltas = not reader.bits(1)
         reader.se()
         reader.se()
         for _ in range(min(reader.ue(), 255)):
@@ -197,4 +225,7 @@ def parse_sps(nal: bytes) -> PictureFormat:
         rate = _timing(reader)
     except MalformedMessage:
         rate = None
-    return PictureFormat(profile, level, width, height, rate)
+    syntax = SequenceSyntax(
+        separate_planes, chroma != 0, frame_number_bits, order, order_bits, order_deltas, bool(frames_only)
+    )
+    return PictureFormat(profile, level, width, height, rate), syntax
