@@ -34,6 +34,11 @@ class BitReader:
         self._bits = int.from_bytes(clean := data.replace(b"\x00\x00\x03", b"\x00\x00"), "big")
         self._left = len(clean) * 8
 
+    @property
+    def left(self) -> int:
+        """Bits that were not read yet."""
+        return self._left
+
     def bits(self, count: int) -> int:
         """The next `count` bits. Raises MalformedMessage at the end of the data."""
         if count > self._left:

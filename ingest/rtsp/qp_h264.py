@@ -1,8 +1,11 @@
 """The quantizer of an H.264 picture from the first bytes of its first slice (ITU-T H.264, 7.3.3, 7.4.3).
 
-SliceQPY = 26 + pic_init_qp_minus26 + slice_qp_delta stands some twenty bits into a slice header, behind fields whose
-presence and length the parameter sets decide. Nothing behind it is read. Only P slices: B slices have a quantizer
-of their own, I slices are key pictures.
+SliceQPY = 26 + pic_init_qp_minus26 + slice_qp_delta stands some thirty bits into a slice header, behind fields
+whose presence and length the parameter sets decide. Nothing behind it is read. Only P slices: B slices have a
+quantizer of their own, I slices are key pictures.
+
+From picture to picture only frame_num and the order count change in front of it. So one header that was read field
+by field is a template for those that follow: a mask, a comparison, one number.
 """
 
 from __future__ import annotations
@@ -17,9 +20,29 @@ HEAD_BYTES: Final = 32
 _P_SLICES: Final = (0, 5)
 _REFERENCES_MAX: Final = 32
 _OPERATIONS_MAX: Final = 66
+_TEMPLATE_BYTES: Final = 15
+"""Of a slice, its NAL header not counted: where a template looks."""
+_EMULATION: Final = b"\0\0\3"
+_DELTA_ZEROS_MAX: Final = 7
+"""Of a slice_qp_delta within -87 to 51."""
 _QP_MAX: Final = 51
 _QP_MIN: Final = -36
 """Of 14 bits a sample; 0 of 8."""
+
+
+class _Template(NamedTuple):
+    """Where the quantizer stands in headers whose first bytes, as a number, are alike under `mask`."""
+
+    mask: int
+    fixed: int
+    behind: int
+    """Masks what is left from the quantizer on..."""
+    left: int
+    """...so many bits."""
+    qp: int
+
+
+_NO_TEMPLATE: Final = _Template(0, -1, 0, 0, 0)
 
 
 class PictureSyntax(NamedTuple):
@@ -70,10 +93,11 @@ def parse_picture_syntax(nal: bytes) -> PictureSyntax:
 class H264Quantizers:
     """Reads quantizers of a stream whose parameter sets are these, by their ids; unusable sets read nothing."""
 
-    __slots__ = ("_syntax",)
+    __slots__ = ("_syntax", "_template")
 
     def __init__(self, sequence_sets: dict[int, bytes], picture_sets: dict[int, bytes]) -> None:
         self._syntax: dict[int, tuple[SequenceSyntax, PictureSyntax]] = {}
+        self._template = _NO_TEMPLATE
         for number, nal in picture_sets.items():
             try:
                 picture = parse_picture_syntax(nal)
@@ -88,15 +112,28 @@ class H264Quantizers:
 
         None of any other slice, and of what cannot be read within these bytes.
         """
+        template = self._template
+        plain = len(head) > _TEMPLATE_BYTES and head.find(_EMULATION, 0, _TEMPLATE_BYTES + 1) < 0
+        number = int.from_bytes(head[: _TEMPLATE_BYTES + 1], "big") if plain else -1
+        if plain and number & template.mask == template.fixed:
+            rest = number & template.behind
+            # An se(v) at the front of `behind` (9.1.1): zeros, a one, as many bits.
+            zeros = template.left - rest.bit_length()
+            after = template.left - 2 * zeros - 1
+            if zeros <= _DELTA_ZEROS_MAX and after >= 0:
+                code = rest >> after
+                delta = -(code >> 1) if code & 1 else code >> 1
+                return _within(template.qp + delta)
         if not head:
             return None
         reader = BitReader(head[1:])
         try:
-            return self._read(reader, head[0] >> 5 & 3)
+            return self._read(reader, head[0] >> 5 & 3, number)
         except MalformedMessage:
             return None
 
-    def _read(self, reader: BitReader, reference: int) -> int | None:
+    def _read(self, reader: BitReader, reference: int, number: int) -> int | None:
+        total = reader.left
         reader.ue()
         if reader.ue() not in _P_SLICES:
             return None
@@ -106,11 +143,13 @@ class H264Quantizers:
         sequence, picture = syntax
         if sequence.separate_planes:
             reader.bits(2)
+        changing = [(reader.left, sequence.frame_number_bits)]
         reader.bits(sequence.frame_number_bits)
         field = not sequence.frames_only and reader.bits(1)
         if field:
             reader.bits(1)
         if sequence.order_type == 0:
+            changing.append((reader.left, sequence.order_bits))
             reader.bits(sequence.order_bits)
         deltas = (sequence.order_type == 0 and picture.order_in_fields and not field) + (
             (1 + (picture.order_in_fields and not field)) if sequence.order_deltas else 0
@@ -130,8 +169,27 @@ class H264Quantizers:
             _skip_marking(reader)
         if picture.cabac:
             reader.ue()
-        qp = picture.qp + reader.se()
-        return qp if _QP_MIN <= qp <= _QP_MAX else None
+        left = reader.left
+        qp = _within(picture.qp + reader.se())
+        if number >= 0 and qp is not None:
+            self._template = _make_template(number, total, left, changing, picture.qp)
+        return qp
+
+
+def _within(qp: int) -> int | None:
+    return qp if _QP_MIN <= qp <= _QP_MAX else None
+
+
+def _make_template(number: int, total: int, left: int, changing: list[tuple[int, int]], qp: int) -> _Template:
+    """Of a header whose first bytes are `number`; `total` bits behind the NAL header, `left` of them from the
+    quantizer on; `changing`: bits left before, and length of, fields that change from picture to picture."""
+    beyond = total - 8 * _TEMPLATE_BYTES
+    if left <= beyond:
+        return _NO_TEMPLATE
+    mask = (1 << 8 * (_TEMPLATE_BYTES + 1)) - (1 << left - beyond)
+    for before, length in changing:
+        mask &= ~(((1 << length) - 1) << before - beyond - length)
+    return _Template(mask, number & mask, (1 << left - beyond) - 1, left - beyond, qp)
 
 
 def _skip_operations(reader: BitReader, end: int) -> None:
