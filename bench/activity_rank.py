@@ -1,9 +1,9 @@
 """Where does a staged change stand among 1,000 quiet streams two seconds after it began, by sizes alone?
 
-The quiet time of the clips (bench/activity_clips.py), group by group in another order with its own noise and slow
+The quiet time of the clips (bench/activity/clips.py), group by group in another order with its own noise and slow
 light, makes 1,000 quiet streams; of a constant bit rate whole runs as they were, for there each group depends on
-the one before. The same meters as in ingest see what ingest sees: sizes, and of a constant bit rate some
-quantizers. A stream stands where the best of its last two seconds does.
+the one before. The same meters as in ingest see nothing but sizes. A stream stands where the best of its last two
+seconds does.
 
     python -m bench.activity_rank [places] [quiet streams] [first place]
 
@@ -24,7 +24,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.activity_clips import CHANGES, GOP, GOP_S, MODES, NO_QP, QUIET_S, RATE, Clip, Numbers, staged_clips
+from bench.activity.clips import CHANGES, GOP, GOP_S, MODES, QUIET_S, RATE, Clip, Numbers, staged_clips
 from contracts.frame import Suspicion
 from contracts.instant import SECOND
 from ingest.activity import ActivityMeter
@@ -33,10 +33,9 @@ WARM_S, WATCHED_S = 180.0, 30.0
 DRIFT: Final = 0.15
 """Slow light: sizes swing by so much (a logarithm) within ten minutes."""
 _SEAM_FREE: Final = 6
+_SETTLED: Final = 3
+"""Groups until an encoder has settled."""
 WITHIN_S: Final = 2.0
-QP_EVERY: Final = 6
-"""Of a constant bit rate the quantizer of every so manieth picture is read: four a second."""
-
 Stands = tuple[bool, float]
 """Suspected, and how active: tuples that compare as streams rank."""
 
@@ -54,12 +53,11 @@ class Standing:
 class Feed:
     """A stream's pictures as ingest hands them to a meter: once per key picture, and a peek every second."""
 
-    def __init__(self, sizes: Numbers, qps: Numbers, phase: int) -> None:
+    def __init__(self, sizes: Numbers, phase: int) -> None:
         """`phase`: at which picture of a second the peeks are; a key picture comes first and every GOP."""
         self._bytes = np.concatenate(([0], np.cumsum(sizes)))
-        self._sizes, self._qps = sizes, qps
+        self._sizes = sizes
         self._phase = phase % RATE
-        self._looked = 0
         self.meter = ActivityMeter()
         self.suspicion = Suspicion.NONE
 
@@ -82,44 +80,37 @@ class Feed:
         key = (number - 1) // GOP * GOP
         return number - key - 1, int(self._bytes[number] - self._bytes[key + 1]), (number - key) * SECOND // RATE
 
-    def _qp(self, number: int) -> float | None:
-        if not self.meter.constant_rate:
-            return None
-        some = self._qps[self._looked : number]
-        some = some[-1::-QP_EVERY]
-        some = some[some != NO_QP]
-        return float(some.mean()) if len(some) else None
-
     def _peek(self, number: int) -> None:
         pictures, size, since_ns = self._since(number + 1)
-        found = self.meter.peek(pictures, size, since_ns, self._qp(number + 1))
-        self._looked = number + 1
+        found = self.meter.peek(pictures, size, since_ns)
         self.suspicion = found or self.suspicion
 
     def _key(self, number: int) -> None:
         pictures, size, since_ns = self._since(number)
         largest = int(self._sizes[number - GOP + 1 : number].max())
         key = int(self._sizes[number])
-        told = self.meter.interval(pictures, size, largest, key, number, since_ns, self._qp(number))
-        self._looked = number
+        told = self.meter.interval(pictures, size, largest, key, number, since_ns)
         self.suspicion = told.suspicion
 
 
-def quiet(clip: Clip, seconds: float, rng: np.random.Generator) -> tuple[Numbers, Numbers]:
-    """So long of a stream's quiet time: bytes and quantizers."""
-    last = round(QUIET_S / GOP_S) if clip.begun_s >= QUIET_S else int(clip.begun_s / GOP_S)
-    sizes = clip.sizes[3 * GOP : last * GOP].reshape(-1, GOP)
-    qps = clip.qps[3 * GOP : last * GOP].reshape(-1, GOP)
+def quiet(clip: Clip, seconds: float, rng: np.random.Generator) -> Numbers:
+    """So long of a stream's quiet time."""
+    sizes = clip.sizes[_SETTLED * GOP : _quiet_groups(clip) * GOP].reshape(-1, GOP)
     count = math.ceil(seconds / GOP_S)
     if clip.constant:
         # The seam between the end and the begin of a run is no quiet: not within the seconds that are watched.
         chosen = (np.arange(count) - count - int(rng.integers(_SEAM_FREE))) % len(sizes)
-        return sizes[chosen].reshape(-1), qps[chosen].reshape(-1)
+        return sizes[chosen].reshape(-1)
     chosen = rng.integers(len(sizes), size=count)
     drift = np.exp(DRIFT * np.sin(2 * math.pi * (np.arange(count) * GOP_S / 600.0 + rng.random())))
     noise = np.exp(rng.normal(0.0, 0.05, (count, GOP))) * np.exp(rng.normal(0.0, 0.03, (count, 1)))
     varied = np.maximum(sizes[chosen] * noise * drift[:, None], 8)
-    return np.asarray(varied.reshape(-1), np.int64), qps[chosen].reshape(-1)
+    return np.asarray(varied.reshape(-1), np.int64)
+
+
+def _quiet_groups(clip: Clip) -> int:
+    """Whole groups before the change."""
+    return int(min(clip.begun_s, QUIET_S) / GOP_S)
 
 
 def county(clips: Sequence[Clip], streams: int) -> list[list[Stands]]:
@@ -127,10 +118,10 @@ def county(clips: Sequence[Clip], streams: int) -> list[list[Stands]]:
     moments: list[list[Stands]] = [[] for _ in range(round(WATCHED_S))]
     for number in range(streams):
         rng = np.random.default_rng([7, number])
-        sizes, qps = quiet(clips[number % len(clips)], WARM_S + WATCHED_S + GOP_S, rng)
+        sizes = quiet(clips[number % len(clips)], WARM_S + WATCHED_S + GOP_S, rng)
         first = round(WARM_S * RATE) - number % GOP
         seconds: list[Stands] = [(False, 0.0)] * len(moments)
-        for at, stands in Feed(sizes, qps, number).play():
+        for at, stands in Feed(sizes, number).play():
             for second in range((at - first) // RATE + 1, (at - first) // RATE + 1 + round(WITHIN_S)):
                 if 0 <= second < len(seconds):
                     seconds[second] = max(seconds[second], stands)
@@ -141,14 +132,11 @@ def county(clips: Sequence[Clip], streams: int) -> list[list[Stands]]:
 
 def stand(clip: Clip, moments: Sequence[Sequence[Stands]], seed: int) -> Standing:
     """Warm a meter with the quiet time of a clip, play the rest, and rank it among the others."""
-    warm_sizes, warm_qps = quiet(clip, WARM_S, np.random.default_rng([11, seed]))
-    first = min(round(QUIET_S / GOP_S), int(clip.begun_s / GOP_S)) * GOP
-    sizes, qps = (
-        np.concatenate(pair) for pair in ((warm_sizes, clip.sizes[first:]), (warm_qps, clip.qps[first:]))
-    )
-    begun = len(warm_sizes) + round(clip.begun_s * RATE) - first
+    warm, first = quiet(clip, WARM_S, np.random.default_rng([11, seed])), _quiet_groups(clip) * GOP
+    sizes = np.concatenate((warm, clip.sizes[first:]))
+    begun = len(warm) + round(clip.begun_s * RATE) - first
     best, suspected_s = (False, 0.0), None
-    for number, stands in Feed(sizes, qps, seed).play():
+    for number, stands in Feed(sizes, seed).play():
         since_s = (number + 1 - begun) / RATE
         if since_s <= 0:
             continue

@@ -17,13 +17,8 @@ Mean and spread follow with time constants of 20 s and minutes, each step bounde
 dusk, clouds and rain are followed, and one event neither moves the normal nor widens the spread much. What stays
 outside for a minute *is* the new normal (IR switch, other bit rate, other resolution): learnt anew, and no news.
 
-Encoders with a constant bit rate spend the same bytes whatever happens, and change the quantizer instead: a step
-of 6 doubles it (H.264, 8.5.9) and halves the bytes. So of such cameras the quantizer is sampled, and
-
-    complexity = ln(SIZE_FLOOR + mean bytes) + QP ln 2 / 6
-
-stands beside x: bytes times quantizer, by which MPEG-2's Test Model 5 already measured how hard a picture is.
-Their key pictures shrink too when the others need more, so the ratio is measured as well.
+Encoders with a constant bit rate spend the same bytes whatever happens. There the key pictures shrink when the
+others need more, so their ratio is measured too. `ActivityMeter` decides which by the spread of the total.
 """
 
 from __future__ import annotations
@@ -40,10 +35,6 @@ SIZE_FLOOR: Final = 96.0
 """Bytes added to every size before its logarithm is taken."""
 SPREAD_FLOOR: Final = 0.03
 """Least spread of a logarithm that counts: 3 % more bytes are no news of any camera."""
-COMPLEXITY_SPREAD_FLOOR: Final = 0.01
-"""The same for the complexity of a camera with a constant bit rate, which is steady by itself..."""
-RATIO_SPREAD_FLOOR: Final = 0.03
-"""...and for the ratio of its pictures to key pictures."""
 SECONDS: Final = 4
 """Seconds behind a key picture that have a normal of their own; the last one holds for all that follow."""
 MEMORY_S: Final = 20.0
@@ -88,7 +79,6 @@ _PRIOR_SPREAD: Final = 0.3
 _WINDOW_NS: Final = SECOND // 2
 _WINDOW_PICTURES: Final = 3
 _TAIL_BYTES: Final = 2048
-_PER_QP: Final = math.log(2.0) / 6.0
 _BURST_MORE: Final = math.log(BURST_FACTOR)
 
 
@@ -129,10 +119,9 @@ def _pace(duration_ms: int) -> _Pace:
 class _Level:
     """Learnt mean and spread of one logarithm."""
 
-    __slots__ = ("_floor", "mean", "outside_s", "seen", "spread")
+    __slots__ = ("mean", "outside_s", "seen", "spread")
 
-    def __init__(self, floor: float = SPREAD_FLOOR) -> None:
-        self._floor = floor
+    def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
@@ -151,8 +140,7 @@ class _Level:
         """Signed, in spreads; 0 while too little is known."""
         if self.seen < _WARM_UP:
             return 0.0
-        spread, floor = self.spread, self._floor
-        return (value - self.mean) / (spread if spread > floor else floor)
+        return (value - self.mean) / (self.spread if self.spread > SPREAD_FLOOR else SPREAD_FLOOR)
 
     def learn(self, value: float, pace: _Pace) -> None:
         """One more value."""
@@ -161,8 +149,8 @@ class _Level:
             self.mean = value
             return
         step, widens = value - self.mean, True
-        spread, floor = self.spread, self._floor
-        bound = OUTSIDE * (spread if spread > floor else floor)
+        spread = self.spread
+        bound = OUTSIDE * (spread if spread > SPREAD_FLOOR else SPREAD_FLOOR)
         if -bound <= step <= bound or self.seen <= _WARM_UP:
             self.outside_s = 0.0
         else:
@@ -192,7 +180,6 @@ class ActivityMeter:
 
     __slots__ = (
         "_before",
-        "_complexity",
         "_digests",
         "_interval",
         "_key",
@@ -208,25 +195,20 @@ class ActivityMeter:
         "_size",
         "_still_s",
         "_stills",
-        "constant_rate",
         "score",
     )
 
     def __init__(self) -> None:
         self.score = 1.0
         """The last score: of the last interval or, while the next one lasts, of the last two peeks."""
-        self.constant_rate = False
-        """Bytes say little of this camera: a `peek` is worth more with a quantizer."""
         self._seconds = tuple(_Level() for _ in range(SECONDS))
-        """Mean picture of each second behind a key picture..."""
-        self._complexity: tuple[_Level, ...] = ()
-        """...and its complexity, of a camera with a constant bit rate."""
+        """Mean picture of each second behind a key picture."""
         self._size = _Level()
         """Mean picture of an interval."""
         self._peak = _Level()
         """Its largest picture."""
         self._key = _Level()
-        self._ratio = _Level(RATIO_SPREAD_FLOOR)
+        self._ratio = _Level()
         """Mean picture to key picture."""
         self._rate = _Level()
         """Bytes per second, key pictures included."""
@@ -242,13 +224,10 @@ class ActivityMeter:
         self._still_s = 0.0
         self._stills = False
 
-    def peek(
-        self, dropped_pictures: int, dropped_bytes: int, since_ns: int, quantizer: float | None = None
-    ) -> Suspicion:
+    def peek(self, dropped_pictures: int, dropped_bytes: int, since_ns: int) -> Suspicion:
         """BURST or SIZE_COLLAPSE in mid-interval; `since_ns` is the time since the last key picture.
 
         Looks at what came since the last call, and waits for the next call where that is less than half a second.
-        `quantizer`: mean QP of some pictures since the last call (0 to 51), None when none was read.
         """
         pictures = dropped_pictures - self._seen_pictures
         window_ns = since_ns - self._seen_ns
@@ -262,19 +241,11 @@ class ActivityMeter:
         level = self._seconds[second]
         value = math.log(SIZE_FLOOR + size)
         more = value - level.mean
-        above = deviation = level.deviation(value)
+        deviation = level.deviation(value)
         normal = math.exp(level.mean) - SIZE_FLOOR
         level.learn(value, pace)
-        if quantizer is not None:
-            if not self._complexity:
-                self._complexity = tuple(_Level(COMPLEXITY_SPREAD_FLOOR) for _ in range(SECONDS))
-            level = self._complexity[second]
-            value += quantizer * _PER_QP
-            if level.ready:
-                above = max(above, level.deviation(value))
-            level.learn(value, pace)
-        before, self._before = self._before, above
-        self._raise(max(above, before))
+        before, self._before = self._before, deviation
+        self._raise(max(deviation, before))
         if deviation > BURST_DEVIATION and more > _BURST_MORE:
             return Suspicion.BURST
         if deviation < -COLLAPSE_DEVIATION and normal >= COLLAPSE_FROM_BYTES and size * COLLAPSE_FACTOR < normal:
@@ -294,14 +265,12 @@ class ActivityMeter:
         key_bytes: int,
         key_digest: int,
         duration_ns: int,
-        quantizer: float | None = None,
     ) -> Activity:
         """A key picture came, `duration_ns` after the one before; the other figures are of the pictures between.
 
-        `dropped_bytes_max`: the largest of them; `key_bytes`, `key_digest`: of the key picture that came;
-        `quantizer` as for `peek`.
+        `dropped_bytes_max`: the largest of them; `key_bytes`, `key_digest`: of the key picture that came.
         """
-        self.peek(dropped_pictures, dropped_bytes, duration_ns, quantizer)
+        self.peek(dropped_pictures, dropped_bytes, duration_ns)
         duration_s = min(max(duration_ns / SECOND, 0.04), RELEARN_S)
         self._interval = pace = _pace(round(duration_s * 1000.0))
         self._seen_pictures = self._seen_bytes = self._seen_ns = self._low_ns = 0
@@ -318,9 +287,7 @@ class ActivityMeter:
         peak = math.log(SIZE_FLOOR + max(dropped_bytes_max, mean))
         ratio = size - key
         above = max(self._before, self._size.deviation(size), self._peak.deviation(peak) - PEAK_LESS)
-        steady = self._rate.ready and self._rate.spread < CONSTANT_RATE_SPREAD
-        self.constant_rate = steady and dropped_bytes > key_bytes
-        if self.constant_rate:
+        if self._rate.ready and self._rate.spread < CONSTANT_RATE_SPREAD and dropped_bytes > key_bytes:
             above = max(above, self._ratio.deviation(ratio))
         normal = math.exp(self._size.mean) - SIZE_FLOOR
         if suspicion is Suspicion.NONE:

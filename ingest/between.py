@@ -40,24 +40,12 @@ class CameraActivity:
         self._key_at: Instant | None = None
         self._told = Activity(1.0, Suspicion.NONE)
 
-    def interval(
-        self,
-        between: tuple[int, int, int],
-        key_bytes: int,
-        key_digest: int,
-        at: Instant,
-        quantizer: float | None = None,
-    ) -> Activity:
+    def interval(self, between: tuple[int, int, int], key_bytes: int, key_digest: int, at: Instant) -> Activity:
         """A key picture came at `at`; number, bytes and largest of the pictures between, size and digest of it."""
         before, self._key_at = self._key_at, at
         duration_ns = at - before if before is not None else 0
-        self._told = self._meter.interval(*between, key_bytes, key_digest, duration_ns, quantizer)
+        self._told = self._meter.interval(*between, key_bytes, key_digest, duration_ns)
         return self._told
-
-    @property
-    def wants_quantizers(self) -> bool:
-        """Whether sizes say so little of this camera that its quantizers are worth reading."""
-        return self._meter.constant_rate
 
     def peek(self, between: Between) -> Activity | None:
         """What shows now, if it is to be told before the next key picture."""

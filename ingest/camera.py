@@ -330,11 +330,7 @@ class CameraReceiver:
             if picture.clock_offset_ns is not None:
                 shop.board.post(self._health.clock_offset(picture.clock_offset_ns, picture.arrival_time))
             between = (picture.dropped_pictures, picture.dropped_bytes, picture.dropped_bytes_max)
-            activity = self._activity.interval(
-                between, len(picture.data), picture.digest, picture.event_time, picture.quantizer
-            )
-            if self._session is not None:
-                self._session.sampling = self._activity.wants_quantizers
+            activity = self._activity.interval(between, len(picture.data), picture.digest, picture.event_time)
             shop.counters.count("pictures_received")
             self._promotion.set_suspect(self.camera.id, activity.suspicion is not Suspicion.NONE)
         header = FrameHeader(

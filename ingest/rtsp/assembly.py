@@ -80,7 +80,6 @@ class PictureAssembly(ABC):
         "dropped_bytes_max",
         "dropped_pictures",
         "dropping",
-        "heads",
         "kept_pictures",
         "key_pictures",
         "key_pictures_lost",
@@ -91,7 +90,6 @@ class PictureAssembly(ABC):
         "packets_lost",
         "packets_malformed",
         "pictures",
-        "sampling",
         "timestamp",
     )
 
@@ -125,9 +123,6 @@ class PictureAssembly(ABC):
         """True while every picture is wanted, not only key pictures."""
         self.dropping = False
         """True while the picture of `timestamp` is being dropped: only its packet headers matter."""
-        self.sampling = False
-        """True while the slice headers of some dropped pictures are kept in `heads`, for their quantizers."""
-        self.heads: list[bytes] = []
         self.timestamp = -1
         self.next_sequence = -1
         self.packets = 0
@@ -149,10 +144,6 @@ class PictureAssembly(ABC):
     @abstractmethod
     def _sets_in_front(self) -> list[bytes] | None:
         """All known parameter sets in decoding order, None while one kind is missing."""
-
-    @abstractmethod
-    def _sample(self, data: bytearray, at: int, end: int) -> None:
-        """Keep the slice header in the interleaved packet at `data[at]`; what came of it ends at `end`."""
 
     @property
     def assembling(self) -> bool:
@@ -190,7 +181,6 @@ class PictureAssembly(ABC):
         expected = self.next_sequence
         unit_bytes = self._unit_bytes
         packets = pictures = total = 0
-        began = -1
         largest = self.dropped_bytes_max
         while at <= last:
             dollar, track, length, flags, kind, sequence, stamp, first, fragment = unpack(buffer, at)
@@ -206,7 +196,6 @@ class PictureAssembly(ABC):
                 phase = DROP
                 timestamp = stamp
                 unit_bytes = 0
-                began = at
             packets += 1
             unit_bytes += length - 12
             expected = sequence + 1 & 0xFFFF
@@ -230,8 +219,6 @@ class PictureAssembly(ABC):
             self.dropped_pictures += pictures
             self.dropped_bytes += total
             self.dropped_bytes_max = largest
-            if self.sampling and began >= 0:
-                self._sample(buffer, began, end)
         return at
 
     def _walk_fragments(self, buffer: bytearray, at: int, end: int, channel: int) -> int:

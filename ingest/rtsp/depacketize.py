@@ -23,14 +23,11 @@ from ingest.rtsp.assembly import (
     PictureSink,
 )
 from ingest.rtsp.h264 import START_CODE
-from ingest.rtsp.rtp import RTP_HEADER_BYTES
 
 _SETS_MAX: Final = 64
 _SET_BYTES_MAX: Final = 4096
 _HEAD_BYTES_MAX: Final = 65_536
-_SLICE_HEAD_BYTES: Final = 32
-_HEADS_MAX: Final = 6
-_BEFORE_PAYLOAD: Final = 4 + RTP_HEADER_BYTES
+_SLICE_HEAD_BYTES: Final = 16
 
 
 class Unit(enum.IntEnum):
@@ -101,10 +98,6 @@ class Depacketizer(PictureAssembly):
     def _is_key(self, unit: Unit, head: bytes) -> bool:
         """Whether the picture whose first slice begins with `head` decodes alone."""
 
-    def take_quantizer(self) -> float | None:
-        """Mean quantizer of the dropped pictures sampled since the last call; None when none was read."""
-        return None
-
     def add_parameter_set(self, nal: bytes) -> None:
         """Learn a parameter set, from SDP or from the stream; others and oversized ones are ignored."""
         if nal in self._known or not self.NAL_HEADER_BYTES < len(nal) <= _SET_BYTES_MAX:
@@ -125,23 +118,6 @@ class Depacketizer(PictureAssembly):
         if not all(self._sets.values()):
             return None
         return [nal for sets in self._sets.values() for nal in sets.values()]
-
-    def _sample(self, data: bytearray, at: int, end: int) -> None:
-        length = data[at + 2] << 8 | data[at + 3]
-        start = at + _BEFORE_PAYLOAD
-        stop = min(at + 4 + length, end, start + _SLICE_HEAD_BYTES)
-        if data[start] >> self.KIND_SHIFT & self.KIND_MASK == self.FRAGMENT:
-            body = start + self.NAL_HEADER_BYTES + 1
-            kind = data[body - 1] & self.KIND_MASK
-            self._keep_head(self._whole_header(memoryview(data), start, kind) + data[body:stop])
-        else:
-            self._keep_head(bytes(data[start:stop]))
-
-    def _keep_head(self, head: bytes) -> None:
-        """At most so many, and of all the time since the last call: nobody may ask for them for long."""
-        if len(self.heads) >= _HEADS_MAX:
-            del self.heads[::2]
-        self.heads.append(head)
 
     def would_drop(self, data: Octets, payload: int, timestamp: int) -> bool:
         """True when a packet whose payload begins at `data[payload]` will be dropped whatever follows in it.
@@ -301,8 +277,6 @@ class Depacketizer(PictureAssembly):
                 self._unbroken = False
             self._phase = DROP
             self.dropping = True
-            if self.sampling:
-                self._keep_head(head)
             return
         at = self.NAL_HEADER_BYTES
         # First macroblock 0 (H.264, 7.3.3), first_slice_segment_in_pic_flag (H.265, 7.3.6.1): the first bit.

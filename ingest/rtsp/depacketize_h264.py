@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from ingest.rtsp.assembly import KeyPicturePolicy, PictureSink
+from ingest.rtsp.assembly import KeyPicturePolicy
 from ingest.rtsp.depacketize import Depacketizer, Unit
 from ingest.rtsp.h264 import (
     NAL_AUD,
@@ -24,7 +24,6 @@ from ingest.rtsp.h264 import (
     is_intra_slice,
     parameter_set_id,
 )
-from ingest.rtsp.qp_h264 import H264Quantizers
 
 
 def _unit(kind: int) -> Unit:
@@ -45,7 +44,7 @@ _UNITS: Final = tuple(_unit(kind) for kind in range(32))
 class H264Depacketizer(Depacketizer):
     """See Depacketizer."""
 
-    __slots__ = ("_quantizers", "_quantizers_of")
+    __slots__ = ()
 
     NAL_HEADER_BYTES = 1
     KIND_SHIFT = 0
@@ -57,28 +56,6 @@ class H264Depacketizer(Depacketizer):
     FIRST_BYTES = bytes({NAL_SLICE: 1, NAL_FU_A: 2}.get(first & 0x1F, 0) for first in range(256))
     FRAGMENT_BYTES = bytes(header & 0x1F == NAL_SLICE for header in range(256))
     LAYOUT = struct.Struct("!BBHBBHI4xBB")
-
-    def __init__(
-        self,
-        on_picture: PictureSink,
-        *,
-        picture_bytes_max: int = 4 << 20,
-        policy: KeyPicturePolicy = KeyPicturePolicy.RECOVERY_POINT,
-    ) -> None:
-        super().__init__(on_picture, picture_bytes_max=picture_bytes_max, policy=policy)
-        self._quantizers: H264Quantizers | None = None
-        self._quantizers_of = -1
-
-    def take_quantizer(self) -> float | None:
-        """See Depacketizer."""
-        if not self.heads:
-            return None
-        heads, self.heads = self.heads, []
-        if self._quantizers is None or self._quantizers_of != self.sets_changed:
-            self._quantizers = H264Quantizers(self._sets[NAL_SPS], self._sets[NAL_PPS])
-            self._quantizers_of = self.sets_changed
-        read = [quantizer for head in heads if (quantizer := self._quantizers.read(head)) is not None]
-        return sum(read) / len(read) if read else None
 
     def _set_id(self, nal: bytes) -> int:
         return parameter_set_id(nal)

@@ -6,7 +6,7 @@ Nothing is decoded here; only the first bytes of parameter sets, SEI messages an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from contracts.errors import MalformedMessage
 
@@ -34,11 +34,6 @@ class BitReader:
         self._bits = int.from_bytes(clean := data.replace(b"\x00\x00\x03", b"\x00\x00"), "big")
         self._left = len(clean) * 8
 
-    @property
-    def left(self) -> int:
-        """Bits that were not read yet."""
-        return self._left
-
     def bits(self, count: int) -> int:
         """The next `count` bits. Raises MalformedMessage at the end of the data."""
         if count > self._left:
@@ -48,16 +43,12 @@ class BitReader:
 
     def ue(self) -> int:
         """An unsigned Exp-Golomb number of at most 32 bits."""
-        left = self._left
-        zeros = left - (self._bits & ((1 << left) - 1)).bit_length()
-        after = left - 2 * zeros - 1
-        if after < 0:
-            raise MalformedMessage("an H.264 header ends too early")
-        if zeros > 31:
-            raise MalformedMessage("an H.264 header holds a number over 32 bits")
-        self._left = after
-        # The leading 1 of the number stands right behind its zeros, so the next bits are the number plus one.
-        return (self._bits >> after & ((2 << zeros) - 1)) - 1
+        zeros = 0
+        while not self.bits(1):
+            zeros += 1
+            if zeros > 31:
+                raise MalformedMessage("an H.264 header holds a number over 32 bits")
+        return (1 << zeros) - 1 + (self.bits(zeros) if zeros else 0)
 
     def se(self) -> int:
         """A signed Exp-Golomb number."""
@@ -77,21 +68,6 @@ class PictureFormat:
     width: int
     height: int
     pictures_per_s: float | None = None
-
-
-class SequenceSyntax(NamedTuple):
-    """What a slice header's syntax depends on in its sequence parameter set (7.3.3)."""
-
-    separate_planes: bool
-    has_chroma: bool
-    frame_number_bits: int
-    order_type: int
-    """pic_order_cnt_type, 0 to 2."""
-    order_bits: int
-    """Of pic_order_cnt_lsb; 0 unless the type is 0."""
-    order_deltas: bool
-    """Type 1 with delta_pic_order_always_zero_flag 0."""
-    frames_only: bool
 
 
 def parameter_set_id(nal: bytes) -> int:
@@ -176,21 +152,12 @@ def parse_sps(nal: bytes) -> PictureFormat:
 
     Raises MalformedMessage when the bytes are no SPS or the size is out of bounds (1 to 16,384 pixels a side).
     """
-    return _read_sps(nal)[0]
-
-
-def parse_sequence_syntax(nal: bytes) -> SequenceSyntax:
-    """What slice headers need of the same set. Raises MalformedMessage as `parse_sps` does."""
-    return _read_sps(nal)[1]
-
-
-def _read_sps(nal: bytes) -> tuple[PictureFormat, SequenceSyntax]:
     if len(nal) < 5 or nal[0] & 0x1F != NAL_SPS:
         raise MalformedMessage("these bytes are no H.264 sequence parameter set")
     profile, level = nal[1], nal[3]
     reader = BitReader(nal[4:1024])
     reader.ue()
-    chroma, separate_planes = 1, False
+    chroma = 1
     if profile in _HIGH_PROFILES:
         chroma = reader.ue()
         separate_planes = chroma == 3 and reader.bits(1) == 1
@@ -201,12 +168,12 @@ def _read_sps(nal: bytes) -> tuple[PictureFormat, SequenceSyntax]:
             _skip_scaling_lists(reader, 12 if chroma == 3 else 8)
         if separate_planes:
             chroma = 0
-    frame_number_bits = reader.ue() + 4
-    order, order_bits, order_deltas = reader.ue(), 0, False
+    reader.ue()
+    order = reader.ue()
     if order == 0:
-        order_bits = reader.ue() + 4
+        reader.ue()
     elif order == 1:
-        order_deltas = not reader.bits(1)
+        reader.bits(1)
         reader.se()
         reader.se()
         for _ in range(min(reader.ue(), 255)):
@@ -230,7 +197,4 @@ def _read_sps(nal: bytes) -> tuple[PictureFormat, SequenceSyntax]:
         rate = _timing(reader)
     except MalformedMessage:
         rate = None
-    syntax = SequenceSyntax(
-        separate_planes, chroma != 0, frame_number_bits, order, order_bits, order_deltas, bool(frames_only)
-    )
-    return PictureFormat(profile, level, width, height, rate), syntax
+    return PictureFormat(profile, level, width, height, rate)

@@ -91,20 +91,14 @@ class ReceivedPicture:
     clock_offset_ns: int | None
     timestamp: int = 0
     """The RTP timestamp, 32 bits."""
-    quantizer: float | None = None
-    """Of a key picture: as in `Between`."""
 
 
 class Between(NamedTuple):
-    """What came since the last key picture, `since_ns` ago: number and bytes of the other pictures, so far.
-
-    `quantizer`: mean QP of those that were sampled since the last call, None unless the session samples.
-    """
+    """What came since the last key picture, `since_ns` ago: number and bytes of the other pictures, so far."""
 
     pictures: int
     size: int
     since_ns: int
-    quantizer: float | None
 
 
 class PictureReceiver(Protocol):
@@ -166,8 +160,6 @@ class RtspSession:
         self._totals = SessionTotals()
         self._life: _Life | None = None
         self._collecting = False
-        self.sampling = False
-        """Read the quantizer of some dropped pictures (H.264): `Between` and key pictures tell their mean."""
 
     def move(self, url: str) -> None:
         """The next life plays at this address. Raises ConfigError for a URL that is not usable."""
@@ -407,13 +399,7 @@ class _Life:
             return None
         pictures, size = self._between()
         before, since_ns = self._dropped, self._clock.monotonic_ns() - self._key_ns
-        return Between(pictures - before[0], size - before[1], since_ns, self._quantizer())
-
-    def _quantizer(self) -> float | None:
-        """A stream is sampled for as long as somebody wants it; H.265 has no samples."""
-        depacketizer = self._depacketizer
-        depacketizer.sampling = self._session.sampling and self._codec is Codec.H264
-        return depacketizer.take_quantizer()
+        return Between(pictures - before[0], size - before[1], since_ns)
 
     def _between(self) -> tuple[int, int]:
         """Pictures so far that are no key pictures, and their bytes: collecting them must not look like quiet."""
@@ -448,7 +434,6 @@ class _Life:
             digest,
             self._feedback.clock_offset_ns,
             timestamp,
-            self._quantizer() if key else None,
         )
         self._first = False
         self._receiver.picture(picture)

@@ -1,8 +1,9 @@
-"""Staged changes as cameras would encode them: sizes and quantizers of every picture, and when the change began.
+"""Staged changes as cameras would encode them: the size of every picture, and when the change began.
 
-Places of the simulated county, empty, by day and night, are encoded at 640x360, 25 pictures a second, a key picture
-every 2 s, in several ways at once. Into each place somebody walks, a car drives, or a fire begins, at a moment that
-no key picture waits for. It counts as begun with the first picture that shows it: 24 pixels of height, or flames.
+Places of the simulated county, empty, by day and night, are encoded at 640x360, 25 pictures a second, a key
+picture every 2 s, in several ways at once. Into each place somebody walks, a car drives, or a fire begins, at a
+moment that no key picture waits for. It counts as begun with the first picture that shows it: 24 pixels of height,
+or flames.
 
 A clip can be written as text and read again: numbers of our own encodings, no pictures.
 """
@@ -21,9 +22,6 @@ import numpy as np
 import numpy.typing as npt
 from av.video.codeccontext import VideoCodecContext
 
-from ingest.rtsp.h264 import NAL_PPS, NAL_SLICE, NAL_SPS, parameter_set_id
-from ingest.rtsp.qp_h264 import HEAD_BYTES, H264Quantizers
-from sim.h264 import split_annexb
 from sim.scenes.cast import Cast, Driven
 from sim.scenes.people import make_look
 from sim.scenes.square import Passer, square_setting
@@ -48,44 +46,40 @@ MODES: Final[dict[str, tuple[dict[str, str], int]]] = {
     "constant 256 kb/s": ({**X264, "x264-params": "scenecut=0:vbv-maxrate=256:vbv-bufsize=256"}, 256_000),
     "constant 512 kb/s": ({**X264, "x264-params": "scenecut=0:vbv-maxrate=512:vbv-bufsize=512"}, 512_000),
 }
-"""x264's options and bit rate. Cameras do not stuff (no nal-hrd): they change the quantizer until the rate fits."""
-NO_QP: Final = -1
-"""Of key pictures."""
+"""x264's options and bit rate. Cameras do not stuff (nal-hrd): they change the quantizer until the rate fits."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One encoding: bytes and quantizer of each picture, a key picture first and every GOP; `begun_s` is when the
-    change was there."""
+    """Bytes of each picture of an encoding, a key picture first and every GOP.
+
+    `begun_s`: when the change was there.
+    """
 
     name: str
     change: str
     mode: str
     begun_s: float
     sizes: Numbers
-    qps: Numbers
 
     @property
     def constant(self) -> bool:
         """Whether its bit rate is constant."""
         return self.mode.startswith("constant ") and self.mode != "constant quality"
 
-    def write(self, file: Path, seconds: float) -> None:
-        """As text: one line of words, then `bytes` or `bytes/QP` of each picture, for so long."""
-        pairs = zip(self.sizes.tolist(), self.qps.tolist(), strict=True)
-        words = [str(size) if qp == NO_QP else f"{size}/{qp}" for size, qp in pairs][: round(seconds * RATE)]
-        lines = [" ".join(words[at : at + GOP // 2]) for at in range(0, len(words), GOP // 2)]
-        file.write_text("\n".join((f"{self.name};{self.change};{self.mode};{self.begun_s:.2f}", *lines, "")))
+    def write(self, file: Path, first_s: float, seconds: float) -> None:
+        """As text: a line of words, then the bytes of each picture, a second a line, from a key picture on."""
+        sizes = self.sizes[round(first_s * RATE) : round((first_s + seconds) * RATE)].tolist()
+        lines = [" ".join(map(str, sizes[at : at + RATE])) for at in range(0, len(sizes), RATE)]
+        words = f"{self.name};{self.change};{self.mode};{self.begun_s - first_s:.2f}"
+        file.write_text("\n".join((words, *lines, "")))
 
 
 def read_clip(file: Path) -> Clip:
     """What `Clip.write` wrote."""
     first, *lines = file.read_text().splitlines()
     name, change, mode, begun = first.split(";")
-    words = [word.partition("/") for line in lines for word in line.split()]
-    sizes = np.array([int(size) for size, _, _ in words], np.int64)
-    qps = np.array([int(qp) if qp else NO_QP for _, _, qp in words], np.int64)
-    return Clip(name, change, mode, float(begun), sizes, qps)
+    return Clip(name, change, mode, float(begun), np.array(" ".join(lines).split(), np.int64))
 
 
 class Encoding:
@@ -102,28 +96,11 @@ class Encoding:
             context.bit_rate = bit_rate
         context.options = dict(options)
         self._context = context
-        self._sets: dict[int, dict[int, bytes]] = {NAL_SPS: {}, NAL_PPS: {}}
-        self._quantizers: H264Quantizers | None = None
         self.sizes: list[int] = []
-        self.qps: list[int] = []
 
     def add(self, frame: av.VideoFrame | None) -> None:
         """The next picture, None at the end."""
-        for packet in self._context.encode(frame):
-            self.sizes.append(packet.size)
-            self.qps.append(self._qp(bytes(packet)))
-
-    def _qp(self, unit: bytes) -> int:
-        for nal in split_annexb(unit):
-            kind = nal[0] & 0x1F
-            if kind in self._sets:
-                self._sets[kind][parameter_set_id(nal)] = nal
-                self._quantizers = None
-            elif kind == NAL_SLICE:
-                self._quantizers = self._quantizers or H264Quantizers(self._sets[NAL_SPS], self._sets[NAL_PPS])
-                qp = self._quantizers.read(nal[:HEAD_BYTES])
-                return NO_QP if qp is None else qp
-        return NO_QP
+        self.sizes += [packet.size for packet in self._context.encode(frame)]
 
 
 def encode(
@@ -143,9 +120,7 @@ def encode(
             encoding.add(frame)
     for mode, encoding in encodings.items():
         encoding.add(None)
-        yield Clip(
-            name, change, mode, begun_s, np.array(encoding.sizes, np.int64), np.array(encoding.qps, np.int64)
-        )
+        yield Clip(name, change, mode, begun_s, np.array(encoding.sizes, np.int64))
 
 
 def staged(change: str, seed: int, night: bool) -> tuple[StagedScene, float]:
