@@ -64,6 +64,8 @@ class _Camera:
     call: _Call = _Call.NONE
     called_since: Instant = _EVER
     """The call is for a picture that arrived since then."""
+    called_by: float = 1.0
+    """The greatest activity since the call."""
     activity: float = 1.0
     suspicion: Suspicion = Suspicion.NONE
     """What its last header or notice said."""
@@ -273,7 +275,7 @@ class Scheduler:
         by_activity = called and camera.call is not _Call.ASKED
         return (
             int(camera.call) if called else 0,
-            camera.activity if by_activity else 0.0,
+            camera.called_by if by_activity else 0.0,
             *self._rank(header, now),
         )
 
@@ -307,6 +309,7 @@ class Scheduler:
         suspicious = suspicion is not camera.suspicion and suspicion is not Suspicion.NONE
         rises = activity >= CALLING_ACTIVITY > camera.activity
         camera.activity, camera.suspicion = activity, suspicion
+        camera.called_by = max(camera.called_by, activity)
         if suspicious and _is_over(camera.suspicious_at, now):
             camera.suspicious_at = now
             self.suspect(source_id, Instant(now + self._suspect_ns), URGENCY_MAX, now)
@@ -319,7 +322,7 @@ class Scheduler:
 
     def _call(self, source_id: str, camera: _Camera, call: _Call, since: Instant) -> None:
         if call > camera.call:
-            camera.call, camera.called_since = call, since
+            camera.call, camera.called_since, camera.called_by = call, since, camera.activity
             self._called.add(source_id)
 
     def _drop_stale(self, now: Instant) -> None:
