@@ -36,6 +36,7 @@ from runtime.crew import Crew
 from runtime.health import report_forever
 from runtime.latest import LatestStore
 from runtime.log import CountedLog, get_log
+from runtime.memory import give_back_forever
 from runtime.metrics import StageCounters
 from runtime.shutdown import Shutdown
 from runtime.supervise import wait_or_stop
@@ -295,6 +296,7 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
         crew.add("sweep the sockets", pool.sweep_forever())
         crew.add("peek between key pictures", peek_forever(worker.receivers, clock))
         crew.add("send changes", send_changes(board, sender, counters, clock))
+        crew.add("give freed memory back", give_back_forever(clock))
         crew.add("report health", report_forever(counters, sender, site.id, INSTANCE, clock))
         on_stop("tear down the sessions", worker.close)
         await crew.work(_follow(copy, worker, store, config, clock, stop), stop)

@@ -92,17 +92,17 @@ class Host(Bound):
     """A host, which may be dead: when several cameras of it fail to connect and none succeeds, one probe at a time
     goes there, after 1 s, 2 s, 4 s ... 10 s at most (jittered), and the others wait for its outcome."""
 
-    __slots__ = ("_random", "closed", "failed_ns", "failing", "probe_ns", "probes", "reason")
+    __slots__ = ("closed", "failed_ns", "failing", "name", "probe_ns", "probes", "reason")
 
     def __init__(self, name: str, sessions_max: int, openings_max: int) -> None:
         super().__init__(sessions_max, openings_max)
+        self.name = name
         self.failing: set[str] = set()
         self.failed_ns = 0
         self.closed = False
         self.probes = 0
         self.probe_ns = 0
         self.reason = ""
-        self._random = Random(name)
 
     @property
     def dead(self) -> bool:
@@ -129,7 +129,9 @@ class Host(Bound):
             return False
         ceiling = min(_PROBE_MAX_NS, _PROBE_FIRST_NS << min(self.probes, 10))
         self.probes += 1
-        self.probe_ns = now_ns + ceiling // 2 + round(self._random.random() * (ceiling / 2))
+        # Made when needed: a generator takes 2.5 kB, and a county has thousands of hosts.
+        share = Random(f"{self.name} {self.probes}").random()
+        self.probe_ns = now_ns + ceiling // 2 + round(share * (ceiling / 2))
         self.closed = True
         return True
 
