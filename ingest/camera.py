@@ -15,10 +15,11 @@ from contracts.errors import (
     SourceRefused,
     SourceUnreachable,
 )
-from contracts.frame import Codec, FrameHeader, Suspicion
+from contracts.frame import ActivityNotice, Codec, FrameHeader, Suspicion
 from contracts.instant import SECOND, Instant
 from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
-from ingest.activity import Activity, ActivityMeter, key_digest
+from ingest.activity import Activity, key_digest
+from ingest.between import CameraActivity
 from ingest.guest.backoff import PatientBackoff
 from ingest.guest.place import Visitor
 from ingest.guest.turns import CameraTurns
@@ -48,8 +49,7 @@ class CameraReceiver:
         self.camera = camera
         self._shop = shop
         self._health = SourceHealth(camera.id, SourceKind.CAMERA, shop.site, exercise=camera.exercise)
-        self._activity = ActivityMeter()
-        self._key_at: Instant | None = None
+        self._activity = CameraActivity()
         self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
         self._live_since_ns: int | None = None
         self._lost_ns: int | None = None
@@ -305,6 +305,22 @@ class CameraReceiver:
         if self._session is not None:
             self._session.collect(every_picture)
 
+    def peek(self) -> None:
+        """Look at what came since the last key picture, and announce what is worth a look before the next."""
+        between = self._session.between() if self._session is not None else None
+        told = self._activity.peek(between) if between is not None else None
+        if told is None:
+            return
+        shop = self._shop
+        shop.counters.count("activity_notices", told.suspicion or "active")
+        shop.publisher.notice(
+            ActivityNotice(
+                source_id=self.camera.id, at=shop.clock.now(), activity=told.score, suspicion=told.suspicion
+            )
+        )
+        if told.suspicion is not Suspicion.NONE:
+            self._promotion.set_suspect(self.camera.id, True)
+
     def picture(self, picture: ReceivedPicture) -> None:
         """A picture of the RTSP session."""
         shop = self._shop
@@ -313,7 +329,8 @@ class CameraReceiver:
             self._became_live()
             if picture.clock_offset_ns is not None:
                 shop.board.post(self._health.clock_offset(picture.clock_offset_ns, picture.arrival_time))
-            activity = self._measure(picture, picture.event_time, picture.dropped_bytes_max, picture.digest)
+            between = (picture.dropped_pictures, picture.dropped_bytes, picture.dropped_bytes_max)
+            activity = self._activity.interval(between, len(picture.data), picture.digest, picture.event_time)
             shop.counters.count("pictures_received")
             self._promotion.set_suspect(self.camera.id, activity.suspicion is not Suspicion.NONE)
         header = FrameHeader(
@@ -347,7 +364,8 @@ class CameraReceiver:
         elif picture.time_s is not None:
             event = self._timeline.event_time(round(picture.time_s * 90_000) & 0xFFFFFFFF, now)
             event_time, jumped = event.at, event.jumped
-        activity = self._measure(picture, now, 0, key_digest(picture.data))
+        between = (picture.dropped_pictures, picture.dropped_bytes, 0)
+        activity = self._activity.interval(between, len(picture.data), key_digest(picture.data), now)
         header = FrameHeader(
             source_id=self.camera.id,
             sequence=0,
@@ -362,20 +380,6 @@ class CameraReceiver:
         self._shop.counters.count("pictures_received")
         self._promotion.hand_on(header, picture.data)
         self._shown(activity.suspicion)
-
-    def _measure(
-        self, picture: ReceivedPicture | MediaPicture, at: Instant, dropped_bytes_max: int, digest: int
-    ) -> Activity:
-        """The activity of the interval that this key picture ends."""
-        before, self._key_at = self._key_at, at
-        return self._activity.interval(
-            picture.dropped_pictures,
-            picture.dropped_bytes,
-            dropped_bytes_max,
-            len(picture.data),
-            digest,
-            at - before if before is not None else 0,
-        )
 
     def _became_live(self) -> None:
         if self._live_since_ns is None:

@@ -17,6 +17,7 @@ from contracts.errors import LinkError
 from contracts.instant import SECOND, Instant
 from contracts.permission import Permissions
 from contracts.source import Camera, Catalogue, SourceChange, SourceKind, SourceState
+from ingest.between import peek_forever
 from ingest.camera import CameraReceiver
 from ingest.catalogue import CatalogueCopy
 from ingest.control import ControlDesk
@@ -302,6 +303,7 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
         crew.add("answer control requests", control.serve(desk.answer))
         crew.add("end promotions", desk.expire_forever())
         crew.add("sweep the sockets", pool.sweep_forever())
+        crew.add("peek between key pictures", peek_forever(worker.receivers, clock))
         crew.add("send changes", send_changes(board, sender, counters, clock))
         crew.add("give freed memory back", give_back_forever(clock))
         crew.add("report health", report_forever(counters, sender, site.id, INSTANCE, clock))
