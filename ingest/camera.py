@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -28,7 +29,7 @@ from ingest.media.link import Open
 from ingest.media.pool import QUARANTINED
 from ingest.promotion import Promotion
 from ingest.rtsp.credentials import Credentials, find_credentials
-from ingest.rtsp.quirks import QuirkPolicy
+from ingest.rtsp.quirks import QuirkPolicies
 from ingest.rtsp.session import RtspSession, SessionLimits
 from ingest.rtsp.timing import RtpTimeline
 from runtime.supervise import supervise
@@ -212,7 +213,7 @@ class CameraReceiver:
                 pool=self._shop.pool,
                 receiver=self,
                 credentials=credentials,
-                policy=QuirkPolicy(policies),
+                quirks=QuirkPolicies(policies, partial(self._shop.counters.count, "rtsp_policies_used")),
                 udp_ports=self._shop.udp_ports,
                 limits=SessionLimits(
                     transport=self.camera.transport,

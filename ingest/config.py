@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ingest.rtsp.assembly import KeyPicturePolicy
-from ingest.rtsp.quirks import QuirkPolicy
+from ingest.rtsp.quirks import QuirkPolicies
 from ingest.rtsp.udp import UdpPorts
 
 
@@ -131,7 +131,7 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             if getattr(self, name) <= 0:
                 raise ValueError(f"ingest.{name} 必须大于 0 (must be above 0)")
         for names in self.rtsp_policies.values():
-            QuirkPolicy(names)
+            QuirkPolicies(names)
         UdpPorts(self.udp_port_first, self.udp_port_last)
         if self.media_processes < 0 or self.folder_quiet_s < 0:
             raise ValueError("ingest.media_processes 与 folder_quiet_s 不得为负 (0 = by cores, at once)")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from contracts.errors import ProtocolViolation, SourceError, SourceUnreachable
 from contracts.instant import SECOND
 from ingest.rtsp.message import MESSAGE_BYTES_MAX, RtspReply, RtspRequest, parse_message
-from ingest.rtsp.quirks import Quirk, QuirkPolicy
+from ingest.rtsp.quirks import Quirk, QuirkPolicies
 from ingest.rtsp.resync import RESYNC_BYTES_MAX, RESYNCS_MAX, find_message
 from ingest.rtsp.rtp import RTP, RTP_HEADER_BYTES, payload_bounds
 
@@ -116,11 +116,12 @@ class Connection:
         "on_message",
         "on_rtcp",
         "packets_malformed",
-        "policy",
+        "quirks",
         "replies_due",
         "resyncs",
         "rtp_channel",
         "skipped_bytes",
+        "unreadable",
     )
 
     def __init__(
@@ -130,7 +131,7 @@ class Connection:
         on_message: Callable[[RtspReply | RtspRequest], None],
         on_rtcp: Callable[[bytearray, int, int], None],
         *,
-        policy: QuirkPolicy | None = None,
+        quirks: QuirkPolicies | None = None,
     ) -> None:
         self._pool = pool
         self._socket = connected
@@ -138,7 +139,7 @@ class Connection:
         self.on_message = on_message
         self.on_rtcp = on_rtcp
         self.on_line: Callable[[bytes], None] | None = None
-        self.policy = policy or QuirkPolicy()
+        self.quirks = quirks or QuirkPolicies()
         self.resyncs = 0
         self._seeking = 0
         self.check: Callable[[int], None] = _nothing_to_check
@@ -147,6 +148,8 @@ class Connection:
         self.depacketizer: Depacketizer | None = None
         self.eager = False
         """True while no byte may wait below the low-water mark."""
+        self.unreadable = False
+        """True once something came that cannot be read: what follows is thrown away."""
         self.rtp_channel = -1
         self.replies_due = 0
         self.bytes_received = 0
@@ -185,12 +188,15 @@ class Connection:
             return
         self.last_read_ns = pool.clock.monotonic_ns()
         self.bytes_received += count
+        if self.unreadable:
+            return
         try:
             self._walk(begin + count)
         except SourceError as error:
+            # The socket stays open, deaf, for a TEARDOWN.
             self.fail(error)
-            self.close()
-            return
+            self.unreadable = True
+            self._rest = b""
         self._set_mark()
 
     def _walk(self, end: int) -> None:
@@ -270,7 +276,10 @@ class Connection:
         buffer = self._pool.buffer
         if buffer[at] in b"\r\n":
             return at + 1
-        if buffer[at] in b" \0" and self.policy.use(Quirk.STRAY_BYTES):
+        if buffer[at] in b" \0":
+            self.quirks.require(
+                Quirk.STRAY_BYTES, "消息之间有多余的字节", "spaces or zero bytes stand between messages"
+            )
             return at + 1
         if self.on_line is not None and buffer[at + 1] == _EQUALS and 0x61 <= buffer[at] <= 0x7A:
             after = buffer.find(b"\n", at, end) + 1
@@ -280,8 +289,10 @@ class Connection:
         try:
             message, length = parse_message(bytes(buffer[at : min(end, at + 2 * MESSAGE_BYTES_MAX)]))
         except ProtocolViolation:
-            if self.depacketizer is None or not self._may_seek():
+            if self.depacketizer is None or self.resyncs >= RESYNCS_MAX:
                 raise
+            self.quirks.require(Quirk.RESYNC, "数据包之间有无法识别的字节", "bytes between packets belong to none")
+            self.resyncs += 1
             self._seeking = 1
             return self._seek(at + 1, end)
         if message is None:
@@ -290,10 +301,6 @@ class Connection:
             self.replies_due = max(0, self.replies_due - 1)
         self.on_message(message)
         return at + length
-
-    def _may_seek(self) -> bool:
-        self.resyncs += 1
-        return self.resyncs <= RESYNCS_MAX and self.policy.use(Quirk.RESYNC)
 
     def _seek(self, at: int, end: int) -> int:
         """The framing is lost: skip to what looks like a packet or a reply. Raises ProtocolViolation when there is
@@ -325,7 +332,7 @@ class Connection:
 
     def _set_mark(self) -> None:
         depacketizer = self.depacketizer
-        low = self.replies_due or self.eager or depacketizer is None or depacketizer.assembling
+        low = self.replies_due or self.eager or depacketizer is None or depacketizer.assembling or self.unreadable
         mark = 1 if low else self._mark
         if mark != self._socket_mark and not self._closed:
             self._socket_mark = mark
@@ -360,6 +367,12 @@ class Connection:
         elif not self._outgoing and self._writing:
             self._writing = False
             self._loop.remove_writer(self._socket.fileno())
+
+    def end_sending(self) -> None:
+        """Nothing follows what was sent: the server closes its end when it has read that."""
+        if not self._closed and not self._outgoing:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
 
     def fail(self, error: Exception) -> None:
         """End the session with this error, the first one counts; the socket stays open for a TEARDOWN."""

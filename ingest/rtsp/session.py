@@ -21,9 +21,10 @@ from ingest.rtsp.depacketize_h264 import H264Depacketizer
 from ingest.rtsp.depacketize_h265 import H265Depacketizer
 from ingest.rtsp.dialogue import Dialogue, Redirected
 from ingest.rtsp.feedback import ReceptionFeedback
+from ingest.rtsp.keep_alive import KeepAlive
 from ingest.rtsp.message import RtspUrl, parse_url
-from ingest.rtsp.negotiate import Described, Negotiation
-from ingest.rtsp.quirks import QuirkPolicy
+from ingest.rtsp.negotiate import LIVE, Agreed, Described, Negotiation
+from ingest.rtsp.quirks import QuirkPolicies
 from ingest.rtsp.receive import Connection, ReceivePool, connect
 from ingest.rtsp.timing import RtpTimeline
 from ingest.rtsp.udp import UdpPorts, UdpTrack
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from ingest.rtsp.assembly import Octets, PictureSink
     from ingest.rtsp.depacketize import Depacketizer
     from runtime.clock import Clock
-
-_KEEP_ALIVE_MAX_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +141,12 @@ class RtspSession:
         receiver: PictureReceiver,
         credentials: Credentials | None = None,
         limits: SessionLimits | None = None,
-        policy: QuirkPolicy | None = None,
+        quirks: QuirkPolicies | None = None,
         udp_ports: UdpPorts | None = None,
         play: dict[str, str] | None = None,
     ) -> None:
         """`play`: headers of PLAY, live by default. Raises ConfigError for a URL that is not usable."""
-        self.play_headers = play or {"Range": "npt=0.000-"}
+        self.play_headers = play or LIVE
         self._home = parse_url(url)
         self._source_id = source_id
         self._clock = clock
@@ -155,7 +154,7 @@ class RtspSession:
         self._receiver = receiver
         self._credentials = credentials
         self._limits = limits or SessionLimits()
-        self._policy = policy or QuirkPolicy()
+        self._quirks = quirks or QuirkPolicies()
         self._udp_ports = udp_ports or UdpPorts()
         self._totals = SessionTotals()
         self._life: _Life | None = None
@@ -198,9 +197,9 @@ class RtspSession:
             self._life.collect(every_picture)
 
     @property
-    def policy(self) -> QuirkPolicy:
+    def quirks(self) -> QuirkPolicies:
         """The policies for what this server does against the standards, and how often each acted."""
-        return self._policy
+        return self._quirks
 
     def between(self) -> Between | None:
         """What came since the last key picture; None before the first one of a life."""
@@ -228,11 +227,11 @@ class _Life:
         self._limits = session._limits
         self._clock = session._clock
         self._receiver = session._receiver
-        self._policy = session._policy
+        self._quirks = session._quirks
         self._url = url
         self._at = at
-        self._dialogue = Dialogue(url.host, session.credentials_for(at), self._limits.reply_s, self._policy)
-        self._opening = Negotiation(self._dialogue, url, self._clock, self._policy, self._limits.reply_s)
+        self._dialogue = Dialogue(url.host, session.credentials_for(at), self._limits.reply_s, self._quirks)
+        self._opening = Negotiation(self._dialogue, url, self._clock, self._quirks, self._limits.reply_s)
         self._connection: Connection | None = None
         self._udp: UdpTrack | None = None
         self._control = url.text
@@ -245,9 +244,7 @@ class _Life:
         self._sets_seen = 0
         self._key_ns = self._packets_ns = self._clock.monotonic_ns()
         self._packets_seen = 0
-        self._keep_alives: tuple[str, ...] = ()
-        self._keep_alive_s = _KEEP_ALIVE_MAX_S
-        self._keep_alive_due_ns = 0
+        self._keep_alive: KeepAlive | None = None
 
     def _make_depacketizer(self) -> Depacketizer:
         return make_depacketizer(
@@ -268,19 +265,19 @@ class _Life:
         opened = await connect(self._at.host, self._at.port, self._limits.connect_s)
         local, peer = opened.getsockname()[0], opened.getpeername()[0]
         connection = Connection(
-            session._pool, opened, self._dialogue.on_message, self._on_rtcp, policy=self._policy
+            session._pool, opened, self._dialogue.on_message, self._on_rtcp, quirks=self._quirks
         )
         self._connection = self._dialogue.connection = connection
         try:
             await self._opening.options()
             described = await self._opening.describe()
             try:
-                await self._setup(described, local, peer)
-                await self._play(described)
-                del described  # its texts are not needed for the hours that follow
+                agreed = await self._setup(described, local, peer)
+                await self._play(described, agreed.timeout_s)
+                del described, agreed  # their texts are not needed for the hours that follow
                 # Not awaited directly: a cancelled wait would cancel the future too.
                 await asyncio.wait({connection.ended})
-                connection.ended.result()
+                self._end(connection)
             finally:
                 connection.check = _unchecked
                 if self._dialogue.session_id:
@@ -290,7 +287,15 @@ class _Life:
             if self._udp is not None:
                 self._udp.close()
 
-    async def _setup(self, described: Described, local: str, peer: str) -> None:
+    def _end(self, connection: Connection) -> None:
+        """Raise what ended the playing session."""
+        try:
+            connection.ended.result()
+        except SourceUnreachable as error:
+            assert self._keep_alive is not None
+            raise self._keep_alive.explain(error, self._clock.monotonic_ns()) from None
+
+    async def _setup(self, described: Described, local: str, peer: str) -> Agreed:
         track = described.description.video
         self._codec = _CODECS[track.codec]
         self._depacketizer = self._make_depacketizer()
@@ -308,8 +313,6 @@ class _Life:
 
         self._control = described.description.control
         agreed = await self._opening.setup(track.control, self._limits.transport, client_port)
-        self._keep_alives = self._opening.keep_alives()
-        self._keep_alive_s = min(_KEEP_ALIVE_MAX_S, agreed.timeout_s / 2)
         transport = agreed.transport
         self._feedback.ssrc = transport.ssrc
         assert self._connection is not None
@@ -319,11 +322,13 @@ class _Life:
         elif self._udp is not None:
             self._udp.start(transport.source or peer, transport.server_port)
         self.collect(self._session.collecting)
+        return agreed
 
-    async def _play(self, described: Described) -> None:
+    async def _play(self, described: Described, timeout_s: float) -> None:
         self._control, reply = await self._opening.play(described.description, self._session.play_headers)
         self._key_ns = self._packets_ns = self._clock.monotonic_ns()
-        self._keep_alive_due_ns = self._key_ns + round(self._keep_alive_s * SECOND)
+        methods = self._opening.keep_alives()
+        self._keep_alive = KeepAlive(self._dialogue, self._control, methods, timeout_s, self._key_ns)
         assert self._connection is not None
         self._connection.check = self._check
         transport = "RTP/AVP/TCP interleaved" if self._udp is None else "RTP/AVP/UDP"
@@ -358,19 +363,11 @@ class _Life:
                     reason="no_key_picture",
                 )
             )
-        elif now_ns >= self._keep_alive_due_ns or self._dialogue.nonce_renewed:
-            self._keep_alive(now_ns)
+        elif self._keep_alive is not None:
+            self._keep_alive.check(now_ns)
         if self._udp is not None:
             self._udp.check(now_ns)
         self._feedback.check(now_ns)
-
-    def _keep_alive(self, now_ns: int) -> None:
-        dialogue = self._dialogue
-        if dialogue.keep_alive_refused and len(self._keep_alives) > 1:
-            self._keep_alives = self._keep_alives[1:]
-        dialogue.nonce_renewed = dialogue.keep_alive_refused = False
-        self._keep_alive_due_ns = now_ns + round(self._keep_alive_s * SECOND)
-        dialogue.keep_alive(self._keep_alives[0], self._control)
 
     def _on_rtcp(self, buffer: Octets, start: int, end: int) -> None:
         self._feedback.receive(buffer, start, end)
