@@ -5,7 +5,7 @@ left over is at most one incomplete message, or of a dropped picture only the nu
 
 Low-water mark (SO_RCVLOWAT): the kernel wakes us only when so many bytes wait. Bytes below it are invisible, so it
 is at most half of the smallest recent key picture, 1 while a key picture is incomplete or a reply is due, and
-every socket is read at least once per sweep whatever the kernel thinks.
+a socket that was not read for one sweep is read within a quarter of another, whatever the kernel thinks.
 """
 
 from __future__ import annotations
@@ -31,13 +31,17 @@ _DOLLAR: Final = 0x24
 _EQUALS: Final = 0x3D
 _OUTGOING_BYTES_MAX: Final = 65_536
 _RECENT_KEY_PICTURES: Final = 8
-_SWEEP_PARTS: Final = 10
+_VISITS: Final = 4
+"""A sweep looks at each socket so often, and reads those that were not read for as long as a sweep takes."""
+_PARTS: Final = 4
+"""Each visit takes the sockets in so many parts, so that none keeps the loop for long."""
 
 
 class ReceivePool:
     """The buffer and the sweep that all connections of one event loop share.
 
-    `sweep_s`: every socket is read at least so often. `low_water_bytes_max`: 0 switches the marks off.
+    `sweep_s`: a socket that was not read for so long is read within a quarter more. `low_water_bytes_max`: 0
+    switches the marks off.
     """
 
     def __init__(
@@ -69,18 +73,21 @@ class ReceivePool:
         self._connections.pop(connection, None)
 
     async def sweep_forever(self) -> None:
-        """Read what the marks hide and find stalls, a tenth of the sockets at a time, until cancelled."""
-        part_s = self._sweep_s / _SWEEP_PARTS
+        """Read what the marks hide, and let each session check itself once a sweep, until cancelled."""
+        step_s = self._sweep_s / (_VISITS * _PARTS)
         due_ns = round(self._sweep_s * SECOND)
-        part = 0
+        step = 0
         while True:
-            await self.clock.asleep(part_s)
+            await self.clock.asleep(step_s)
             now_ns = self.clock.monotonic_ns()
-            for connection in list(self._connections)[part::_SWEEP_PARTS]:
+            visit, part = divmod(step, _PARTS)
+            checks = (visit + part) % _VISITS == 0
+            for connection in list(self._connections)[part::_PARTS]:
                 if now_ns - connection.last_read_ns >= due_ns:
                     connection.read()
-                connection.check(now_ns)
-            part = (part + 1) % _SWEEP_PARTS
+                if checks:
+                    connection.check(now_ns)
+            step = (step + 1) % (_VISITS * _PARTS)
 
 
 class Connection:

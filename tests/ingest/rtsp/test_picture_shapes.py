@@ -39,9 +39,18 @@ class Coding:
     three_slices: str
     """Options of its encoder; x265 wants a thread for it."""
 
-    def packed(self, units: Units, *, sequence: int = 100, seed: int = 3, **more: int) -> list[Packet]:
+    def packed(
+        self, units: Units, *, sequence: int = 100, timestamp: int = 9_000, size: int = 1400, step: int = 3_600
+    ) -> list[Packet]:
         return stream(
-            units, seed=seed, sequence=sequence, fragments=self.fragments, aggregate=self.aggregate, **more
+            units,
+            seed=3,
+            sequence=sequence,
+            timestamp=timestamp,
+            step=step,
+            size=size,
+            fragments=self.fragments,
+            aggregate=self.aggregate,
         )
 
     def picture(self, nals: tuple[bytes, ...] | list[bytes]) -> list[bytes]:
@@ -94,9 +103,9 @@ def keys_of(coding: Coding, units: Units) -> list[list[bytes]]:
 def decoded_alone(coding: Coding, data: bytes) -> tuple[int, int]:
     """Size of the one picture that a decoder which saw nothing before makes of it."""
     decoder = av.CodecContext.create(coding.decoder, "r")
+    assert isinstance(decoder, av.VideoCodecContext)
     frames = [*decoder.decode(av.Packet(data)), *decoder.decode(None)]
     (frame,) = frames
-    assert isinstance(frame, av.VideoFrame)
     return frame.width, frame.height
 
 
