@@ -8,6 +8,8 @@ cut at the edges of every message and at offsets spread over the rest. UDP datag
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,13 @@ EACH = pytest.mark.parametrize("capture", CAPTURES, ids=lambda capture: capture.
 
 def test_every_policy_has_a_capture() -> None:
     assert {capture.quirk for capture in CAPTURES} == set(Quirk)
+
+
+def test_every_policy_and_what_it_is_off_stands_in_the_table_of_the_design_note() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "design" / "rtsp.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| `?(\w+)`? \|$", text, re.MULTILINE))
+    ends = {capture.quirk: capture.reason for capture in CAPTURES}
+    assert rows == {quirk: "ends" if reason == "rtsp_policy_off" else reason for quirk, reason in ends.items()}
 
 
 def check_accepted(capture: Capture, got: Outcome) -> None:
