@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from contracts.instant import Instant
     from ingest.camera import CameraReceiver
-    from ingest.rtsp.session import Between
+    from ingest.rtsp.received import Between
     from runtime.clock import Clock
 
 NOTICE_SCORE: Final = 4.0

@@ -37,7 +37,7 @@ from runtime.supervise import supervise
 if TYPE_CHECKING:
     from ingest.guest.gate import Visit
     from ingest.media.taken import MediaFormat, MediaPicture
-    from ingest.rtsp.session import ReceivedPicture, StreamInfo
+    from ingest.rtsp.received import ReceivedPicture, StreamInfo
     from ingest.shop import CameraShop
 
 _HEALTHY_NS: Final = 30 * SECOND

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ingest.platforms.play import PlatformUrls
     from ingest.ring import PictureRing
     from ingest.rtsp.credentials import Credentials
-    from ingest.rtsp.receive import ReceivePool
+    from ingest.rtsp.pool import ReceivePool
     from ingest.rtsp.udp import UdpPorts
     from runtime.clock import Clock
     from runtime.latest import LatestPublisher

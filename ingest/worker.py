@@ -30,7 +30,7 @@ from ingest.platforms.play import PlatformUrls
 from ingest.recordings import PlatformRecordings
 from ingest.ring import PictureRing
 from ingest.rtsp.credentials import Credentials, read_credentials
-from ingest.rtsp.receive import ReceivePool
+from ingest.rtsp.pool import ReceivePool
 from ingest.rtsp.udp import UdpPorts
 from ingest.shop import CameraShop
 from runtime.crew import Crew

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 from contracts.errors import SourceUnreachable
 from contracts.frame import Codec
 from contracts.instant import SECOND, Instant
-from ingest.rtsp.receive import ReceivePool
-from ingest.rtsp.session import ReceivedPicture, RtspSession, SessionLimits, StreamInfo
+from ingest.rtsp.pool import ReceivePool
+from ingest.rtsp.received import ReceivedPicture, StreamInfo
+from ingest.rtsp.session import RtspSession, SessionLimits
 
 if TYPE_CHECKING:
     from ingest.rtsp.credentials import Credentials

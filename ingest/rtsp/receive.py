@@ -17,7 +17,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from contracts.errors import ProtocolViolation, SourceError, SourceUnreachable
-from contracts.instant import SECOND
 from ingest.rtsp.message import MESSAGE_BYTES_MAX, RtspReply, RtspRequest, parse_message
 from ingest.rtsp.quirks import Quirk, QuirkPolicies
 from ingest.rtsp.resync import RESYNC_BYTES_MAX, RESYNCS_MAX, find_message
@@ -25,69 +24,12 @@ from ingest.rtsp.rtp import RTP, RTP_HEADER_BYTES, payload_bounds
 
 if TYPE_CHECKING:
     from ingest.rtsp.depacketize import Depacketizer
-    from runtime.clock import Clock
+    from ingest.rtsp.pool import ReceivePool
 
 _DOLLAR: Final = 0x24
 _EQUALS: Final = 0x3D
 _OUTGOING_BYTES_MAX: Final = 65_536
 _RECENT_KEY_PICTURES: Final = 8
-_VISITS: Final = 4
-"""A sweep looks at each socket so often, and reads those that were not read for as long as a sweep takes."""
-_PARTS: Final = 4
-"""Each visit takes the sockets in so many parts, so that none keeps the loop for long."""
-
-
-class ReceivePool:
-    """The buffer and the sweep that all connections of one event loop share.
-
-    `sweep_s`: a socket that was not read for so long is read within a quarter more. `low_water_bytes_max`: 0
-    switches the marks off.
-    """
-
-    def __init__(
-        self,
-        clock: Clock,
-        *,
-        buffer_bytes: int = 256 * 1024,
-        sweep_s: float = 0.25,
-        low_water_bytes_max: int = 16 * 1024,
-    ) -> None:
-        if buffer_bytes < 2 * (MESSAGE_BYTES_MAX + 4):
-            raise ValueError("the receive buffer must hold at least two messages of 64 KiB")
-        self.clock = clock
-        self.buffer = bytearray(buffer_bytes)
-        self.view = memoryview(self.buffer)
-        self.low_water_bytes_max = low_water_bytes_max
-        self._sweep_s = sweep_s
-        self._connections: dict[Connection, None] = {}
-
-    def __len__(self) -> int:
-        return len(self._connections)
-
-    def add(self, connection: Connection) -> None:
-        """Take part in the sweep."""
-        self._connections[connection] = None
-
-    def discard(self, connection: Connection) -> None:
-        """Leave the sweep."""
-        self._connections.pop(connection, None)
-
-    async def sweep_forever(self) -> None:
-        """Read what the marks hide, and let each session check itself once a sweep, until cancelled."""
-        step_s = self._sweep_s / (_VISITS * _PARTS)
-        due_ns = round(self._sweep_s * SECOND)
-        step = 0
-        while True:
-            await self.clock.asleep(step_s)
-            now_ns = self.clock.monotonic_ns()
-            visit, part = divmod(step, _PARTS)
-            checks = (visit + part) % _VISITS == 0
-            for connection in list(self._connections)[part::_PARTS]:
-                if now_ns - connection.last_read_ns >= due_ns:
-                    connection.read()
-                if checks:
-                    connection.check(now_ns)
-            step = (step + 1) % (_VISITS * _PARTS)
 
 
 class Connection:
@@ -415,30 +357,3 @@ class Connection:
 
 def _nothing_to_check(_now_ns: int) -> None:
     return None
-
-
-async def connect(host: str, port: int, timeout_s: float) -> socket.socket:
-    """A connected non-blocking TCP socket. Raises SourceUnreachable within `timeout_s`."""
-    loop = asyncio.get_running_loop()
-    cause = "no address"
-    try:
-        async with asyncio.timeout(timeout_s):
-            for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-                attempt = socket.socket(family, kind, protocol)
-                try:
-                    attempt.setblocking(False)
-                    attempt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    await loop.sock_connect(attempt, address)
-                except OSError as error:
-                    attempt.close()
-                    cause = error.strerror or str(error)
-                except BaseException:
-                    attempt.close()
-                    raise
-                else:
-                    return attempt
-    except TimeoutError:
-        cause = f"no answer within {timeout_s:g} s"
-    except OSError as error:
-        cause = error.strerror or str(error)
-    raise SourceUnreachable(f"无法连接 {host}:{port} (cannot connect): {cause}", reason="unreachable")

@@ -8,30 +8,33 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from contracts.errors import ConfigError, ProtocolViolation, SourceUnreachable
 from contracts.frame import Codec
-from contracts.instant import SECOND, Instant
+from contracts.instant import SECOND
 from contracts.source import TransportPolicy
 from ingest.rtsp.assembly import KeyPicturePolicy
+from ingest.rtsp.codecs import CODECS, make_depacketizer
+from ingest.rtsp.connect import connect
 from ingest.rtsp.credentials import Credentials
-from ingest.rtsp.depacketize_h264 import H264Depacketizer
-from ingest.rtsp.depacketize_h265 import H265Depacketizer
 from ingest.rtsp.dialogue import Dialogue, Redirected
 from ingest.rtsp.feedback import ReceptionFeedback
 from ingest.rtsp.keep_alive import KeepAlive
 from ingest.rtsp.message import RtspUrl, parse_url
 from ingest.rtsp.negotiate import LIVE, Agreed, Described, Negotiation
 from ingest.rtsp.quirks import QuirkPolicies
-from ingest.rtsp.receive import Connection, ReceivePool, connect
+from ingest.rtsp.receive import Connection
+from ingest.rtsp.received import Between, ReceivedPicture, SessionTotals, StreamInfo
 from ingest.rtsp.timing import RtpTimeline
 from ingest.rtsp.udp import UdpPorts, UdpTrack
 
 if TYPE_CHECKING:
-    from ingest.rtsp.assembly import Octets, PictureSink
+    from ingest.rtsp.assembly import Octets
     from ingest.rtsp.depacketize import Depacketizer
+    from ingest.rtsp.pool import ReceivePool
+    from ingest.rtsp.received import PictureReceiver
     from runtime.clock import Clock
 
 
@@ -50,82 +53,7 @@ class SessionLimits:
     picture_bytes_max: int = 4 << 20
     key_pictures: KeyPicturePolicy = KeyPicturePolicy.RECOVERY_POINT
     transport: TransportPolicy = TransportPolicy.TCP
-    """TCP falls to UDP where the server answers 461."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamInfo:
-    """What the server said of the stream when it began to play; `play_range` and `rtp_info` as in its reply."""
-
-    codec: str
-    server: str
-    transport: str
-    url: str
-    clock_rate: int = 90_000
-    play_range: str = ""
-    rtp_info: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedPicture:
-    """One picture as Annex B bytes, parameter sets in front of a key picture.
-
-    What follows the key picture comes only while everything is collected, in decoding order. Of a key picture:
-    `dropped_pictures`, `dropped_bytes`, `dropped_bytes_max`: number, sum and largest of what came since the key
-    picture before, collected or not; `digest`: CRC-32 of its slices, alike when the encoder repeats itself.
-    `clock_offset_ns`: camera clock minus ours by its last sender report, None while unknown. `discontinuity`: the
-    first picture of a session, the RTP clock jumped, or the parameter sets changed.
-    """
-
-    data: bytes
-    codec: Codec
-    key: bool
-    event_time: Instant
-    arrival_time: Instant
-    discontinuity: bool
-    dropped_pictures: int
-    dropped_bytes: int
-    dropped_bytes_max: int
-    digest: int
-    clock_offset_ns: int | None
-    timestamp: int = 0
-    """The RTP timestamp, 32 bits."""
-
-
-class Between(NamedTuple):
-    """What came since the last key picture, `since_ns` ago: number and bytes of the other pictures, so far."""
-
-    pictures: int
-    size: int
-    since_ns: int
-
-
-class PictureReceiver(Protocol):
-    """Who takes what a session gives; called within the event loop, must not wait."""
-
-    def playing(self, info: StreamInfo) -> None:
-        """The server accepted PLAY."""
-
-    def picture(self, picture: ReceivedPicture) -> None:
-        """A picture is complete."""
-
-
-@dataclass(slots=True)
-class SessionTotals:
-    """Running totals of one session object over all its lives."""
-
-    sessions: int = 0
-    resyncs: int = 0
-    packets_late: int = 0
-    packets_foreign: int = 0
-    rtcp_malformed: int = 0
-    bytes_received: int = 0
-    packets_lost: int = 0
-    packets_malformed: int = 0
-    key_pictures: int = 0
-    key_pictures_lost: int = 0
-    key_pictures_refused: int = 0
-    pictures: int = 0
+    """TCP falls to UDP where the server refuses it."""
 
 
 class RtspSession:
@@ -297,7 +225,7 @@ class _Life:
 
     async def _setup(self, described: Described, local: str, peer: str) -> Agreed:
         track = described.description.video
-        self._codec = _CODECS[track.codec]
+        self._codec = CODECS[track.codec]
         self._depacketizer = self._make_depacketizer()
         self._feedback = self._make_feedback()
         self._feedback.clock_rate = track.clock_rate
@@ -454,22 +382,6 @@ class _Life:
         totals.key_pictures_lost += depacketizer.key_pictures_lost
         totals.key_pictures_refused += depacketizer.key_pictures_too_large + depacketizer.key_pictures_without_sets
         totals.pictures += depacketizer.pictures
-
-
-def make_depacketizer(
-    codec: Codec, on_picture: PictureSink, *, picture_bytes_max: int, policy: KeyPicturePolicy
-) -> Depacketizer:
-    """The depacketizer of a codec."""
-    kind = _DEPACKETIZERS[codec]
-    return kind(on_picture, picture_bytes_max=picture_bytes_max, policy=policy)
-
-
-_CODECS: Final = {"H264": Codec.H264, "H265": Codec.HEVC}
-"""By the names in SDP, `sdp.RECEIVED_CODECS`."""
-_DEPACKETIZERS: Final[dict[Codec, type[H264Depacketizer] | type[H265Depacketizer]]] = {
-    Codec.H264: H264Depacketizer,
-    Codec.HEVC: H265Depacketizer,
-}
 
 
 def _redirect_target(location: str, url: RtspUrl) -> RtspUrl:

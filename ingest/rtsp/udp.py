@@ -20,7 +20,7 @@ from ingest.rtsp.rtp import RTP, RTP_HEADER_BYTES, payload_bounds
 if TYPE_CHECKING:
     from ingest.rtsp.assembly import Octets
     from ingest.rtsp.depacketize import Depacketizer
-    from ingest.rtsp.receive import ReceivePool
+    from ingest.rtsp.pool import ReceivePool
 
 _HELD_MAX: Final = 64
 _HELD_NS: Final = SECOND // 10

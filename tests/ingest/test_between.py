@@ -7,7 +7,7 @@ from itertools import pairwise
 from contracts.frame import Suspicion
 from contracts.instant import SECOND, Instant
 from ingest.between import NOTICE_FACTOR, NOTICE_SCORE, CameraActivity
-from ingest.rtsp.session import Between
+from ingest.rtsp.received import Between
 
 GOP_S = 10
 

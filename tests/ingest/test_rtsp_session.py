@@ -18,11 +18,14 @@ from contracts.errors import (
     SourceUnreachable,
 )
 from contracts.instant import SECOND
+from ingest.rtsp.connect import connect
 from ingest.rtsp.credentials import Credentials
 from ingest.rtsp.depacketize_h264 import H264Depacketizer
 from ingest.rtsp.message import RtspReply, RtspRequest, parse_url
-from ingest.rtsp.receive import Connection, ReceivePool, connect
-from ingest.rtsp.session import ReceivedPicture, RtspSession, SessionLimits, StreamInfo
+from ingest.rtsp.pool import ReceivePool
+from ingest.rtsp.receive import Connection
+from ingest.rtsp.received import ReceivedPicture, StreamInfo
+from ingest.rtsp.session import RtspSession, SessionLimits
 from runtime.clock import SystemClock
 from tests.ingest.h264_clip import clip, fragments, interleaved, rtp, stream
 from tests.ingest.rtsp_server import MD5, SHA256, Script, ScriptedServer, clip_media, clip_sdp

@@ -23,9 +23,10 @@ from typing import Any
 from contracts.errors import GridwhistleError
 from contracts.instant import SECOND
 from ingest.rtsp.credentials import Credentials
+from ingest.rtsp.pool import ReceivePool
 from ingest.rtsp.quirks import Quirk, QuirkPolicies
-from ingest.rtsp.receive import ReceivePool
-from ingest.rtsp.session import ReceivedPicture, RtspSession, SessionLimits, SessionTotals, StreamInfo
+from ingest.rtsp.received import ReceivedPicture, SessionTotals, StreamInfo
+from ingest.rtsp.session import RtspSession, SessionLimits
 from runtime.clock import SimClock
 
 FOLDER = Path(__file__).parent / "captures"

@@ -15,7 +15,7 @@ from contracts.errors import SourceUnreachable
 from contracts.instant import SECOND
 from ingest.rtsp.depacketize_h264 import H264Depacketizer
 from ingest.rtsp.feedback import ReceptionFeedback
-from ingest.rtsp.receive import ReceivePool
+from ingest.rtsp.pool import ReceivePool
 from ingest.rtsp.rtcp import receiver_report
 from ingest.rtsp.udp import UdpPorts, UdpTrack
 from runtime.clock import SimClock

@@ -13,7 +13,8 @@ from ingest.rtsp.dialogue import Dialogue
 from ingest.rtsp.keep_alive import KeepAlive
 from ingest.rtsp.message import RtspReply
 from ingest.rtsp.negotiate import session_timeout_s
-from ingest.rtsp.receive import Connection, ReceivePool
+from ingest.rtsp.pool import ReceivePool
+from ingest.rtsp.receive import Connection
 from runtime.clock import SimClock
 
 METHODS = ("GET_PARAMETER", "OPTIONS", "SET_PARAMETER")

@@ -17,7 +17,8 @@ import pytest
 from contracts.instant import SECOND
 from ingest.rtsp.depacketize_h264 import H264Depacketizer
 from ingest.rtsp.message import RtspReply, RtspRequest
-from ingest.rtsp.receive import Connection, ReceivePool
+from ingest.rtsp.pool import ReceivePool
+from ingest.rtsp.receive import Connection
 from tests.ingest.h264_clip import clip, fragments, interleaved, rtp
 from tests.ingest.rtsp.capture import HandClock
 

@@ -11,7 +11,7 @@ import pytest
 from contracts.frame import Codec
 from ingest.rtsp import h264, h265
 from ingest.rtsp.assembly import KeyPicturePolicy
-from ingest.rtsp.session import make_depacketizer
+from ingest.rtsp.codecs import make_depacketizer
 from tests.ingest import h264_clip, h265_clip
 from tests.ingest.h264_clip import split_nals, stream
 
