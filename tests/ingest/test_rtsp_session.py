@@ -413,9 +413,9 @@ async def test_mutated_sessions_end_with_a_reason_or_not_at_all() -> None:
             raw[rng.randrange(len(raw))] = rng.randrange(256)
         walked = Walked(pool)
         for at in range(0, len(raw), 700):
-            walked.theirs.sendall(raw[at : at + 700]) if not walked.connection.closed else None
+            walked.theirs.sendall(raw[at : at + 700])
             walked.connection.read()
-        if walked.connection.closed:
+        if walked.connection.ended.done():
             error = walked.connection.ended.exception()
             assert isinstance(error, ProtocolViolation)
         walked.close()
