@@ -75,7 +75,7 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     udp_port_last: int = 29_999
     """Last of them."""
     sweep_s: float = 0.25
-    """A socket not read for so long is read within a quarter more, whatever its low-water mark hides."""
+    """A socket not read for so long is read within half as long again, whatever its low-water mark hides."""
     low_water_bytes_max: int = 16 * 1024
     """Largest low-water mark of a socket, bytes; 0 switches the marks off."""
     ring_budget_mb: int = 24

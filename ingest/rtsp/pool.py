@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from ingest.rtsp.receive import Connection
     from runtime.clock import Clock
 
-_VISITS: Final = 4
+_VISITS: Final = 2
 """A sweep looks at each socket so often, and reads those that were not read for as long as a sweep takes."""
-_PARTS: Final = 4
+_PARTS: Final = 8
 """Each visit takes the sockets in so many parts, so that none keeps the loop for long."""
 
 
 class ReceivePool:
     """The buffer and the sweep that all connections of one event loop share.
 
-    `sweep_s`: a socket that was not read for so long is read within a quarter more. `low_water_bytes_max`: 0
+    `sweep_s`: a socket that was not read for so long is read within half as long again. `low_water_bytes_max`: 0
     switches the marks off.
     """
 

@@ -5,7 +5,7 @@ left over is at most one incomplete message, or of a dropped picture only the nu
 
 Low-water mark (SO_RCVLOWAT): the kernel wakes us only when so many bytes wait. Bytes below it are invisible, so it
 is at most half of the smallest recent key picture, 1 while a key picture is incomplete or a reply is due, and
-a socket that was not read for one sweep is read within a quarter of another, whatever the kernel thinks.
+a socket that was not read for one sweep is read within half of another, whatever the kernel thinks.
 """
 
 from __future__ import annotations

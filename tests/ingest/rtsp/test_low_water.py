@@ -25,8 +25,8 @@ from tests.ingest.rtsp.capture import HandClock
 SWEEP_S = 0.25
 PICTURE_S = 0.04
 TICK_S = 0.005
-LATE_S = SWEEP_S * 1.25 + SWEEP_S / 16 + TICK_S
-"""One sweep, a quarter more for the socket's turn, and the steps of the sweep and of the test's clock."""
+LATE_S = SWEEP_S * 1.5 + SWEEP_S / 16 + TICK_S
+"""One sweep, half of one more for the socket's turn, and the steps of the sweep and of the test's clock."""
 
 
 class Camera:
