@@ -88,6 +88,20 @@ async def test_puller_that_died_with_a_question_open_then_its_successor_hears_of
             assert [each.source_id for each in heard] == ["b"]
 
 
+async def test_question_of_an_older_puller_is_open_then_the_newer_one_is_told(short_dir: Path) -> None:
+    """The older one stands for a dead one whose end the publisher's socket has not noticed yet."""
+    endpoint = f"ipc://{short_dir}/frames.sock"
+    async with serving(endpoint, LatestStore(1_000)) as publisher, pulling(endpoint) as older:
+        publisher.offer(header("a", 1), b"a")
+        assert len(await older.headers(limit=10, wait_s=PATIENCE_S)) == 1
+        assert await older.headers(limit=10, wait_s=0.2) == []
+        async with pulling(endpoint) as newer:
+            assert [each.source_id for each in await newer.headers(limit=10, wait_s=PATIENCE_S)] == ["a"]
+            await newer.headers(limit=10, wait_s=0.2)
+            publisher.offer(header("b", 1), b"b")
+            assert [each.source_id for each in await newer.headers(limit=10, wait_s=PATIENCE_S)] == ["b"]
+
+
 async def test_pull_from_a_publisher_that_is_gone_then_nothing_and_no_question_stays_open(short_dir: Path) -> None:
     endpoint = f"ipc://{short_dir}/frames.sock"
     async with pulling(endpoint) as puller:
