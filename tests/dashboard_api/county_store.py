@@ -17,9 +17,9 @@ from alerts.store.filmstrips import filmstrip_row
 from alerts.store.rows import (
     Row,
     delivery_row,
-    health_row,
     incident_row,
     mute_row,
+    report_row,
     source_row,
     ticket_event_row,
     ticket_row,
@@ -90,7 +90,7 @@ class CountyStore:
             self._upsert("ticket_events", ticket_event_row(event))
 
     def put_health(self, report: HealthReport) -> None:
-        self._upsert("health", health_row(report))
+        self._upsert("health", report_row(report))
 
     def put_refusal(self, reason: str, source_id: str, total: int, at: Instant, text: str) -> None:
         row: Row = {"reason": reason, "source_id": source_id, "total": total, "last_at": at, "last_text": text}
