@@ -92,7 +92,7 @@ export class CoverageMinute {
     const silent = coverage ? coverage.instances.filter((one) => one.silent) : [];
     const asOf = coverage?.as_of ? word("minute_as_of", { t: clockTime(Date.parse(coverage.as_of)) }) : word("minute_waiting");
     $("minute").replaceChildren(
-      el("span", { class: "minute-head" }, el("strong", { text: word("minute") }), el("span", { class: "quiet", text: asOf })),
+      el("span", { class: "minute-head" }, el("strong", { text: word("last_minute") }), el("span", { class: "quiet", text: asOf })),
       ...(coverage ? STAGES.map((stage) => stageLine(coverage, stage)) : []),
       ...(coverage?.on_patrol ? [el("span", { class: "quiet minute-patrol", text: this.patrolText() })] : []),
       ...silent.map((one) => el("span", { class: "minute-silent", text: silentText(one) })));
@@ -140,7 +140,7 @@ export class CoverageMinute {
       },
     }));
     const idle = this.coverage.idle.map(({ reason, count }) => `${nameOf(reason)} ${integer(count)}`).join(", ");
-    show(word("minute"), [
+    show(word("last_minute"), [
       el("div", { class: "segments minute-lists", role: "group" }, ...tabs),
       idle ? el("p", { class: "quiet", text: `${word("list_idle")}: ${idle}` }) : null,
       el("table", { class: "table minute-table" },

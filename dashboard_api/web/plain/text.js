@@ -33,7 +33,7 @@ const WORDS = {
   coverage: ["在线 {live} / 应看 {expected}", "{live} live of {expected} expected"],
   unheard: ["{n} 个尚未上报", "{n} not heard of yet"],
   in_catalogue: ["目录 {total}", "{total} in catalogue"],
-  minute: ["近一分钟覆盖", "The last minute"],
+  last_minute: ["近一分钟覆盖", "The last minute"],
   minute_as_of: ["截至 {t}", "as of {t}"],
   minute_waiting: ["等待上报", "waiting for reports"],
   minute_received: ["已收到", "Received"],
