@@ -58,8 +58,8 @@ class CameraTurns:
 
     @property
     def completed_round_s(self) -> int | None:
-        """Seconds between its last two visits, 0 before the second one; None while it is not on patrol."""
-        return self._round_ns // SECOND if self.on_patrol else None
+        """Begun seconds between its last two visits, 0 before the second one; None while it is not on patrol."""
+        return -(-self._round_ns // SECOND) if self.on_patrol else None
 
     def unseen_ns(self, now_ns: int) -> int:
         """How long ago the last visit was; 0 for one that is not on patrol."""
