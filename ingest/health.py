@@ -8,7 +8,6 @@ from contracts.errors import GridwhistleError
 from contracts.ids import derive_id
 from contracts.instant import MS, SECOND, Instant
 from contracts.source import SourceChange, SourceKind, SourceState
-from contracts.storm import StormReport
 
 SKEW_NEWS_NS: Final = 2 * SECOND
 """A camera clock further from ours than this is news."""
@@ -101,40 +100,32 @@ class SourceHealth:
         )
 
 
-News = SourceChange | StormReport
-
-
 class ChangeBoard:
-    """Changes on their way out, the latest per source and storm: what waits is bounded by the number of sources.
+    """Changes on their way out, the latest per source: a storm is bounded by the number of sources.
 
     `overtaken` counts changes that a newer one of the same source replaced before they were sent.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, News] = {}
+        self._waiting: dict[str, SourceChange] = {}
         self.overtaken = 0
 
-    def post(self, news: News | None) -> None:
+    def post(self, change: SourceChange | None) -> None:
         """Add a change; None is nothing."""
-        if news is None:
+        if change is None:
             return
-        if self._waiting.pop(_subject(news), None) is not None:
+        if self._waiting.pop(change.source_id, None) is not None:
             self.overtaken += 1
-        self._waiting[_subject(news)] = news
+        self._waiting[change.source_id] = change
 
-    def take(self, limit: int) -> list[News]:
+    def take(self, limit: int) -> list[SourceChange]:
         """The oldest waiting changes, at most `limit`."""
         names = list(self._waiting)[:limit]
         return [self._waiting.pop(name) for name in names]
 
-    def put_back(self, news: list[News]) -> None:
+    def put_back(self, changes: list[SourceChange]) -> None:
         """Changes that could not be sent; a newer one of the same source wins."""
-        self._waiting = {_subject(each): each for each in news} | self._waiting
+        self._waiting = {change.source_id: change for change in changes} | self._waiting
 
     def __len__(self) -> int:
         return len(self._waiting)
-
-
-def _subject(news: News) -> str:
-    """Of what a newer one takes the place of an older one."""
-    return news.id if isinstance(news, StormReport) else news.source_id

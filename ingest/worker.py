@@ -17,7 +17,7 @@ from contracts.coverage import CoverageStage
 from contracts.errors import LinkError
 from contracts.instant import SECOND, Instant
 from contracts.permission import Permissions
-from contracts.source import Camera, Catalogue, SourceKind, SourceState
+from contracts.source import Camera, Catalogue, SourceChange, SourceKind, SourceState
 from ingest.between import peek_forever
 from ingest.camera import CameraReceiver
 from ingest.catalogue import CatalogueCopy
@@ -94,7 +94,7 @@ class CameraWorker:
         self._tasks: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
         self._idle: dict[str, SourceHealth] = {}
         self._turn: Instant | None = None
-        self._storm_news = StormNews(shop.site, INSTANCE)
+        self.storm_news = StormNews(shop.site, INSTANCE)
 
     @property
     def receivers(self) -> Mapping[str, CameraReceiver]:
@@ -193,7 +193,7 @@ class CameraWorker:
         shop, now_ns = self._shop, self._shop.clock.monotonic_ns()
         counters, storms = shop.counters, shop.storms
         told = storms.tell(now_ns)
-        shop.board.post(self._storm_news.look(storms, told, shop.clock.now(), now_ns))
+        self.storm_news.look(storms, told, shop.clock.now(), now_ns)
         if isinstance(told, StormBegan):
             counters.count("storms")
             get_log().warning("A storm begins: many sessions ended at once", **told.fields())
@@ -216,9 +216,9 @@ class CameraWorker:
 
 
 async def send_changes(board: ChangeBoard, sender: LogSender, counters: StageCounters, clock: Clock) -> None:
-    """Carry what changed to alerts until cancelled; what cannot be sent waits, the latest per source and storm."""
+    """Carry source changes to alerts until cancelled; what cannot be sent waits, the latest per source."""
     while True:
-        changes = board.take(_CHANGES_MAX)
+        changes: list[SourceChange] = board.take(_CHANGES_MAX)
         if not changes:
             await clock.asleep(0.1)
             continue
@@ -309,6 +309,7 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
         crew.add("sweep the sockets", pool.sweep_forever())
         crew.add("peek between key pictures", peek_forever(worker.receivers, clock))
         crew.add("send changes", send_changes(board, sender, counters, clock))
+        crew.add("tell of storms", worker.storm_news.tell_forever(sender, counters, clock))
         crew.add("give freed memory back", give_back_forever(clock))
         crew.add("report health", report_forever(counters, sender, site.id, INSTANCE, clock))
         crew.add("tell the coverage", teller.tell_forever(sender))

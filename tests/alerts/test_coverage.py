@@ -111,7 +111,7 @@ async def test_only_the_newest_storms_are_kept(short_dir: Path) -> None:
 
 def test_both_tables_are_replaced_by_key_in_postgresql_too() -> None:
     def statement(table: Table) -> str:
-        return str(upsert(table, "postgresql").compile(dialect=postgresql.dialect()))
+        return str(upsert(table, "postgresql").compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
 
     assert "ON CONFLICT (service, instance) DO UPDATE" in statement(tables.coverage)
     assert "ON CONFLICT (id) DO UPDATE" in statement(tables.storms)

@@ -21,7 +21,7 @@ YES, NO, UNKNOWN = Verdict.YES, Verdict.NO, Verdict.UNKNOWN
 
 
 def camera(name: str, **more: Any) -> Camera:
-    fields = {"url": f"rtsp://10.0.0.1/{name}", "live": True, "owner": "公安局"} | more
+    fields: dict[str, Any] = {"url": f"rtsp://10.0.0.1/{name}", "live": True, "owner": "公安局"} | more
     return Camera(id=name, name=name, place=Place(105.7, 38.8, "152921001001001"), **fields)
 
 

@@ -4,7 +4,6 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from contracts.errors import (
     ConfigError,
@@ -16,7 +15,6 @@ from contracts.errors import (
 )
 from contracts.instant import SECOND, Instant
 from contracts.source import SourceChange, SourceKind, SourceState
-from contracts.storm import StormReport
 from ingest.health import ChangeBoard, SourceHealth, state_of_failure
 
 NOW = Instant(1_795_000_000 * SECOND)
@@ -166,20 +164,3 @@ def test_storm_is_bounded_by_the_number_of_sources() -> None:
     board.put_back(taken)
     rest = {each.source_id: each.state for each in board.take(10)}
     assert rest == {"a": SourceState.LIVE, "b": SourceState.STALE, "c": SourceState.STALE}
-
-
-def test_storm_on_its_way_out_is_overtaken_by_its_own_news_only() -> None:
-    board = ChangeBoard()
-    told = StormReport(
-        id="storm-1", site="s", instance="ingest-0", began_at=NOW, at=NOW, cameras=30, away=30,
-        places=(("p", 30),), places_away=(("p", 30),), reasons=(("closed", 30),),
-    )  # fmt: skip
-    board.post(told)
-    board.post(change("a", SourceState.LIVE))
-    board.post(replace(told, away=3))
-    board.post(replace(told, id="storm-2"))
-    waiting = board.take(10)
-    assert waiting == [change("a", SourceState.LIVE), replace(told, away=3), replace(told, id="storm-2")]
-    board.post(replace(told, away=0))
-    board.put_back(waiting)
-    assert replace(told, away=0) in board.take(10)

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
+from collections.abc import Callable, Sequence
 
+from contracts import wire
+from contracts.errors import LinkOverflow
 from contracts.instant import MS, SECOND
 from contracts.storm import StormReport
 from ingest.guest.storm import StormBegan, StormEnded, StormWatch
 from ingest.guest.storm_news import StormNews
 from runtime.clock import SimClock
+from runtime.metrics import StageCounters
 
 
 def test_power_cut_of_1000_cameras_is_told_twice_in_all() -> None:
@@ -135,3 +140,49 @@ def test_storm_in_which_nothing_moves_is_told_again_so_that_nobody_takes_its_ing
     assert one.told[-1].began_at == later
     assert one.told[-1].id != one.told[0].id
     assert one.told[-1].cameras == 30
+
+
+class Link:
+    """A log link that commits what it takes, unless it is down."""
+
+    def __init__(self) -> None:
+        self.down = True
+        self.attempts = 0
+        self.committed: list[StormReport] = []
+
+    async def send(self, payloads: Sequence[bytes], *, deadline_s: float | None = None) -> None:
+        assert deadline_s is None
+        self.attempts += 1
+        if self.down:
+            raise LinkOverflow("full")
+        self.committed += [wire.decode(payload, StormReport) for payload in payloads]
+
+    async def close(self) -> None:
+        raise AssertionError("not the news' to close")
+
+
+async def test_news_that_could_not_be_sent_wait_the_newest_of_each_storm() -> None:
+    one, link, counters = Watched(), Link(), StageCounters("ingest-cameras")
+    one.lose(*range(30))
+    one.look(80)
+    one.lose(*range(100, 130))
+    one.look(4)
+    telling = asyncio.create_task(one.news.tell_forever(link, counters, SimClock()))
+    await until(lambda: link.attempts == 3)
+    assert counters.total("storms_not_sent", "link_overflow") >= 3
+    link.down = False
+    await until(lambda: len(link.committed) >= 2)
+    newest = {report.id: report for report in one.told}
+    assert link.committed == list(newest.values())
+    assert [report.ended_at is None for report in link.committed] == [False, True]
+    one.look(70)
+    await until(lambda: len(link.committed) >= 3)
+    telling.cancel()
+    assert link.committed[2] == one.told[-1]
+    assert one.told[-1].ended_at is not None
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the teller run, by its own simulated clock, until the condition holds."""
+    while not condition():
+        await asyncio.sleep(0)  # noqa: TID251 - gives way to the teller
