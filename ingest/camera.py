@@ -333,6 +333,7 @@ class CameraReceiver:
             between = (picture.dropped_pictures, picture.dropped_bytes, picture.dropped_bytes_max)
             activity = self._activity.interval(between, len(picture.data), picture.digest, picture.event_time)
             shop.counters.count("pictures_received")
+            shop.minutes.count(self.camera.id, shop.clock.monotonic_ns())
             self._promotion.set_suspect(self.camera.id, activity.suspicion is not Suspicion.NONE)
         header = FrameHeader(
             source_id=self.camera.id,
@@ -379,6 +380,7 @@ class CameraReceiver:
             discontinuity=first or jumped,
         )
         self._shop.counters.count("pictures_received")
+        self._shop.minutes.count(self.camera.id, self._shop.clock.monotonic_ns())
         self._promotion.hand_on(header, picture.data)
         self._shown(activity.suspicion)
 
