@@ -21,6 +21,7 @@ from contracts.source import Camera, SourceKind, SourceState
 from ingest.activity import Activity
 from ingest.between import CameraActivity
 from ingest.camera_media import CameraMedia
+from ingest.doubts import CameraDoubts, Evidence
 from ingest.guest.backoff import PatientBackoff
 from ingest.guest.place import Visitor
 from ingest.guest.turns import CameraTurns
@@ -48,6 +49,7 @@ class CameraReceiver:
         self._shop = shop
         self._health = SourceHealth(camera.id, SourceKind.CAMERA, shop.site, exercise=camera.exercise)
         self._activity = CameraActivity()
+        self._doubts = CameraDoubts(shop.doubts)
         self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
         self._live_since_ns: int | None = None
         self._lost_ns: int | None = None
@@ -93,6 +95,7 @@ class CameraReceiver:
 
     def look(self) -> None:
         """A look every now and then, for what no picture or failure of its own would say."""
+        self._doubt()
         shop, host = self._shop, self._host
         reason = shop.gate.admission.dead_reason(host) if self._waits else ""
         if reason:
@@ -105,6 +108,23 @@ class CameraReceiver:
                     shop.board.post(self._health.stands(now))
             elif self._waits and self._turns.missed(round(shop.config.patrol_period_s * SECOND), now_ns):
                 shop.board.post(self._health.missed_turns(now))
+
+    def _doubt(self) -> None:
+        """Judge what is held against it; that costs next to nothing while it is as it was."""
+        shop, doubts, health, before = self._shop, self._doubts, self._health, self._doubts.reasons
+        evidence = self._evidence() if self._visit is not None and self._live_since_ns is not None else None
+        up = health.link is SourceState.LIVE
+        if doubts.look(shop.clock.monotonic_ns(), evidence, up=up, storm=shop.storms.number):
+            for doubt in set(doubts.reasons) - set(before):
+                shop.counters.count("cameras_doubted", doubt)
+            told = health.doubted(doubts.reasons, doubts.detail(), shop.clock.now(), long_away=doubts.long_away)
+            shop.board.post(told)
+
+    def _evidence(self) -> Evidence:
+        suspicion = self._activity.suspicion
+        if not self._through_ffmpeg and self._session is not None:
+            return Evidence(suspicion, *self._session.reception())
+        return Evidence(suspicion, clock_jumps=self._media.clock_jumps if self._media is not None else 0)
 
     def retire(self, reason: str, detail: str) -> None:
         """The camera is not asked for any more."""
@@ -231,11 +251,13 @@ class CameraReceiver:
     def _on_failure(self, error: GridwhistleError, delay_s: float) -> None:
         shop = self._shop
         shop.counters.count("sessions_failed", error.reason)
-        shop.board.post(self._health.failed(error, shop.clock.now()))
-        camera = self.camera
+        shop.board.post(self._health.failed(error, shop.clock.now(), refused=self._backoff.refused))
+        camera, now_ns = self.camera, shop.clock.monotonic_ns()
         if self._live_since_ns is not None:
-            where = camera.platform or self._host
-            shop.storms.lost(camera.id, where, error.reason, shop.clock.monotonic_ns())
+            shop.storms.lost(camera.id, camera.platform or self._host, error.reason, now_ns)
+            if not self._turns.on_patrol:
+                # On patrol sessions are short, whoever ends them.
+                self._doubts.ended(now_ns, error.reason)
         if shop.storms.rages or error.reason == "platform_unreachable":
             # Told as one: a storm by StormWatch, a platform that is down by its own line for all of its cameras.
             return

@@ -21,6 +21,7 @@ from ingest.between import peek_forever
 from ingest.camera import CameraReceiver
 from ingest.catalogue import CatalogueCopy
 from ingest.control import ControlDesk
+from ingest.doubts import DoubtPolicy
 from ingest.guest.gate import Gate
 from ingest.guest.limits import guest_limits
 from ingest.guest.storm import StormBegan, StormEnded, StormWatch
@@ -281,6 +282,7 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
                 counters=counters,
                 credentials=credentials,
                 media=media,
+                doubts=DoubtPolicy.of(config),
                 log=CountedLog(clock),
             )
         )

@@ -101,6 +101,15 @@ class Between(NamedTuple):
     since_ns: int
 
 
+class Reception(NamedTuple):
+    """How well it arrives: totals of all lives, and the camera's clock minus ours (ns), None while unknown."""
+
+    packets: int
+    packets_lost: int
+    clock_jumps: int
+    clock_offset_ns: int | None
+
+
 class PictureReceiver(Protocol):
     """Who takes what a session gives; called within the event loop, must not wait."""
 
@@ -121,12 +130,14 @@ class SessionTotals:
     packets_foreign: int = 0
     rtcp_malformed: int = 0
     bytes_received: int = 0
+    packets: int = 0
     packets_lost: int = 0
     packets_malformed: int = 0
     key_pictures: int = 0
     key_pictures_lost: int = 0
     key_pictures_refused: int = 0
     pictures: int = 0
+    clock_jumps: int = 0
 
 
 class RtspSession:
@@ -205,6 +216,13 @@ class RtspSession:
     def between(self) -> Between | None:
         """What came since the last key picture; None before the first one of a life."""
         return self._life.between() if self._life is not None else None
+
+    def reception(self) -> Reception:
+        """How well it arrives, cheaper than `statistics`: it is asked of every camera every other second."""
+        past, life = self._totals, self._life
+        if life is None:
+            return Reception(past.packets, past.packets_lost, past.clock_jumps, None)
+        return life.reception(past)
 
     def statistics(self) -> SessionTotals:
         """Totals of all lives, the present one included."""
@@ -438,6 +456,16 @@ class _Life:
         self._first = False
         self._receiver.picture(picture)
 
+    def reception(self, past: SessionTotals) -> Reception:
+        """See RtspSession; `past`: of the lives before."""
+        of = self._depacketizer
+        return Reception(
+            past.packets + of.packets,
+            past.packets_lost + of.packets_lost,
+            past.clock_jumps + self._timeline.jumps,
+            self._feedback.clock_offset_ns,
+        )
+
     def add_to(self, totals: SessionTotals) -> None:
         """Add what this life has counted so far."""
         depacketizer, connection = self._depacketizer, self._connection
@@ -451,12 +479,14 @@ class _Life:
             totals.packets_late += self._udp.packets_late
             totals.packets_foreign += self._udp.foreign
         totals.rtcp_malformed += self._feedback.malformed
+        totals.packets += depacketizer.packets
         totals.packets_lost += depacketizer.packets_lost
         totals.packets_malformed += depacketizer.packets_malformed
         totals.key_pictures += depacketizer.key_pictures
         totals.key_pictures_lost += depacketizer.key_pictures_lost
         totals.key_pictures_refused += depacketizer.key_pictures_too_large + depacketizer.key_pictures_without_sets
         totals.pictures += depacketizer.pictures
+        totals.clock_jumps += self._timeline.jumps
 
 
 def make_depacketizer(
