@@ -21,7 +21,7 @@ from contracts.source import Camera, SourceKind, SourceState
 from ingest.activity import Activity
 from ingest.between import CameraActivity
 from ingest.camera_media import CameraMedia
-from ingest.doubts import CameraDoubts, Evidence
+from ingest.doubts import CameraDoubts
 from ingest.guest.backoff import PatientBackoff
 from ingest.guest.place import Visitor
 from ingest.guest.turns import CameraTurns
@@ -93,38 +93,37 @@ class CameraReceiver:
             healthy_s=math.inf,
         )
 
-    def look(self) -> None:
-        """A look every now and then, for what no picture or failure of its own would say."""
-        self._doubt()
+    def look(self, now_ns: int) -> None:
+        """A look every now and then (monotonic ns), for what no picture or failure of its own would say."""
+        self._doubt(now_ns)
         shop, host = self._shop, self._host
         reason = shop.gate.admission.dead_reason(host) if self._waits else ""
         if reason:
             sentence = f"{host} 无应答, 只派一路试连, 其余等待 (no answer; one camera tries, the others wait)"
             shop.board.post(self._health.failed(SourceUnreachable(sentence, reason=reason), shop.clock.now()))
         elif self._turns.on_patrol:
-            now, now_ns = shop.clock.now(), shop.clock.monotonic_ns()
+            now = shop.clock.now()
             if self._visit is not None and self._live_since_ns is not None:
                 if self._turns.stands(now_ns, contested=self._visit.contested):
                     shop.board.post(self._health.stands(now))
             elif self._waits and self._turns.missed(round(shop.config.patrol_period_s * SECOND), now_ns):
                 shop.board.post(self._health.missed_turns(now))
 
-    def _doubt(self) -> None:
+    def _doubt(self, now_ns: int) -> None:
         """Judge what is held against it; that costs next to nothing while it is as it was."""
         shop, doubts, health, before = self._shop, self._doubts, self._health, self._doubts.reasons
-        evidence = self._evidence() if self._visit is not None and self._live_since_ns is not None else None
+        reception = None
+        if self._visit is not None and self._live_since_ns is not None:
+            if self._session is not None and not self._through_ffmpeg:
+                reception = self._session.reception()
+            elif self._media is not None:
+                reception = self._media.reception()
         up = health.link is SourceState.LIVE
-        if doubts.look(shop.clock.monotonic_ns(), evidence, up=up, storm=shop.storms.number):
+        if doubts.look(now_ns, self._activity.suspicion, reception, up=up, storm=shop.storms.number):
             for doubt in set(doubts.reasons) - set(before):
                 shop.counters.count("cameras_doubted", doubt)
             told = health.doubted(doubts.reasons, doubts.detail(), shop.clock.now(), long_away=doubts.long_away)
             shop.board.post(told)
-
-    def _evidence(self) -> Evidence:
-        suspicion = self._activity.suspicion
-        if not self._through_ffmpeg and self._session is not None:
-            return Evidence(suspicion, *self._session.reception())
-        return Evidence(suspicion, clock_jumps=self._media.clock_jumps if self._media is not None else 0)
 
     def retire(self, reason: str, detail: str) -> None:
         """The camera is not asked for any more."""
@@ -142,6 +141,7 @@ class CameraReceiver:
         """One session; True when it showed a key picture and was ended since others wait."""
         shop = self._shop
         self._live_since_ns = None
+        self._activity.begin()
         contested = False
         try:
             credentials = find_credentials(shop.credentials, self.camera.credentials, self.camera.id)

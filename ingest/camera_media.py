@@ -9,7 +9,7 @@ from contracts.instant import Instant
 from contracts.source import Camera, TransportPolicy
 from ingest.activity import key_digest
 from ingest.media.link import Open
-from ingest.rtsp.session import ReceivedPicture
+from ingest.rtsp.session import ReceivedPicture, Reception
 from ingest.rtsp.timing import RtpTimeline
 
 if TYPE_CHECKING:
@@ -31,14 +31,18 @@ class MediaReceiver(Protocol):
 
 
 class CameraMedia:
-    """One camera through FFmpeg, `run_once` for each life. `clock_jumps`: of its time line, over all lives."""
+    """One camera through FFmpeg, `run_once` for each life."""
 
     def __init__(self, camera: Camera, shop: CameraShop, receiver: MediaReceiver) -> None:
-        self.clock_jumps = 0
+        self._clock_jumps = 0
         self._camera = camera
         self._shop = shop
         self._receiver = receiver
         self._timeline = RtpTimeline(_CLOCK_RATE)
+
+    def reception(self) -> Reception:
+        """How well it arrives; FFmpeg does not tell of lost packets, nor of the camera's clock."""
+        return Reception(0, 0, self._clock_jumps, None)
 
     async def run_once(self, url: str, credentials: Credentials | None) -> None:
         """Play `url` in a child until it ends. Raises the SourceError that ended it."""
@@ -73,7 +77,7 @@ class CameraMedia:
         elif picture.time_s is not None:
             event = self._timeline.event_time(round(picture.time_s * _CLOCK_RATE) & 0xFFFFFFFF, now)
             event_time, jumped = event.at, event.jumped
-            self.clock_jumps += jumped
+            self._clock_jumps += jumped
         self._receiver.picture(
             ReceivedPicture(
                 data=picture.data,

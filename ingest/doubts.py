@@ -2,7 +2,7 @@
 
 Judged about every two seconds (`CameraReceiver.look`), never where packets are received. A doubt begins when its
 evidence has lasted, and ends when there was none for longer: a state that changes with every picture tells nobody
-anything. While the camera is away its doubts rest, since there is nothing to be seen of them.
+anything. While nothing comes of the camera its doubts rest, since there is nothing to be seen of them.
 
     evidence      ..x.xxxxxxxxx.xx......x...............................
     doubt                  [begins after 10 s             ends after 30 s]
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from contracts.frame import Suspicion
 from contracts.instant import SECOND
@@ -23,6 +23,7 @@ from ingest.rtsp.timing import JUMP_NS
 
 if TYPE_CHECKING:
     from ingest.config import IngestConfig
+    from ingest.rtsp.session import Reception
 
 _GAP_NS: Final = 5 * SECOND
 """A doubt that has not begun is forgotten after so long without evidence: two looks, so that one chance look
@@ -52,19 +53,6 @@ _SENTENCES: Final = {
     Doubt.SIZE_COLLAPSE: "画面数据量骤减 (its pictures are far smaller than they were)",
     Doubt.CLOCK_JUMP: "设备时钟反复跳变 (its clock jumps again and again); 请检查校时源 (do two servers set it?)",
 }
-
-
-class Evidence(NamedTuple):
-    """What is known of a camera that arrives. Numbers are running totals over all its sessions.
-
-    `clock_offset_ns`: its clock minus ours by its last sender report, None while unknown.
-    """
-
-    suspicion: Suspicion = Suspicion.NONE
-    packets: int = 0
-    packets_lost: int = 0
-    clock_jumps: int = 0
-    clock_offset_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +113,7 @@ class CameraDoubts:
         self._policy = policy
         self._flapping = Flapping(policy.flapping)
         self._spells: dict[Doubt, _Spell] = {}
-        self._looked_ns: int | None = None
+        self._looked_ns = 0
         self._packets = self._lost = self._jumps = 0
         self._share = 0.0
         self._offset_ns: int | None = None
@@ -141,21 +129,25 @@ class CameraDoubts:
         """A live session ended by itself, at monotonic ns; `cause` is the error's reason."""
         self._flapping.ended(now_ns, cause)
 
-    def look(self, now_ns: int, evidence: Evidence | None, *, up: bool, storm: int = 0) -> bool:
+    def look(
+        self, now_ns: int, suspicion: Suspicion, reception: Reception | None, *, up: bool, storm: int = 0
+    ) -> bool:
         """Judge anew; True when `reasons` or `long_away` changed.
 
-        `now_ns`: monotonic; `evidence`: None while no session shows anything; `up`: its link is live, between two
-        visits on patrol included; `storm`: number of the storm that rages, 0 for none.
+        `now_ns`: monotonic; `suspicion`: of its last pictures; `reception`: its totals so far, None while no
+        session shows anything; `up`: its link is live, between two visits on patrol included; `storm`: number of
+        the storm that rages, 0 for none.
         """
-        span_ns = now_ns - self._looked_ns if self._looked_ns is not None else 0
-        self._looked_ns = now_ns
-        flapping, spells = self._flapping, self._spells
-        flaps, long_away = flapping.on, flapping.long_away
-        if not flapping.at_rest:
+        span_ns, self._looked_ns = now_ns - (self._looked_ns or now_ns), now_ns
+        flapping, changed = self._flapping, False
+        if flapping.stirs:
+            before = (flapping.on, flapping.long_away)
             flapping.look(now_ns, span_ns, up=up, storm=storm)
-        changed = flapping.on is not flaps or flapping.long_away is not long_away
-        if evidence is not None:
-            seen = self._seen(evidence)
+            changed = (flapping.on, flapping.long_away) != before
+        spells = self._spells
+        if reception is not None and (reception.packets != self._packets or not reception.packets):
+            # Nothing came since the last look: what its last picture showed lasts no longer for that.
+            seen = self._seen(suspicion, reception)
             if seen or spells:
                 changed = self._step(seen, span_ns) or changed
         if changed:
@@ -165,9 +157,9 @@ class CameraDoubts:
             self.reasons = tuple(doubt for doubt in Doubt if doubt in holding)
         return changed
 
-    def _seen(self, evidence: Evidence) -> tuple[Doubt, ...]:
+    def _seen(self, suspicion: Suspicion, reception: Reception) -> tuple[Doubt, ...]:
         """What there is evidence of since the last look."""
-        suspicion, packets, lost, jumps, offset_ns = evidence
+        packets, lost, jumps, offset_ns = reception
         new, new_lost = packets - self._packets, lost - self._lost
         self._packets, self._lost = packets, lost
         jumped = (jumps != self._jumps or offset_ns != self._offset_ns) and self._jumped(jumps, offset_ns)

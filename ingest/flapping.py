@@ -28,6 +28,7 @@ class FlappingPolicy:
 
 class Flapping:
     """Counts the ends of one camera's live sessions. `on`: it flaps. `long_away`: so long that it is simply gone.
+    `stirs`: there is something to judge, a new end or that it flaps.
 
     Times are monotonic ns. An end in a storm (ingest.guest.storm) is the power's or the network's, not the
     camera's: of each storm one end is excused, the next ones count.
@@ -43,11 +44,13 @@ class Flapping:
         "_waiting",
         "long_away",
         "on",
+        "stirs",
     )
 
     def __init__(self, policy: FlappingPolicy) -> None:
         self.on = False
         self.long_away = False
+        self.stirs = False
         self._policy = policy
         self._ends: tuple[int, ...] = ()
         self._causes: tuple[str, ...] = ()
@@ -56,16 +59,12 @@ class Flapping:
         self._steady_ns = 0
         self._away_ns: int | None = None
 
-    @property
-    def at_rest(self) -> bool:
-        """Nothing is to be judged: no new end, and it does not flap."""
-        return not self.on and not self._waiting
-
     def ended(self, now_ns: int, cause: str) -> None:
         """A live session ended; `cause` is the error's reason. Judged by the next look, which knows of storms."""
         self._waiting = (*self._waiting, (now_ns, cause))[-self._policy.ends :]
         self._steady_ns = 0
         self._away_ns = now_ns
+        self.stirs = True
 
     def look(self, now_ns: int, span_ns: int, *, up: bool, storm: int) -> None:
         """`span_ns` since the look before; `up`: it is live now; `storm`: number of the one that rages, or 0."""
@@ -77,7 +76,7 @@ class Flapping:
             self._causes = (*self._causes, cause)[-self._policy.ends :]
         self._waiting = ()
         full = len(self._ends) == self._policy.ends
-        self.on = self.on or (full and now_ns - self._ends[0] <= self._policy.window_ns)
+        self.on = self.stirs = self.on or (full and now_ns - self._ends[0] <= self._policy.window_ns)
         if not self.on:
             return
         if up:
@@ -87,7 +86,7 @@ class Flapping:
             self._away_ns, self._steady_ns = now_ns, 0
         self.long_away = self._away_ns is not None and now_ns - self._away_ns > self._policy.away_ns
         if self._steady_ns >= self._policy.steady_ns:
-            self.on = self.long_away = False
+            self.on = self.stirs = self.long_away = False
             self._ends = self._causes = ()
 
     @property

@@ -7,7 +7,7 @@ is runtime.supervise's. Only key pictures leave, see ingest.rtsp.depacketize.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -139,6 +139,23 @@ class SessionTotals:
     pictures: int = 0
     clock_jumps: int = 0
 
+    def add(self, other: SessionTotals) -> None:
+        """Add another's."""
+        self.sessions += other.sessions
+        self.resyncs += other.resyncs
+        self.packets_late += other.packets_late
+        self.packets_foreign += other.packets_foreign
+        self.rtcp_malformed += other.rtcp_malformed
+        self.bytes_received += other.bytes_received
+        self.packets += other.packets
+        self.packets_lost += other.packets_lost
+        self.packets_malformed += other.packets_malformed
+        self.key_pictures += other.key_pictures
+        self.key_pictures_lost += other.key_pictures_lost
+        self.key_pictures_refused += other.key_pictures_refused
+        self.pictures += other.pictures
+        self.clock_jumps += other.clock_jumps
+
 
 class RtspSession:
     """A camera's session; one object per camera, `run_once` again for each life."""
@@ -222,13 +239,24 @@ class RtspSession:
         past, life = self._totals, self._life
         if life is None:
             return Reception(past.packets, past.packets_lost, past.clock_jumps, None)
-        return life.reception(past)
+        of = life._depacketizer
+        return Reception(
+            past.packets + of.packets,
+            past.packets_lost + of.packets_lost,
+            past.clock_jumps + life._timeline.jumps,
+            life._feedback.clock_offset_ns,
+        )
+
+    def add_to(self, totals: SessionTotals) -> None:
+        """Add the totals of all lives, the present one included; cheaper than `statistics` of each."""
+        totals.add(self._totals)
+        if self._life is not None:
+            self._life.add_to(totals)
 
     def statistics(self) -> SessionTotals:
         """Totals of all lives, the present one included."""
-        totals = replace(self._totals)
-        if self._life is not None:
-            self._life.add_to(totals)
+        totals = SessionTotals()
+        self.add_to(totals)
         return totals
 
     def credentials_for(self, url: RtspUrl) -> Credentials | None:
@@ -455,16 +483,6 @@ class _Life:
         )
         self._first = False
         self._receiver.picture(picture)
-
-    def reception(self, past: SessionTotals) -> Reception:
-        """See RtspSession; `past`: of the lives before."""
-        of = self._depacketizer
-        return Reception(
-            past.packets + of.packets,
-            past.packets_lost + of.packets_lost,
-            past.clock_jumps + self._timeline.jumps,
-            self._feedback.clock_offset_ns,
-        )
 
     def add_to(self, totals: SessionTotals) -> None:
         """Add what this life has counted so far."""
