@@ -14,11 +14,15 @@ from bench.load.control import Cut, Done, SetFault
 from bench.load.faults import Fault
 from bench.load.process import LineProcess
 from bench.load.rig import load_server
+from contracts import topics, wire
+from contracts.control import HistoryAnswer, HistoryOrigin, HistoryRequest
+from contracts.frame import Suspicion
 from contracts.source import SourceChange, SourceState
+from runtime.clock import SystemClock
+from runtime.zmq_request import ZmqRequestClient
 from tests.ingest.alerts_end import AlertsEnd, alerts_end, site_in
+from tests.ingest.test_probe import recording
 from tests.ingest.test_worker import camera, working
-
-pytestmark = pytest.mark.slow
 
 QUICK = {"suspect_after_s": 4.0, "suspect_quiet_s": 10.0, "flapping_steady_s": 8.0, "flapping_away_s": 2.0}
 """Seconds instead of minutes; a jump of the clock every 8 s must not be over before the next one."""
@@ -56,6 +60,7 @@ async def served(stack: AsyncExitStack, streams: int) -> tuple[LineProcess, str]
     return server, f"rtsp://127.0.0.1:{ready.port}/cam/"
 
 
+@pytest.mark.slow
 async def test_each_fault_has_its_state_and_reason_and_is_forgotten_when_mended(short_dir: Path) -> None:
     site = site_in(short_dir)
     names = [fault.value for fault in ENDS]
@@ -80,6 +85,7 @@ async def test_each_fault_has_its_state_and_reason_and_is_forgotten_when_mended(
             assert others <= {(SourceState.LIVE, "clock_skew")}, fault
 
 
+@pytest.mark.slow
 async def test_flapping_camera_is_suspect_up_and_away_faulted_when_gone_and_live_when_steady(
     short_dir: Path,
 ) -> None:
@@ -104,3 +110,23 @@ async def test_flapping_camera_is_suspect_up_and_away_faulted_when_gone_and_live
         await end.until(now(end, {"flapping": flapping}), WAIT_S)
         await end.until(now(end, {"flapping": LIVE}), WAIT_S)
         assert set(told(end, "good")) == {(SourceState.CONNECTING, ""), LIVE}
+
+
+async def test_suspect_that_ffmpeg_reads_is_told_and_its_key_pictures_are_kept(short_dir: Path) -> None:
+    site = site_in(short_dir)
+    clock = SystemClock()
+    # One key picture, again and again.
+    file = recording(short_dir / "still.mp4", seconds=1)
+    began = clock.now()
+    async with AsyncExitStack() as stack:
+        end = await stack.enter_async_context(alerts_end(site, cameras=(camera("file", str(file)),)))
+        await stack.enter_async_context(working(site, suspect_after_s=0.5))
+        await end.until(now(end, {"file": (SourceState.SUSPECT, "frozen")}), WAIT_S)
+        client = ZmqRequestClient(site.endpoint(f"{topics.CONTROL_INGEST}-0"), clock)
+        stack.push_async_callback(client.close)
+        wish = HistoryRequest(source_id="file", begin=began, end=clock.now())
+        body = await client.request(topics.REQUEST_HISTORY, wire.encode(wish), timeout_s=5)
+        answer = wire.decode(body, HistoryAnswer)
+        assert answer.origin is HistoryOrigin.RING
+        assert len(answer.frames) >= 1
+        assert all(frame.header.suspicion is Suspicion.FROZEN_BYTES for frame in answer.frames)
