@@ -9,8 +9,9 @@ from contracts.instant import Instant
 from contracts.source import Camera, TransportPolicy
 from ingest.activity import key_digest
 from ingest.media.link import Open
-from ingest.rtsp.session import ReceivedPicture, Reception
+from ingest.rtsp.session import ReceivedPicture
 from ingest.rtsp.timing import RtpTimeline
+from ingest.rtsp.totals import Reception
 
 if TYPE_CHECKING:
     from ingest.media.taken import MediaFormat, MediaPicture

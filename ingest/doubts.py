@@ -23,7 +23,7 @@ from ingest.rtsp.timing import JUMP_NS
 
 if TYPE_CHECKING:
     from ingest.config import IngestConfig
-    from ingest.rtsp.session import Reception
+    from ingest.rtsp.totals import Reception
 
 _GAP_NS: Final = 5 * SECOND
 """A doubt that has not begun is forgotten after so long without evidence: two looks, so that one chance look

@@ -32,7 +32,7 @@ from ingest.recordings import PlatformRecordings
 from ingest.ring import PictureRing
 from ingest.rtsp.credentials import Credentials, read_credentials
 from ingest.rtsp.receive import ReceivePool
-from ingest.rtsp.session import SessionTotals
+from ingest.rtsp.totals import SessionTotals
 from ingest.rtsp.udp import UdpPorts
 from ingest.shop import CameraShop
 from runtime.crew import Crew

@@ -26,6 +26,7 @@ from ingest.rtsp.negotiate import Described, Negotiation
 from ingest.rtsp.quirks import QuirkPolicy
 from ingest.rtsp.receive import Connection, ReceivePool, connect
 from ingest.rtsp.timing import RtpTimeline
+from ingest.rtsp.totals import Reception, SessionTotals
 from ingest.rtsp.udp import UdpPorts, UdpTrack
 
 if TYPE_CHECKING:
@@ -101,15 +102,6 @@ class Between(NamedTuple):
     since_ns: int
 
 
-class Reception(NamedTuple):
-    """How well it arrives: totals of all lives, and the camera's clock minus ours (ns), None while unknown."""
-
-    packets: int
-    packets_lost: int
-    clock_jumps: int
-    clock_offset_ns: int | None
-
-
 class PictureReceiver(Protocol):
     """Who takes what a session gives; called within the event loop, must not wait."""
 
@@ -118,43 +110,6 @@ class PictureReceiver(Protocol):
 
     def picture(self, picture: ReceivedPicture) -> None:
         """A picture is complete."""
-
-
-@dataclass(slots=True)
-class SessionTotals:
-    """Running totals of one session object over all its lives."""
-
-    sessions: int = 0
-    resyncs: int = 0
-    packets_late: int = 0
-    packets_foreign: int = 0
-    rtcp_malformed: int = 0
-    bytes_received: int = 0
-    packets: int = 0
-    packets_lost: int = 0
-    packets_malformed: int = 0
-    key_pictures: int = 0
-    key_pictures_lost: int = 0
-    key_pictures_refused: int = 0
-    pictures: int = 0
-    clock_jumps: int = 0
-
-    def add(self, other: SessionTotals) -> None:
-        """Add another's."""
-        self.sessions += other.sessions
-        self.resyncs += other.resyncs
-        self.packets_late += other.packets_late
-        self.packets_foreign += other.packets_foreign
-        self.rtcp_malformed += other.rtcp_malformed
-        self.bytes_received += other.bytes_received
-        self.packets += other.packets
-        self.packets_lost += other.packets_lost
-        self.packets_malformed += other.packets_malformed
-        self.key_pictures += other.key_pictures
-        self.key_pictures_lost += other.key_pictures_lost
-        self.key_pictures_refused += other.key_pictures_refused
-        self.pictures += other.pictures
-        self.clock_jumps += other.clock_jumps
 
 
 class RtspSession:

@@ -10,7 +10,7 @@ from contracts.instant import SECOND
 from ingest.config import IngestConfig
 from ingest.doubts import CameraDoubts, Doubt, DoubtPolicy
 from ingest.flapping import FlappingPolicy
-from ingest.rtsp.session import Reception
+from ingest.rtsp.totals import Reception
 
 POLICY = DoubtPolicy()
 LOOK_NS = 2 * SECOND
