@@ -40,6 +40,15 @@ class CameraActivity:
         self._key_at: Instant | None = None
         self._told = Activity(1.0, Suspicion.NONE)
 
+    @property
+    def suspicion(self) -> Suspicion:
+        """What was told last: by a key picture, or since."""
+        return self._told.suspicion
+
+    def begin(self) -> None:
+        """A session begins."""
+        self._meter.begin()
+
     def interval(self, between: tuple[int, int, int], key_bytes: int, key_digest: int, at: Instant) -> Activity:
         """A key picture came at `at`; number, bytes and largest of the pictures between, size and digest of it."""
         before, self._key_at = self._key_at, at

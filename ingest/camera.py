@@ -16,27 +16,26 @@ from contracts.errors import (
     SourceRefused,
     SourceUnreachable,
 )
-from contracts.frame import ActivityNotice, Codec, FrameHeader, Suspicion
+from contracts.frame import ActivityNotice, FrameHeader, Suspicion
 from contracts.instant import SECOND, Instant
-from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
-from ingest.activity import Activity, key_digest
+from contracts.source import Camera, SourceKind, SourceState
+from ingest.activity import Activity
 from ingest.between import CameraActivity
+from ingest.camera_media import CameraMedia
+from ingest.doubts import CameraDoubts
 from ingest.guest.backoff import PatientBackoff
 from ingest.guest.place import Visitor
 from ingest.guest.turns import CameraTurns
 from ingest.health import SourceHealth
-from ingest.media.link import Open
 from ingest.media.pool import QUARANTINED
 from ingest.promotion import Promotion
 from ingest.rtsp.credentials import Credentials, find_credentials
 from ingest.rtsp.quirks import QuirkPolicies
 from ingest.rtsp.session import RtspSession, SessionLimits
-from ingest.rtsp.timing import RtpTimeline
 from runtime.supervise import supervise
 
 if TYPE_CHECKING:
     from ingest.guest.gate import Visit
-    from ingest.media.taken import MediaFormat, MediaPicture
     from ingest.rtsp.received import ReceivedPicture, StreamInfo
     from ingest.shop import CameraShop
 
@@ -51,6 +50,7 @@ class CameraReceiver:
         self._shop = shop
         self._health = SourceHealth(camera.id, SourceKind.CAMERA, shop.site, exercise=camera.exercise)
         self._activity = CameraActivity()
+        self._doubts = CameraDoubts(shop.doubts)
         self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
         self._live_since_ns: int | None = None
         self._lost_ns: int | None = None
@@ -62,7 +62,7 @@ class CameraReceiver:
         self._unsupported = False
         self._through_ffmpeg = not _is_rtsp(camera.url or "rtsp:")
         self._session: RtspSession | None = None
-        self._timeline = RtpTimeline()
+        self._media: CameraMedia | None = None
         config = shop.config
         self._backoff = PatientBackoff(
             config.backoff_first_s, config.backoff_max_s, camera.id, config.refused_retry_s
@@ -94,20 +94,37 @@ class CameraReceiver:
             healthy_s=math.inf,
         )
 
-    def look(self) -> None:
-        """A look every now and then, for what no picture or failure of its own would say."""
+    def look(self, now_ns: int) -> None:
+        """A look every now and then (monotonic ns), for what no picture or failure of its own would say."""
+        self._doubt(now_ns)
         shop, host = self._shop, self._host
         reason = shop.gate.admission.dead_reason(host) if self._waits else ""
         if reason:
             sentence = f"{host} 无应答, 只派一路试连, 其余等待 (no answer; one camera tries, the others wait)"
             shop.board.post(self._health.failed(SourceUnreachable(sentence, reason=reason), shop.clock.now()))
         elif self._turns.on_patrol:
-            now, now_ns = shop.clock.now(), shop.clock.monotonic_ns()
+            now = shop.clock.now()
             if self._visit is not None and self._live_since_ns is not None:
                 if self._turns.stands(now_ns, contested=self._visit.contested):
                     shop.board.post(self._health.stands(now))
             elif self._waits and self._turns.missed(round(shop.config.patrol_period_s * SECOND), now_ns):
                 shop.board.post(self._health.missed_turns(now))
+
+    def _doubt(self, now_ns: int) -> None:
+        """Judge what is held against it; that costs next to nothing while it is as it was."""
+        shop, doubts, health, before = self._shop, self._doubts, self._health, self._doubts.reasons
+        reception = None
+        if self._visit is not None and self._live_since_ns is not None:
+            if self._session is not None and not self._through_ffmpeg:
+                reception = self._session.reception()
+            elif self._media is not None:
+                reception = self._media.reception()
+        up = health.link is SourceState.LIVE
+        if doubts.look(now_ns, self._activity.suspicion, reception, up=up, storm=shop.storms.number):
+            for doubt in set(doubts.reasons) - set(before):
+                shop.counters.count("cameras_doubted", doubt)
+            told = health.doubted(doubts.reasons, doubts.detail(), shop.clock.now(), long_away=doubts.long_away)
+            shop.board.post(told)
 
     def retire(self, reason: str, detail: str) -> None:
         """The camera is not asked for any more."""
@@ -125,6 +142,7 @@ class CameraReceiver:
         """One session; True when it showed a key picture and was ended since others wait."""
         shop = self._shop
         self._live_since_ns = None
+        self._activity.begin()
         contested = False
         try:
             credentials = find_credentials(shop.credentials, self.camera.credentials, self.camera.id)
@@ -177,7 +195,8 @@ class CameraReceiver:
             hurried=self._turns.hurried,
         )
 
-    def _opened(self) -> None:
+    def opened(self) -> None:
+        """What plays it accepted; the camera is live with its first key picture, not before."""
         if self._visit is not None:
             self._visit.opened()
 
@@ -195,7 +214,9 @@ class CameraReceiver:
                         raise
                     self._through_ffmpeg = self._unsupported = True
             if self._through_ffmpeg:
-                await self._media(play.url, credentials)
+                if self._media is None:
+                    self._media = CameraMedia(self.camera, self._shop, self)
+                await self._media.run_once(play.url, credentials)
         finally:
             await way.release(self.camera, play)
 
@@ -228,33 +249,16 @@ class CameraReceiver:
         self._session.move(url)
         return self._session
 
-    async def _media(self, url: str, credentials: Credentials | None) -> None:
-        """One life of the source in a media child."""
-        config = self._shop.config
-        self._timeline = RtpTimeline()
-        await self._shop.media.play(
-            Open(
-                url=url,
-                udp=self.camera.transport is TransportPolicy.UDP,
-                loop=config.file_loop,
-                picture_bytes_max=config.picture_bytes_max,
-                stall_s=config.stall_s,
-                quiet_s=config.folder_quiet_s,
-            ),
-            source_id=self.camera.id,
-            take=self._on_media_picture,
-            playing=self._on_media_format,
-            credentials=credentials,
-        )
-
     def _on_failure(self, error: GridwhistleError, delay_s: float) -> None:
         shop = self._shop
         shop.counters.count("sessions_failed", error.reason)
-        shop.board.post(self._health.failed(error, shop.clock.now()))
-        camera = self.camera
+        shop.board.post(self._health.failed(error, shop.clock.now(), refused=self._backoff.refused))
+        camera, now_ns = self.camera, shop.clock.monotonic_ns()
         if self._live_since_ns is not None:
-            where = camera.platform or self._host
-            shop.storms.lost(camera.id, where, error.reason, shop.clock.monotonic_ns())
+            shop.storms.lost(camera.id, camera.platform or self._host, error.reason, now_ns)
+            if not self._turns.on_patrol:
+                # On patrol sessions are short, whoever ends them.
+                self._doubts.ended(now_ns, error.reason)
         if shop.storms.rages or error.reason == "platform_unreachable":
             # Told as one: a storm by StormWatch, a platform that is down by its own line for all of its cameras.
             return
@@ -267,8 +271,8 @@ class CameraReceiver:
         )
 
     def playing(self, _info: StreamInfo) -> None:
-        """The server accepted PLAY; the camera is live with its first key picture, not before."""
-        self._opened()
+        """The server accepted PLAY."""
+        self.opened()
 
     def promote(self, until: Instant, *, from_last_key: bool) -> bool:
         """Hand on every picture until `until`; True when that begins with the group of pictures that is open.
@@ -323,7 +327,7 @@ class CameraReceiver:
             self._promotion.set_suspect(self.camera.id, True)
 
     def picture(self, picture: ReceivedPicture) -> None:
-        """A picture of the RTSP session."""
+        """A picture of the RTSP session, or a key picture that FFmpeg read."""
         shop = self._shop
         activity = Activity(1.0, Suspicion.NONE)
         if picture.key:
@@ -351,38 +355,6 @@ class CameraReceiver:
         self._promotion.hand_on(header, picture.data)
         if picture.key:
             self._shown(activity.suspicion)
-
-    def _on_media_format(self, _media: MediaFormat) -> None:
-        """FFmpeg opened the source; the camera is live with its first key picture, not before."""
-        self._opened()
-
-    def _on_media_picture(self, codec: Codec, picture: MediaPicture, first: bool, wall_ns: int | None) -> None:
-        """A key picture of a media child; recordings have their own clock, all else is anchored to arrival."""
-        now = self._shop.clock.now()
-        self._became_live()
-        event_time, jumped = now, False
-        if wall_ns is not None:
-            event_time = Instant(wall_ns)
-        elif picture.time_s is not None:
-            event = self._timeline.event_time(round(picture.time_s * 90_000) & 0xFFFFFFFF, now)
-            event_time, jumped = event.at, event.jumped
-        between = (picture.dropped_pictures, picture.dropped_bytes, 0)
-        activity = self._activity.interval(between, len(picture.data), key_digest(picture.data), now)
-        header = FrameHeader(
-            source_id=self.camera.id,
-            sequence=0,
-            event_time=event_time,
-            arrival_time=now,
-            codec=codec,
-            size=len(picture.data),
-            activity=activity.score,
-            suspicion=activity.suspicion,
-            discontinuity=first or jumped,
-        )
-        self._shop.counters.count("pictures_received")
-        self._shop.minutes.count(self.camera.id, self._shop.clock.monotonic_ns())
-        self._promotion.hand_on(header, picture.data)
-        self._shown(activity.suspicion)
 
     def _became_live(self) -> None:
         if self._live_since_ns is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ingest.config import IngestConfig
+    from ingest.doubts import DoubtPolicy
     from ingest.guest.gate import Gate
     from ingest.guest.storm import StormWatch
     from ingest.health import ChangeBoard
@@ -42,4 +43,5 @@ class CameraShop:
     counters: StageCounters
     credentials: dict[str, Credentials]
     media: MediaPool
+    doubts: DoubtPolicy
     log: CountedLog

@@ -1,4 +1,4 @@
-"""What a session gives: the stream as its server described it, pictures, and totals."""
+"""What a session gives: the stream as its server described it, and pictures."""
 
 from __future__ import annotations
 
@@ -64,21 +64,3 @@ class PictureReceiver(Protocol):
 
     def picture(self, picture: ReceivedPicture) -> None:
         """A picture is complete."""
-
-
-@dataclass(slots=True)
-class SessionTotals:
-    """Running totals of one session object over all its lives."""
-
-    sessions: int = 0
-    resyncs: int = 0
-    packets_late: int = 0
-    packets_foreign: int = 0
-    rtcp_malformed: int = 0
-    bytes_received: int = 0
-    packets_lost: int = 0
-    packets_malformed: int = 0
-    key_pictures: int = 0
-    key_pictures_lost: int = 0
-    key_pictures_refused: int = 0
-    pictures: int = 0

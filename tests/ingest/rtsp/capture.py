@@ -25,8 +25,9 @@ from contracts.instant import SECOND
 from ingest.rtsp.credentials import Credentials
 from ingest.rtsp.pool import ReceivePool
 from ingest.rtsp.quirks import Quirk, QuirkPolicies
-from ingest.rtsp.received import ReceivedPicture, SessionTotals, StreamInfo
+from ingest.rtsp.received import ReceivedPicture, StreamInfo
 from ingest.rtsp.session import RtspSession, SessionLimits
+from ingest.rtsp.totals import SessionTotals
 from runtime.clock import SimClock
 
 FOLDER = Path(__file__).parent / "captures"
