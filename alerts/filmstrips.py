@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from alerts.core.effects import Effect, IncidentChanged
-from alerts.core.index import distance_m
 from contracts import topics, wire
 from contracts.control import FilmstripAnswer, FilmstripRequest
 from contracts.errors import CommandRefused, GridwhistleError

@@ -15,6 +15,7 @@ from dashboard_api.auth import Authenticator
 from dashboard_api.config import ApiConfig
 from dashboard_api.database import DatabaseReader
 from dashboard_api.live import ChangeFeed
+from dashboard_api.look_desk import LookDesk
 from dashboard_api.problem import ApiError
 from dashboard_api.snapshots import Snapshots
 from runtime.clock import Clock
@@ -38,6 +39,7 @@ class Services:
     register: AccessRegister
     authenticator: Authenticator
     counters: StageCounters
+    looks: LookDesk
 
 
 def _services(connection: HTTPConnection) -> Services:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alerts.core import limits
-from alerts.core.index import distance_m, fire_zone_name, source_name, zone_name
+from alerts.core.index import fire_zone_name, source_name, zone_name
 from alerts.core.policy import FIRE, Rule
 from alerts.core.state import LiveIncident
 from alerts.core.turn import Turn
