@@ -23,6 +23,7 @@ from contracts.errors import CommandRefused, GridwhistleError
 from contracts.filmstrip import Filmstrip, FilmstripGap, FilmstripState, filmstrip_id
 from contracts.incident import Incident, IncidentState
 from contracts.instant import SECOND, Instant
+from contracts.place import distance_m
 
 if TYPE_CHECKING:
     from alerts.config import FilmstripConfig

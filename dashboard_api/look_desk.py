@@ -1,8 +1,9 @@
-"""Looks: operators' questions to inference, bounded per principal and in total, asked once for all who ask at once.
+"""Looks: operators' questions to inference, bounded per principal and in total, asked once for who asks at once.
 
     POST /api/v1/looks ─▶ budget ─▶ LookRequest (control-inference) ─▶ LookAnswer
 
-Nothing is stored but the newest looks, in memory: a look is of the moment. That it was asked stands in the register.
+Nothing is stored but the newest looks, in memory: a look is of the moment. That somebody asked stands in the
+register.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from runtime.clock import Clock
 from runtime.metrics import StageCounters
 from runtime.request_link import RequestClient
 
-SHARED_NS: Final = SECOND
-"""The same question about the same camera within this time is one look."""
+SHARED_NS: Final = 2 * SECOND
+"""The same question about the same camera is one look while that is under way, and so long from its start."""
 _ANSWER_MARGIN_S: Final = 2.0
 """What inference may take beyond the wait for a picture: decoding, detecting, the links."""
 _PRINCIPALS_MAX: Final = 10_000
@@ -148,11 +149,11 @@ class LookDesk:
         self._newest[looked.id] = looked
         return looked
 
-    def find(self, look_id: str) -> Looked:
-        """One of the newest looks. Raises ApiError 404."""
+    def find(self, look_id: str, principal_id: str) -> Looked:
+        """One of this asker's newest looks. Raises ApiError 404."""
         self._forget(self._clock.now())
         looked = self._newest.get(look_id)
-        if looked is None:
+        if looked is None or looked.principal_id != principal_id:
             raise ApiError(
                 404, "look_not_found", "没有这次查看, 或已过一小时 (no such look, or an hour has passed)"
             )

@@ -1,4 +1,4 @@
-"""Views of looks (看一眼): what a camera shows at this moment, "blind" and "no answer" included; counts, never persons."""
+"""Views of looks (看一眼): what a camera shows now, "blind" and "no answer" included; counts, never persons."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from dashboard_api.views import Coded, EvidenceView, coded, evidence_views, opti
 
 
 class CountView(msgspec.Struct, frozen=True, gc=False):
-    """How many of a class were found; `name`: the class."""
+    """How many of a class were found; `name`: the class. `confidence`: the highest among them, 0..1."""
 
     name: Coded
     count: int
+    confidence: float | None
 
 
 class CameraLookView(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,8 +37,8 @@ class CameraLookView(msgspec.Struct, frozen=True, kw_only=True):
 
     `reason`: why it was blind or gave no answer, else null. `age_s`: seconds from the picture to the question,
     negative when the picture is younger than it; null without a picture. `state`: of the camera, as reported.
-    `evidence`: the picture, persons and vehicles pixelated; none of a blind one. `shared`: this answer was given to
-    another asker of the same second, too.
+    `evidence`: the picture, persons and vehicles pixelated; none of a blind one. `shared`: this answer was given
+    to another asker of the same moment, too.
     """
 
     source: SourceRef
@@ -76,6 +77,7 @@ def _camera_view(
     looked: Looked, look: Look, rows: Mapping[str, SourceRow], directory: Directory
 ) -> CameraLookView:
     answer = look.answer
+    sure = dict(answer.confidence)
     row = rows.get(answer.source_id)
     state = row.state if row is not None else UNREPORTED
     at = answer.event_time
@@ -84,7 +86,10 @@ def _camera_view(
         outcome=coded(name_of(LOOK_OUTCOMES, answer.outcome), answer.outcome),
         reason=coded(name_of(LOOK_REASONS, answer.reason), answer.reason) if answer.reason else None,
         state=coded(name_of(SOURCE_STATES, state), state),
-        counts=tuple(CountView(coded(name_of(CLASSES, name), name), count) for name, count in answer.counts),
+        counts=tuple(
+            CountView(coded(name_of(CLASSES, name), name), count, round(sure[name], 2) if name in sure else None)
+            for name, count in answer.counts
+        ),
         event_time=optional_time(at),
         age_s=None if at is None else round((looked.asked_at - at) / SECOND, 3),
         evidence=evidence_views("looks", looked.id, answer.evidence),

@@ -285,6 +285,9 @@ LOOK_REASONS: Final[Mapping[str, Pair]] = {
     "codec": ("编码不支持", "codec not supported"),
     "resting": ("刚看过, 稍后再看", "looked at just before"),
     "no_link": ("推理服务无应答", "inference does not answer"),
+    "bug": ("推理服务内部错误", "inference failed by an error of its own"),
+    "schema_version": ("推理服务版本不符", "inference speaks another version"),
+    "unknown_request": ("推理服务版本过旧, 不支持查看", "this inference cannot look: another release"),
 }
 """Why a look saw nothing or was not answered. A table of its own: `busy` and `not_live` mean other things of an
 alert or of a source."""

@@ -3,8 +3,8 @@
     LookRequest ─▶ a picture of the last second, or the next one (asked for: promoted) ─▶ LookAnswer
 
 The picture goes the way of all pictures; the scheduler only puts its camera first, once. So a look costs one place
-in the order, and what it finds is known to the camera's analytics, too. The picture that answers is kept as evidence,
-with persons and vehicles hidden, unless it is blind.
+in the order, and what it finds is known to the camera's analytics, too. The picture that answers is kept as
+evidence, with persons and vehicles hidden, unless it is blind.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class LookDesk:
             if seen.arrival_time < wait.not_before or wait.future.done():
                 continue
             if wait.spare is None and not self._complete(seen):
-                # It was under way when the question came. The next one is kept; if it cannot be, it answers as it is.
+                # It was under way when the question came. The next one is kept; if not, it answers as it is.
                 wait.spare = seen
             else:
                 wait.future.set_result(seen)
@@ -166,12 +166,13 @@ class LookDesk:
             return _unanswered(wish, seen)
         if seen.blind:
             return _blind(wish, seen.blind, seen.event_time)
-        counts = self._count(seen, KINDS[wish.kind], ZoneShape.of(zone) if zone is not None else None)
+        held = self._held(seen, KINDS[wish.kind], ZoneShape.of(zone) if zone is not None else None)
         return LookAnswer(
             id=wish.id,
             source_id=wish.source_id,
-            outcome=LookOutcome.SEEN if counts else LookOutcome.NOTHING,
-            counts=counts,
+            outcome=LookOutcome.SEEN if held else LookOutcome.NOTHING,
+            counts=tuple((name, len(ours)) for name, ours in held),
+            confidence=tuple((name, float(ours.confidence.max())) for name, ours in held),
             event_time=seen.event_time,
             evidence=seen.evidence,
         )
@@ -219,18 +220,20 @@ class LookDesk:
         answer = await self._promoter.ask(promote)
         return answer.reason if answer.reason in _NOT_THERE else ""
 
-    def _count(self, seen: Seen, classes: tuple[str, ...], zone: ZoneShape | None) -> tuple[tuple[str, int], ...]:
+    def _held(
+        self, seen: Seen, classes: tuple[str, ...], zone: ZoneShape | None
+    ) -> tuple[tuple[str, Detections], ...]:
         """Confident findings by class, in the zone if one is named; classes without any are left out."""
         found = seen.found[seen.found.confidence >= self._model.thresholds[seen.found.class_id]]
-        counts = []
+        held = []
         for name in classes:
             ours: Detections = found[found.class_id == CLASS_NAMES.index(name)]
             points: Callable[..., object] = _POINTS[name]
-            held = zone.holds(np.asarray(points(ours.xyxy)), *seen.size) if zone is not None else None
-            number = len(ours) if held is None else int(held.sum())
-            if number:
-                counts.append((name, number))
-        return tuple(counts)
+            if zone is not None:
+                ours = ours[zone.holds(np.asarray(points(ours.xyxy)), *seen.size)]
+            if len(ours):
+                held.append((name, ours))
+        return tuple(held)
 
 
 def _unanswered(wish: LookRequest, reason: str) -> LookAnswer:

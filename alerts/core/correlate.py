@@ -18,6 +18,7 @@ from alerts.core.turn import Turn
 from alerts.tickets.ticket_file import CLOSED_STATES
 from contracts.incident import IncidentState
 from contracts.observation import Observation
+from contracts.place import distance_m
 from contracts.policy import Belief
 from contracts.source import SourceKind
 

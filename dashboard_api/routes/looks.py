@@ -40,7 +40,7 @@ class NearRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 class LookWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Exactly one of `source_id`, `near`, `grid`. `kind`: the incident type whose classes count as seen, "" for
-    any; `zone_id`: only there (with `source_id`).
+    any; `zone_id`: only there (with `source_id`). `reason`: why, in the asker's words, for the access register.
     """
 
     source_id: ShortText = ""
@@ -48,6 +48,7 @@ class LookWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     grid: Grid | None = None
     kind: ShortText = ""
     zone_id: ShortText = ""
+    reason: ShortText = ""
 
 
 _decoder: Final = msgspec.json.Decoder(LookWish)
@@ -80,16 +81,16 @@ async def post_look(api: Api, asker: Asker, request: Request) -> Response:
         raise ApiError(422, "look_body", "须且仅须指定 source_id, near, grid 之一 (name exactly one of them)")
     if wish.zone_id and not wish.source_id:
         raise ApiError(422, "look_body", "zone_id 须与 source_id 同用 (zone_id goes with source_id)")
-    target, source_ids, left_out = _whom(api, wish)
+    target, source_ids, left_out = _whom(api, wish, asker.grid_prefix)
     sources = api.snapshots.directory.sources
     off = frozenset(each for each in source_ids if not sources[each].expected)
     try:
         looked = await api.looks.look(asker.id, source_ids, wish.kind, wish.zone_id, off=off, left_out=left_out)
     except ApiError as error:
-        await _enter(api, asker, request, target, wish.kind, error.reason)
+        await _enter(api, asker, request, target, wish, error.reason)
         raise
     outcomes = " ".join(f"{each.answer.source_id}:{each.answer.outcome}" for each in looked.looks)
-    await _enter(api, asker, request, target, wish.kind, outcomes)
+    await _enter(api, asker, request, target, wish, outcomes)
     return await _answer(api, looked)
 
 
@@ -98,9 +99,9 @@ async def post_look(api: Api, asker: Asker, request: Request) -> Response:
     summary="A look of the last hour",
     responses={**returns(LookView), **refuses(s404="No such look, or an hour has passed")},
 )
-async def get_look(api: Api, look_id: Id) -> Response:
-    """What was answered then; it is not looked again."""
-    return await _answer(api, api.looks.find(look_id))
+async def get_look(api: Api, asker: Asker, look_id: Id) -> Response:
+    """What the asker was answered then; it is not looked again."""
+    return await _answer(api, api.looks.find(look_id, asker.id))
 
 
 @router.get(
@@ -114,17 +115,20 @@ async def get_look(api: Api, look_id: Id) -> Response:
 )
 async def get_look_evidence(api: Api, asker: Asker, request: Request, look_id: Id, sha256: Sha256) -> Response:
     """The picture behind `sha256`, entered in the access register."""
-    looked = api.looks.find(look_id)
+    looked = api.looks.find(look_id, asker.id)
     evidence = [ref for look in looked.looks for ref in look.answer.evidence]
     return await picture_response(api, asker, request, f"look/{looked.id}", evidence, sha256)
 
 
-def _whom(api: Services, wish: LookWish) -> tuple[str, tuple[str, ...], int]:
-    """What to write down as the target, the cameras to ask, and how many more there are. Raises ApiError 404."""
+def _whom(api: Services, wish: LookWish, subtree: str) -> tuple[str, tuple[str, ...], int]:
+    """What to write down as the target, the cameras to ask, and how many more there are.
+
+    Cameras outside of the asker's `subtree` of grids do not exist for the asker. Raises ApiError 404.
+    """
     directory = api.snapshots.directory
     if wish.source_id:
         entry = directory.sources.get(wish.source_id)
-        if entry is None or entry.kind is not SourceKind.CAMERA:
+        if entry is None or entry.kind is not SourceKind.CAMERA or not (entry.grid_code or "").startswith(subtree):
             raise ApiError(404, "source_not_found", "没有这路摄像机 (there is no such camera)")
         return wish.source_id, (wish.source_id,), 0
     if wish.near is not None:
@@ -134,7 +138,7 @@ def _whom(api: Services, wish: LookWish) -> tuple[str, tuple[str, ...], int]:
     else:
         target = f"grid/{wish.grid}"
         found = cameras_in(directory, wish.grid or "")
-    live = [entry for entry in found if entry.expected]
+    live = [entry for entry in found if entry.expected and (entry.grid_code or "").startswith(subtree)]
     if not live:
         raise ApiError(
             404, "no_camera_near", "该处没有启用的摄像机 (no camera that is switched on sees that place)"
@@ -148,13 +152,15 @@ async def _answer(api: Services, looked: Looked) -> Response:
     return json_response(look_view(looked, rows, api.snapshots.directory))
 
 
-async def _enter(api: Services, asker: Principal, request: Request, target: str, kind: str, outcome: str) -> None:
+async def _enter(
+    api: Services, asker: Principal, request: Request, target: str, wish: LookWish, outcome: str
+) -> None:
     await api.register.append(
         at=api.clock.now(),
         principal=asker,
         action="look",
         target=target,
-        reason=kind,
+        reason=" ".join(part for part in (wish.kind, wish.zone_id, wish.reason) if part),
         outcome=outcome,
         peer=peer(request),
     )

@@ -9,6 +9,7 @@ from random import Random
 
 import cv2
 import numpy as np
+from msgspec.structs import replace
 
 from contracts.command import MuteMatcher
 from contracts.delivery import Delivery, DeliveryState
@@ -97,8 +98,11 @@ def shown_cameras() -> list[Camera]:
     return shown
 
 
-def catalogue(of: County) -> Catalogue:
-    return Catalogue(site=SITE, county=SITE, version=1, cameras=of.cameras, sensors=of.sensors)
+def catalogue(of: County, *, live: bool = False) -> Catalogue:
+    """`live`: every camera but the last one that may be shown is switched on."""
+    last = shown_cameras()[-1].id
+    cameras = tuple(replace(camera, live=live and camera.id != last) for camera in of.cameras)
+    return Catalogue(site=SITE, county=SITE, version=1, cameras=cameras, sensors=of.sensors)
 
 
 def draw_evidence(folder: Path, random: Random, at: Instant, source_id: str) -> EvidenceRef:

@@ -36,11 +36,14 @@ export function drawCoverage(summary) {
   $("coverage").replaceChildren(coverageRow(word("cameras"), summary.cameras), coverageRow(word("sensors"), summary.sensors));
 }
 
-export function drawUnseeing(page, total, unheard) {
+/** `look(source)` opens a camera; sensors have nothing to look at. */
+export function drawUnseeing(page, total, unheard, look) {
   const rows = page.items.slice(0, UNSEEING_SHOWN).map((source) => el("li", {},
     el("span", { class: `badge state-badge state-${source.state.code}`, text: nameOf(source.state) }),
     el("span", { class: "source-name", text: source.name, title: source.id }),
-    el("span", { class: "quiet", text: sentence(source.detail) || nameOf(source.reason) })));
+    el("span", { class: "quiet", text: sentence(source.detail) || nameOf(source.reason) }),
+    source.kind === "camera" && source.expected
+      ? el("button", { class: "act act-quiet look-act", type: "button", text: word("look"), "aria-label": `${word("look")} ${source.name}`, onclick: () => look(source) }) : null));
   const rest = total - rows.length;
   if (rest > 0) rows.push(el("li", { class: "quiet", text: word("unseeing_more", { n: integer(rest) }) }));
   if (!total) rows.push(el("li", { class: "quiet", text: unheard ? word("unheard", { n: integer(unheard) }) : word("unseeing_none") }));

@@ -286,7 +286,7 @@ function drawSources() {
   if (!summary) return;
   drawCoverage(summary);
   const total = summary.cameras.unseeing + summary.sensors.unseeing;
-  drawUnseeing(unseeing, total, summary.cameras.unheard + summary.sensors.unheard);
+  drawUnseeing(unseeing, total, summary.cameras.unheard + summary.sensors.unheard, dialogs.showCamera);
 }
 
 async function quietly(work) {
