@@ -8,9 +8,11 @@ from typing import Final
 import msgspec
 
 from contracts.command import FALSE_ALARM_REASONS as FALSE_ALARM_REASONS
-from contracts.control import LookOutcome
 from contracts.filmstrip import FilmstripOrigin, FilmstripState
 from contracts.incident import IncidentState, Level, Reason
+from contracts.look_words import CLASSES as CLASSES
+from contracts.look_words import LOOK_OUTCOMES as LOOK_OUTCOMES
+from contracts.look_words import LOOK_REASONS as LOOK_REASONS
 from contracts.observation import IncidentType
 from contracts.ticket import TicketState
 
@@ -166,6 +168,7 @@ REASONS: Final[Mapping[str, Pair]] = {
     Reason.CLEARED_BY_PERSON: ("人工解除", "cleared by a person"),
     Reason.WAITS_FOR_PERSON: ("等待人工判定", "waits for a person"),
     Reason.LIMIT_REACHED: ("达到上限", "limit reached"),
+    Reason.LOOKED_AT: ("看一眼", "looked at"),
     Reason.CLAIMED_BY_PERSON: ("人工认领", "claimed by a person"),
     Reason.MUTED: ("已静音", "muted"),
     Reason.MUTE_ENDED: ("静音已结束", "mute ended"),
@@ -260,49 +263,6 @@ REASONS: Final[Mapping[str, Pair]] = {
     "unknown_filmstrip": ("未要求的胶片", "filmstrip that nobody asked for"),
     "unknown_request": ("未知的请求", "unknown request"),
 }
-
-LOOK_OUTCOMES: Final[Mapping[str, Pair]] = {
-    LookOutcome.SEEN: ("看到目标", "something is there"),
-    LookOutcome.NOTHING: ("未见目标", "nothing of it is there"),
-    LookOutcome.BLIND: ("看不清", "blind: nothing can be said"),
-    LookOutcome.UNANSWERED: ("未能查看", "no answer"),
-}
-
-LOOK_REASONS: Final[Mapping[str, Pair]] = {
-    "covered": ("画面被遮挡", "the picture is covered"),
-    "dark": ("画面过暗", "the picture is dark"),
-    "frozen": ("画面冻结", "the picture is frozen"),
-    "undecodable": ("画面无法解码", "the picture does not decode"),
-    "quarantined": ("画面曾两次使解码器崩溃, 暂不解码", "its pictures crashed the decoder twice; left alone"),
-    "not_live": ("摄像机当前没有画面", "the camera is not live now"),
-    "off": ("目录中未启用", "not switched on in the catalogue"),
-    "unknown_source": ("推理目录中没有这路摄像机", "inference does not know this camera"),
-    "unknown_zone": ("没有这个区域", "this camera has no such zone"),
-    "not_visible": ("这类情况从画面上看不出", "no picture can show this kind"),
-    "late": ("限时内没有新画面", "no fresh picture came in time"),
-    "busy": ("同时查看的人太多, 请稍后再看", "too many looks at once; ask again"),
-    "limit": ("同时取全部画面的摄像机已达上限", "too many cameras hand on every picture"),
-    "codec": ("编码不支持", "codec not supported"),
-    "resting": ("刚看过, 稍后再看", "looked at just before"),
-    "no_link": ("推理服务无应答", "inference does not answer"),
-    "bug": ("推理服务内部错误", "inference failed by an error of its own"),
-    "schema_version": ("推理服务版本不符", "inference speaks another version"),
-    "unknown_request": ("推理服务版本过旧, 不支持查看", "this inference cannot look: another release"),
-}
-"""Why a look saw nothing or was not answered. A table of its own: `busy` and `not_live` mean other things of an
-alert or of a source."""
-
-CLASSES: Final[Mapping[str, Pair]] = {
-    "person": ("人", "people"),
-    "bicycle": ("自行车", "bicycles"),
-    "motorcycle": ("摩托车", "motorcycles"),
-    "car": ("小型车", "cars"),
-    "bus": ("客车", "buses"),
-    "truck": ("货车", "trucks"),
-    "fire": ("明火", "flames"),
-    "smoke": ("烟雾", "smoke"),
-}
-"""What models find, contracts.class_names."""
 
 
 def name_of(table: Mapping[str, Pair], code: str) -> Name:

@@ -85,7 +85,9 @@ def literals(function: Any, *callees: str) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in callees:
             given_ = [*node.args[1:2], *(each.value for each in node.keywords if each.arg == "reason")]
-            yield from (each.value for each in given_ if isinstance(each, ast.Constant) and each.value)
+            yield from (
+                each.value for each in given_ if isinstance(each, ast.Constant) and isinstance(each.value, str)
+            )
 
 
 def test_every_outcome_and_reason_that_inference_and_ingest_can_give_has_a_name() -> None:
@@ -102,7 +104,8 @@ def test_every_outcome_and_reason_that_inference_and_ingest_can_give_has_a_name(
 
 def test_the_examples_are_what_they_claim_to_be() -> None:
     for example in LOOKS.values():
-        assert msgspec.convert(example["value"], LookWish)
+        wish = msgspec.convert(example["value"], LookWish)
+        assert (wish.source_id != "") != (wish.near is not None)
 
 
 async def test_answer_tells_numbers_confidence_age_and_picture_and_stands_in_the_register(
