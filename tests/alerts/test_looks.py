@@ -130,7 +130,9 @@ async def test_person_may_not_write_in_the_name_of_a_camera(short_dir: Path) -> 
     async with county(site, config(cameras_max=0)) as here:
         await here.send(alarm(1))
         [row] = here.rows("SELECT id FROM incidents")
-        answer = await here.ask(command(CommandKind.NOTE, CLOCK.now(), target_id=row["id"], note="没有火"))
+        answer = await here.ask(
+            command(CommandKind.NOTE, CLOCK.now(), id="note-0001", target_id=row["id"], note="没有火")
+        )
         assert (answer.accepted, answer.reason) == (False, "role")
         assert notes(here) == []
 
