@@ -39,6 +39,27 @@ class FilmstripConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             raise ValueError("filmstrip.near_m is not negative, and 0 < answer_s <= give_up_s")
 
 
+class LookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[alerts.look]`: looks at the cameras around an alarm of sensors alone; what they see is noted in it."""
+
+    cameras_max: int = 2
+    """Cameras per incident at most; 0 = no looks."""
+    near_m: float = 80.0
+    """The nearest cameras within so many metres, after those of its fire zone."""
+    within_s: float = 6.0
+    """Seconds that a look waits for a fresh picture at most."""
+    at_once: int = 2
+    """Looks under way at once; the other places of inference are for operators."""
+    waiting_max: int = 64
+    """Looks that wait for their turn; in a storm of alarms further ones are counted and not asked."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cameras_max <= 16 or self.near_m < 0 or self.at_once < 1 or self.waiting_max < 1:
+            raise ValueError("look.cameras_max lies in 0..16, near_m from 0, at_once and waiting_max from 1")
+        if not 0 < self.within_s <= 60:
+            raise ValueError("look.within_s lies in 0..60 seconds")
+
+
 class AlertsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings of the alert engine's process. The rules themselves are the policy file."""
 
@@ -65,6 +86,7 @@ class AlertsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     busy_timeout_s: float = 5.0
     """Seconds to wait for another process that has locked the database."""
     filmstrip: FilmstripConfig = FilmstripConfig()
+    look: LookConfig = LookConfig()
 
     def __post_init__(self) -> None:
         for name in ("batch_records", "inbox_records", "snapshot_steps", "snapshot_records", "changes_kept"):

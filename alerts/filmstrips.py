@@ -9,7 +9,6 @@ missing, and says so. The engine knows nothing of this: pictures decide nothing.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -17,12 +16,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from alerts.core.effects import Effect, IncidentChanged
-from alerts.core.index import distance_m
+from alerts.witnesses import Arrivals, Witnesses
 from contracts import topics, wire
 from contracts.control import FilmstripAnswer, FilmstripRequest
 from contracts.errors import CommandRefused, GridwhistleError
 from contracts.filmstrip import Filmstrip, FilmstripGap, FilmstripState, filmstrip_id
-from contracts.incident import Incident, IncidentState
+from contracts.incident import Incident
 from contracts.instant import SECOND, Instant
 
 if TYPE_CHECKING:
@@ -32,11 +31,9 @@ if TYPE_CHECKING:
     from runtime.metrics import StageCounters
     from runtime.request_link import RequestClient
 
-_ON_THE_WALL: Final = frozenset({IncidentState.PENDING_REVIEW, IncidentState.CONFIRMED})
 _EVERY_S: Final = 0.25
 _ASK_TIMEOUT_S: Final = 2.0
 _RETRY_NS: Final = 2 * SECOND
-_REMEMBERED_MAX: Final = 20_000
 _FINAL: Final = frozenset({"unknown_source", "evidence_off", "bad_span", "unknown_request"})
 """Refusals that asking again does not change."""
 
@@ -57,23 +54,19 @@ class FilmstripDesk:
         self,
         site: str,
         config: FilmstripConfig,
-        cameras: Iterable[Camera],
+        witnesses: Witnesses,
         clock: Clock,
         counters: StageCounters,
         note: Callable[[Filmstrip], None],
     ) -> None:
         self._site = site
         self._config = config
-        self._cameras = {
-            camera.id: camera
-            for camera in cameras
-            if camera.live and not camera.secrecy and not camera.forbidden_place
-        }
+        self._witnesses = witnesses
         self._clock = clock
         self._counters = counters
         self._note = note
         self._open: dict[str, _Open] = {}
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._arrivals = Arrivals()
 
     def __len__(self) -> int:
         """Strips that are not complete."""
@@ -93,7 +86,7 @@ class FilmstripDesk:
         for effect in effects:
             match effect:
                 case IncidentChanged(incident=incident) if self._comes_onto_the_wall(incident):
-                    strips += [self._born(incident, camera, now) for camera in self._choose(incident)]
+                    strips += [self._born(incident, camera, now) for camera in self._chosen(incident)]
         room = self._config.open_max - len(self._open)
         return [strip if place < room else given_up(strip, "busy") for place, strip in enumerate(strips)]
 
@@ -159,32 +152,14 @@ class FilmstripDesk:
         self._note(given_up(one.strip, reason))
 
     def _comes_onto_the_wall(self, incident: Incident) -> bool:
-        """Once per incident: state A2 or A3, and no matter of the operations queue."""
-        if incident.state not in _ON_THE_WALL or incident.operations or not self._config.cameras_max:
-            return False
-        known = incident.id in self._seen
-        self._seen[incident.id] = None
-        self._seen.move_to_end(incident.id)
-        while len(self._seen) > _REMEMBERED_MAX:
-            self._seen.popitem(last=False)
-        return not known
+        return bool(self._config.cameras_max) and self._arrivals.is_first(incident)
 
-    def _choose(self, incident: Incident) -> list[Camera]:
-        """The cameras that claim it; when none does, those of its fire zone, then the nearest within reach."""
-        own = [self._cameras[each] for each in incident.source_ids if each in self._cameras]
-        if own:
-            return own[: self._config.cameras_max]
-        zone = incident.place.fire_zone
-        near = sorted(
-            (
-                zone is None or camera.place.fire_zone != zone,
-                distance_m(camera.place, incident.place),
-                camera.id,
-            )
-            for camera in self._cameras.values()
+    def _chosen(self, incident: Incident) -> list[Camera]:
+        """The cameras that claim it; when none does, those around it."""
+        most = self._config.cameras_max
+        return self._witnesses.own(incident, most) or self._witnesses.around(
+            incident.place, most, self._config.near_m
         )
-        chosen = [id_ for other_zone, apart_m, id_ in near if not other_zone or apart_m <= self._config.near_m]
-        return [self._cameras[id_] for id_ in chosen[: self._config.cameras_max]]
 
     def _born(self, incident: Incident, camera: Camera, now: Instant) -> Filmstrip:
         # What put it onto the wall: for alarms their own time, for a hold the sample that met it.

@@ -23,6 +23,7 @@ from alerts.filmstrips import FilmstripDesk
 from alerts.follow import CatalogueFollower
 from alerts.given import Given, load_given, report_gaps
 from alerts.inbox import Inbox
+from alerts.looks import LookDesk
 from alerts.stepper import Stepper
 from alerts.store import filmstrips, policies, tables
 from alerts.store import journal as journals
@@ -34,6 +35,7 @@ from alerts.store.recovery import Recovered, recover
 from alerts.store.reserve import Reserve
 from alerts.store.upsert import upsert
 from alerts.store.writer import Writer
+from alerts.witnesses import Witnesses
 from contracts import topics, wire
 from contracts.command import Command
 from contracts.errors import MalformedMessage, StoreBusy, StoreFull
@@ -119,9 +121,9 @@ class _OneWriter:
         publisher = ZmqChangePublisher(site.endpoint(topics.CHANGES))
         on_stop("close the link of changes", publisher.close)
         senders = self._senders(inbox, on_stop)
-        desk = FilmstripDesk(
-            site.id, self.config.filmstrip, self.given.catalogue.cameras, clock, counters, inbox.note
-        )
+        witnesses = Witnesses(self.given.catalogue.cameras)
+        desk = FilmstripDesk(site.id, self.config.filmstrip, witnesses, clock, counters, inbox.note)
+        looks = LookDesk(site.id, self.config.look, witnesses, clock, counters, inbox.ask)
         with self.database.read() as connection:
             desk.restore(filmstrips.incomplete(connection, self.config.filmstrip.open_max))
         inference = ZmqRequestClient(site.endpoint(topics.CONTROL_INFERENCE), clock)
@@ -138,6 +140,7 @@ class _OneWriter:
             self.given.places(),
             self.given.names(),
             desk,
+            looks,
         )
         server = ZmqRequestServer(site.endpoint(topics.COMMAND), clock)
         snapshots = _snapshots(self.given)
@@ -146,6 +149,7 @@ class _OneWriter:
         async def use(given: Given) -> None:
             await writer.note(partial(_note_catalogue, given=given))
             stepper.use(given.places(), given.names())
+            witnesses.use(given.catalogue.cameras)
             snapshots.update(_snapshots(given))
 
         crew = Crew()
@@ -153,6 +157,7 @@ class _OneWriter:
         crew.add("answer requests", server.serve(_handler(snapshots, inbox, self.database)))
         crew.add("follow the catalogue file", follower.run(use))
         crew.add("ask for filmstrips", desk.ask_forever(inference))
+        crew.add("ask for looks", looks.ask_forever(inference))
         for sender in senders:
             crew.add("deliver", sender.run())
         stepping = stepper.run(writer, receiver, publisher, lambda: _wake(senders), self.stop)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from alerts.core.engine import Engine
     from alerts.filmstrips import FilmstripDesk
     from alerts.inbox import Inbox
+    from alerts.looks import LookDesk
     from alerts.store.journal import Committed
     from alerts.store.writer import Writer
     from alerts.store.writing import Report
@@ -65,6 +66,7 @@ class Stepper:
         places: Mapping[str, Place],
         names: Mapping[str, str],
         desk: FilmstripDesk,
+        looks: LookDesk,
     ) -> None:
         self._site = site
         self._config = config
@@ -77,6 +79,7 @@ class Stepper:
         self._places = places
         self._names = names
         self._desk = desk
+        self._looks = looks
         self._started_at = clock.now()
         self._report_due_ns = clock.monotonic_ns()
         self._reserve_due_ns = clock.monotonic_ns()
@@ -108,6 +111,8 @@ class Stepper:
                 continue
             committed = await writer.commit(work)
             await self._tell(taken, committed, receiver, publisher)
+            if work.step is not None:
+                self._looks.committed(work.step.effects)
             if committed.deliveries_changed:
                 wake_senders()
             if self._snapshot_is_due(writer):

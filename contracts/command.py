@@ -26,6 +26,8 @@ class CommandKind(enum.StrEnum):
     TICKET_MOVE = "ticket_move"
     """A transition of the ticket's life cycle; `argument` names the target state's code."""
     RESEND_DELIVERY = "resend_delivery"
+    NOTE = "note"
+    """What a camera showed when it was looked at: `note` stands in the incident, decides nothing. Ours alone."""
 
 
 FALSE_ALARM_REASONS: Final[Mapping[str, tuple[str, str]]] = {

@@ -71,8 +71,9 @@ class LookRequest(msgspec.Struct, frozen=True, kw_only=True):
 class LookAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a LookRequest. `counts`: objects by class name; never of anybody in particular.
 
-    `event_time` of the picture looked at, None when there was none; `reason` a stable code (`covered`, `dark`,
-    `undecodable`, `not_live`, `unknown_source`, `late`, `busy`, ...).
+    `confidence`: the highest of each class counted, 0..1. `event_time` of the picture looked at, None when there
+    was none; `reason` a stable code (`covered`, `dark`, `undecodable`, `not_live`, `unknown_source`, `late`,
+    `busy`, ...). `evidence`: the picture itself, persons and vehicles pixelated.
     """
 
     id: str
@@ -80,6 +81,7 @@ class LookAnswer(msgspec.Struct, frozen=True, kw_only=True):
     outcome: LookOutcome
     reason: str = ""
     counts: tuple[tuple[str, int], ...] = ()
+    confidence: tuple[tuple[str, float], ...] = ()
     event_time: Instant | None = None
     evidence: tuple[EvidenceRef, ...] = ()
 

@@ -75,6 +75,8 @@ class Reason(enum.StrEnum):
     HELD_OPEN_UNKNOWN = "held_open_unknown"
     NOBODY_ACTED = "nobody_acted"
     REVIEW_TIMEOUT_FAIL_SAFE = "review_timeout_fail_safe"
+    # looks
+    LOOKED_AT = "looked_at"
     # people
     CONFIRMED_BY_PERSON = "confirmed_by_person"
     FALSE_ALARM_BY_PERSON = "false_alarm_by_person"

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import enum
+import math
+from typing import Final
 
 import msgspec
+
+METRES_PER_DEGREE: Final = 111_320.0
+"""Of latitude; a sphere is near enough for a radius of some hundred metres."""
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -20,6 +25,12 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     zone_id: str | None = None
     fire_zone: str | None = None
     name: str = ""
+
+
+def distance_m(one: Place, other: Place) -> float:
+    """Metres between two places that are near each other (equirectangular)."""
+    x = (one.lon - other.lon) * math.cos(math.radians((one.lat + other.lat) / 2))
+    return math.hypot(x, one.lat - other.lat) * METRES_PER_DEGREE
 
 
 class ZoneKind(enum.StrEnum):

@@ -20,6 +20,7 @@ from dashboard_api.config import ApiConfig, read_token
 from dashboard_api.coverage_board import CoverageBoard
 from dashboard_api.database import DatabaseReader
 from dashboard_api.live import ChangeFeed
+from dashboard_api.look_desk import LookDesk
 from dashboard_api.page import Page
 from dashboard_api.routes import (
     commands,
@@ -30,6 +31,7 @@ from dashboard_api.routes import (
     health,
     incidents,
     live,
+    looks,
     metrics,
     session,
     sources,
@@ -55,9 +57,17 @@ CONNECTIONS_MAX: Final = 1_000
 
 
 def make_services(
-    site: Site, config: ApiConfig, clock: Clock, client: RequestClient, counters: StageCounters
+    site: Site,
+    config: ApiConfig,
+    clock: Clock,
+    client: RequestClient,
+    looker: RequestClient,
+    counters: StageCounters,
 ) -> Services:
-    """The parts of the API over a site's files. Raises ConfigError when the token file is wrong."""
+    """The parts of the API over a site's files. Raises ConfigError when the token file is wrong.
+
+    `client` asks alerts, `looker` asks inference.
+    """
     authenticator = Authenticator(config, read_token(config, site.state_dir), clock)
     reader = DatabaseReader(site.database_file, config.readers)
     snapshots = Snapshots(site.state_dir, reader, client, clock)
@@ -74,6 +84,7 @@ def make_services(
         register=AccessRegister(site.state_dir / "access.sqlite"),
         authenticator=authenticator,
         counters=counters,
+        looks=LookDesk(looker, config, clock, counters),
     )
 
 
@@ -108,6 +119,7 @@ def create_app(services: Services) -> FastAPI:
         metrics,
         session,
         live,
+        looks,
     ):
         app.include_router(module.router)
 
@@ -183,7 +195,9 @@ async def run(site: Site, config: ApiConfig, clock: Clock, stop: asyncio.Event) 
     async with Shutdown(5.0) as on_stop:
         client = ZmqRequestClient(site.endpoint(topics.COMMAND), clock)
         on_stop("close the command link", client.close)
-        services = make_services(site, config, clock, client, counters)
+        looker = ZmqRequestClient(site.endpoint(topics.CONTROL_INFERENCE), clock)
+        on_stop("close the link to inference", looker.close)
+        services = make_services(site, config, clock, client, looker, counters)
         on_stop("close the access register", services.register.close)
         on_stop("close the database", services.reader.close)
         listening = listen(config)

@@ -44,6 +44,14 @@ class ApiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Hours until a browser that gave the token must give it again."""
     command_timeout_s: float = 5.0
     """Seconds to wait for alerts to commit a command; then 503, and the same Idempotency-Key may be tried."""
+    looks_per_minute: int = 30
+    """Looks at cameras that one principal may ask for in a minute; further ones are answered 429 with the wait."""
+    looks_per_minute_total: int = 120
+    """The same for all principals together: every look takes one place in inference's order."""
+    look_cameras_max: int = 4
+    """Most cameras that one look at a place asks, nearest first; inference bounds those at once, too."""
+    look_within_s: float = 6.0
+    """Seconds that a look waits for a fresh picture at most; the answer comes 2 s later at the latest."""
     body_bytes_max: int = 65_536
     """Largest request body, bytes."""
     page_size_max: int = 500
@@ -76,7 +84,8 @@ class ApiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             raise ValueError("api.require_token needs api.token_file")
         positive = (
             "command_timeout_s body_bytes_max page_size_max snapshot_rows_max live_clients_max live_interval_s "
-            "live_batch_max live_backlog_max live_send_timeout_s readers session_hours"
+            "live_batch_max live_backlog_max live_send_timeout_s readers session_hours "
+            "looks_per_minute looks_per_minute_total look_cameras_max look_within_s"
         )
         for key in positive.split():
             if getattr(self, key) <= 0:

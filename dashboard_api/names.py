@@ -10,6 +10,9 @@ import msgspec
 from contracts.command import FALSE_ALARM_REASONS as FALSE_ALARM_REASONS
 from contracts.filmstrip import FilmstripOrigin, FilmstripState
 from contracts.incident import IncidentState, Level, Reason
+from contracts.look_words import CLASSES as CLASSES
+from contracts.look_words import LOOK_OUTCOMES as LOOK_OUTCOMES
+from contracts.look_words import LOOK_REASONS as LOOK_REASONS
 from contracts.observation import IncidentType
 from contracts.ticket import TicketState
 
@@ -165,6 +168,7 @@ REASONS: Final[Mapping[str, Pair]] = {
     Reason.CLEARED_BY_PERSON: ("人工解除", "cleared by a person"),
     Reason.WAITS_FOR_PERSON: ("等待人工判定", "waits for a person"),
     Reason.LIMIT_REACHED: ("达到上限", "limit reached"),
+    Reason.LOOKED_AT: ("看一眼", "looked at"),
     Reason.CLAIMED_BY_PERSON: ("人工认领", "claimed by a person"),
     Reason.MUTED: ("已静音", "muted"),
     Reason.MUTE_ENDED: ("静音已结束", "mute ended"),

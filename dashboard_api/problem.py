@@ -40,11 +40,15 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ApiError(GridwhistleError):
-    """A request that this API answers with an error of its own; `detail` is the sentence."""
+    """A request that this API answers with an error of its own; `detail` is the sentence.
 
-    def __init__(self, status: int, reason: str, detail: str) -> None:
+    `retry_after_s`: whole seconds after which the same request may do, None when that is not known.
+    """
+
+    def __init__(self, status: int, reason: str, detail: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(detail, reason=reason)
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class DatabaseAbsent(StoreError):
@@ -73,9 +77,15 @@ _TITLES: Final = {
 
 
 def problem_response(
-    status: int, reason: str, detail: str, *, instance: str = "", allowed: tuple[str, ...] = ()
+    status: int,
+    reason: str,
+    detail: str,
+    *,
+    instance: str = "",
+    allowed: tuple[str, ...] = (),
+    retry_after_s: int | None = None,
 ) -> Response:
-    """The answer. 503 carries Retry-After, 401 the scheme."""
+    """The answer. 503 and 429 carry Retry-After, 401 the scheme."""
     problem = Problem(
         type=f"urn:gridwhistle:problem:{reason}",
         title=_TITLES.get(status, _TITLES[500] if status >= 500 else _TITLES[400]),
@@ -86,8 +96,10 @@ def problem_response(
         allowed=allowed,
     )
     headers = {"Cache-Control": "no-store"}
-    if status == 503:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if status == 503 and retry_after_s is None:
+        retry_after_s = RETRY_AFTER_S
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="gridwhistle"'
     return Response(msgspec.json.encode(problem), status, headers, MEDIA_TYPE)
@@ -117,7 +129,10 @@ def install(app: FastAPI) -> None:
         if status == 500 or isinstance(error, ConfigError):
             get_log().error("A request failed", path=request.url.path, reason=error.reason, error=str(error))
         allowed = error.allowed if isinstance(error, CommandRefused) else ()
-        return problem_response(status, error.reason, str(error), instance=request.url.path, allowed=allowed)
+        wait_s = error.retry_after_s if isinstance(error, ApiError) else None
+        return problem_response(
+            status, error.reason, str(error), instance=request.url.path, allowed=allowed, retry_after_s=wait_s
+        )
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

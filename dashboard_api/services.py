@@ -16,6 +16,7 @@ from dashboard_api.config import ApiConfig
 from dashboard_api.coverage_board import CoverageBoard
 from dashboard_api.database import DatabaseReader
 from dashboard_api.live import ChangeFeed
+from dashboard_api.look_desk import LookDesk
 from dashboard_api.problem import ApiError
 from dashboard_api.snapshots import Snapshots
 from runtime.clock import Clock
@@ -40,6 +41,7 @@ class Services:
     register: AccessRegister
     authenticator: Authenticator
     counters: StageCounters
+    looks: LookDesk
 
 
 def _services(connection: HTTPConnection) -> Services:

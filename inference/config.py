@@ -154,7 +154,7 @@ class PromotionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 class LookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[inference.look]`: immediate looks that somebody waits for."""
 
-    at_once_max: int = 4
+    at_once_max: int = 16
     """Looks that wait for their answer at once, at most; one more is told that we are busy."""
     within_max_s: float = 10.0
     """Nobody's look waits for a picture longer than so many seconds."""

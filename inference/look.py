@@ -3,7 +3,8 @@
     LookRequest ─▶ a picture of the last second, or the next one (asked for: promoted) ─▶ LookAnswer
 
 The picture goes the way of all pictures; the scheduler only puts its camera first, once. So a look costs one place
-in the order, and what it finds is known to the camera's analytics, too.
+in the order, and what it finds is known to the camera's analytics, too. The picture that answers is kept as
+evidence, with persons and vehicles hidden, unless it is blind.
 """
 
 from __future__ import annotations
@@ -75,10 +76,14 @@ class Eyes(Protocol):
 
 @dataclass(slots=True)
 class _Wait:
-    """Somebody who waits. Pictures that arrived before `not_before` do not answer."""
+    """Somebody who waits. Pictures that arrived before `not_before` do not answer.
+
+    `spare`: what was seen in a fresh picture that was not kept; the answer when none comes that is.
+    """
 
     not_before: Instant
     future: asyncio.Future[Seen]
+    spare: Seen | None = None
 
 
 class LookDesk:
@@ -92,13 +97,17 @@ class LookDesk:
         model: Model,
         eyes: Eyes,
         promoter: Promoter,
+        *,
+        shows: bool = False,
     ) -> None:
+        """`shows`: pictures that answer are kept as evidence, see `waits_for`."""
         self._config = config
         self._clock = clock
         self._counters = counters
         self._model = model
         self._eyes = eyes
         self._promoter = promoter
+        self._shows = shows
         self._waiting: dict[str, list[_Wait]] = {}
         self._seen: OrderedDict[str, Seen] = OrderedDict()
         self._at_once = 0
@@ -118,6 +127,10 @@ class LookDesk:
             self._counters.count("looks_without_sight", answer.reason)
         return answer
 
+    def waits_for(self, source_id: str) -> bool:
+        """Whether somebody waits for a picture of this camera; may be asked from any thread."""
+        return source_id in self._waiting
+
     def looked(self, source_id: str, seen: Seen) -> None:
         """A picture of this camera was looked at, for whatever reason."""
         self._seen[source_id] = seen
@@ -126,10 +139,15 @@ class LookDesk:
             self._seen.popitem(last=False)
         waits = self._waiting.get(source_id, ())
         for wait in waits:
-            if seen.arrival_time >= wait.not_before and not wait.future.done():
+            if seen.arrival_time < wait.not_before or wait.future.done():
+                continue
+            if wait.spare is None and not self._complete(seen):
+                # It was under way when the question came. The next one is kept; if not, it answers as it is.
+                wait.spare = seen
+            else:
                 wait.future.set_result(seen)
         if any(not wait.future.done() for wait in waits):
-            # The one that was looked at is too old for them: the next goes first, too.
+            # The one that was looked at does not do for them: the next goes first, too.
             self._eyes.look_next(source_id, max(wait.not_before for wait in waits))
 
     async def _look(self, wish: LookRequest) -> LookAnswer:
@@ -148,13 +166,15 @@ class LookDesk:
             return _unanswered(wish, seen)
         if seen.blind:
             return _blind(wish, seen.blind, seen.event_time)
-        counts = self._count(seen, KINDS[wish.kind], ZoneShape.of(zone) if zone is not None else None)
+        held = self._held(seen, KINDS[wish.kind], ZoneShape.of(zone) if zone is not None else None)
         return LookAnswer(
             id=wish.id,
             source_id=wish.source_id,
-            outcome=LookOutcome.SEEN if counts else LookOutcome.NOTHING,
-            counts=counts,
+            outcome=LookOutcome.SEEN if held else LookOutcome.NOTHING,
+            counts=tuple((name, len(ours)) for name, ours in held),
+            confidence=tuple((name, float(ours.confidence.max())) for name, ours in held),
             event_time=seen.event_time,
+            evidence=seen.evidence,
         )
 
     async def _see(self, wish: LookRequest) -> Seen | str:
@@ -162,10 +182,11 @@ class LookDesk:
         now = self._clock.now()
         not_before = Instant(now - round(self._config.fresh_s * SECOND))
         last = self._seen.get(wish.source_id)
-        if last is not None and last.arrival_time >= not_before:
-            return last
+        fresh = last if last is not None and last.arrival_time >= not_before else None
+        if fresh is not None and self._complete(fresh):
+            return fresh
         within_s = min(max(wish.within_s, 0.0), self._config.within_max_s)
-        wait = _Wait(not_before, asyncio.get_running_loop().create_future())
+        wait = _Wait(not_before, asyncio.get_running_loop().create_future(), fresh)
         self._waiting.setdefault(wish.source_id, []).append(wait)
         asked = asyncio.create_task(self._ask_for_pictures(wish, not_before, within_s))
         try:
@@ -174,10 +195,10 @@ class LookDesk:
                 either: set[asyncio.Future[Any]] = {wait.future, asked}
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if not wait.future.done() and (refusal := asked.result()):
-                    return refusal
+                    return wait.spare or refusal
                 return await wait.future
         except TimeoutError:
-            return "late"
+            return wait.spare or "late"
         finally:
             asked.cancel()
             with suppress(asyncio.CancelledError):
@@ -185,6 +206,10 @@ class LookDesk:
             self._waiting[wish.source_id].remove(wait)
             if not self._waiting[wish.source_id]:
                 del self._waiting[wish.source_id]
+
+    def _complete(self, seen: Seen) -> bool:
+        """Whether it answers with all that can be had: the picture, where one may be shown."""
+        return not self._shows or bool(seen.evidence) or bool(seen.blind)
 
     async def _ask_for_pictures(self, wish: LookRequest, not_before: Instant, within_s: float) -> str:
         """Put the camera first; promote it unless a picture waits. Why no picture can come, "" if one may."""
@@ -195,18 +220,20 @@ class LookDesk:
         answer = await self._promoter.ask(promote)
         return answer.reason if answer.reason in _NOT_THERE else ""
 
-    def _count(self, seen: Seen, classes: tuple[str, ...], zone: ZoneShape | None) -> tuple[tuple[str, int], ...]:
+    def _held(
+        self, seen: Seen, classes: tuple[str, ...], zone: ZoneShape | None
+    ) -> tuple[tuple[str, Detections], ...]:
         """Confident findings by class, in the zone if one is named; classes without any are left out."""
         found = seen.found[seen.found.confidence >= self._model.thresholds[seen.found.class_id]]
-        counts = []
+        held = []
         for name in classes:
             ours: Detections = found[found.class_id == CLASS_NAMES.index(name)]
             points: Callable[..., object] = _POINTS[name]
-            held = zone.holds(np.asarray(points(ours.xyxy)), *seen.size) if zone is not None else None
-            number = len(ours) if held is None else int(held.sum())
-            if number:
-                counts.append((name, number))
-        return tuple(counts)
+            if zone is not None:
+                ours = ours[zone.holds(np.asarray(points(ours.xyxy)), *seen.size)]
+            if len(ours):
+                held.append((name, ours))
+        return tuple(held)
 
 
 def _unanswered(wish: LookRequest, reason: str) -> LookAnswer:

@@ -69,7 +69,10 @@ async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.E
         promoter = Promoter(config.promotion, clock, counters, ingest)
         pipeline.promoter = promoter
         on_stop("promote no more", promoter.close)
-        looks = LookDesk(config.look, clock, counters, detector.model, pipeline, promoter)
+        looks = LookDesk(
+            config.look, clock, counters, detector.model, pipeline, promoter, shows=evidence is not None
+        )
+        observer.asked = looks.waits_for
         pipeline.on_seen = looks.looked
         teller = CoverageTeller(
             CoverageStage.ANALYSED, pipeline.minutes, pipeline.rounds, counters, site.id, INSTANCE, clock

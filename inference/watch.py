@@ -5,7 +5,7 @@ Nothing here is remembered that a restart may not forget. An Observer and its wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,6 +48,7 @@ class Seen:
     """What one picture showed. `found`: everything down to the detector's floor; `size`: width, height in pixels.
 
     `blind`: why nothing can be seen in it (`covered`, `dark`, `frozen`, `undecodable`), "" when something can.
+    `evidence`: the picture itself, hidden as all evidence, when somebody's look waited for it and it may be shown.
     """
 
     event_time: Instant
@@ -55,6 +56,7 @@ class Seen:
     size: tuple[int, int]
     found: Detections
     blind: str = ""
+    evidence: tuple[EvidenceRef, ...] = ()
 
 
 @dataclass(slots=True)
@@ -97,8 +99,12 @@ class Watch:
         """When, by our clock, a picture of it was last understood."""
         self.late = False
 
-    def look(self, picture: Picture, found: Detections, now: Instant) -> Outcome:
-        """The pipeline of one picture. `found`: everything down to the detector's floor."""
+    def look(self, picture: Picture, found: Detections, now: Instant, *, asked: bool = False) -> Outcome:
+        """The pipeline of one picture. `found`: everything down to the detector's floor.
+
+        `asked`: somebody's look waits for this picture, so it is kept as evidence unless it is blind: where nobody
+        can be found, nobody could be hidden.
+        """
         outcome = Outcome()
         step = None if self._last_at is None else picture.event_time - self._last_at
         if step is not None and -_STEP_BACK_MAX_NS < step <= 0:
@@ -109,6 +115,7 @@ class Watch:
 
         sight = self._blind.look(picture)
         outcome.records += self._say_sight(sight, picture.event_time, picture.arrival_time)
+        hidden = np.empty((0, 4), np.float32)
         if not sight.blind:
             hidden = self._hiding.boxes(picture, found)
             outcome.records += self._crowd(picture, found, hidden)
@@ -118,7 +125,10 @@ class Watch:
         # One covered picture is no blind camera, but it shows nothing to whoever asked for a look.
         blind = sight.reason if sight.blind else unseeing(picture.bgr, self._config.blind)
         size = (picture.width, picture.height)
-        outcome.seen = Seen(picture.event_time, picture.arrival_time, size, found, blind)
+        shown: tuple[EvidenceRef, ...] = ()
+        if asked and not blind:
+            shown = self._write(picture, Drawing(hidden, found[sure].xyxy), None)
+        outcome.seen = Seen(picture.event_time, picture.arrival_time, size, found, blind, shown)
         return outcome
 
     def refused(self, header: FrameHeader) -> Outcome:
@@ -212,8 +222,14 @@ class Watch:
         if self._evidence is None or not self._evidence.due(picture.source_id, type_, picture.event_time):
             return ()
         zone = shape.pixels(picture.width, picture.height) if shape is not None else None
+        return self._write(picture, Drawing(hidden, measured, zone), type_)
+
+    def _write(self, picture: Picture, drawing: Drawing, type_: IncidentType | None) -> tuple[EvidenceRef, ...]:
+        """The picture on disk; nothing, counted, when it cannot be kept."""
+        if self._evidence is None:
+            return ()
         try:
-            kept = self._evidence.keep(picture, Drawing(hidden, measured, zone), type_)
+            kept = self._evidence.keep(picture, drawing, type_)
         except StoreError as error:
             self._counters.count("evidence_dropped", error.reason)
             return ()
@@ -242,6 +258,8 @@ class Observer:
         self._evidence = evidence
         self._counters = counters
         self._watches: dict[str, Watch] = {}
+        self.asked: Callable[[str], bool] = lambda _: False
+        """Whether somebody's look at this camera waits; called in the thread of the observer."""
 
     def cameras(self, cameras: Iterable[Camera]) -> None:
         """The catalogue as it is now: a camera that is unchanged keeps its memory, others start anew or go."""
@@ -258,7 +276,9 @@ class Observer:
     def look(self, picture: Picture, found: Detections, now: Instant) -> Outcome:
         """What a picture with its findings means; nothing for a camera that left the catalogue."""
         watch = self._watches.get(picture.source_id)
-        return watch.look(picture, found, now) if watch is not None else Outcome()
+        if watch is None:
+            return Outcome()
+        return watch.look(picture, found, now, asked=self.asked(picture.source_id))
 
     def refused(self, header: FrameHeader) -> Outcome:
         """A picture could not be decoded."""

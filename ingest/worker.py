@@ -215,6 +215,9 @@ class CameraWorker:
         counters.gauge("pictures_waiting_bytes", store.size_bytes)
         counters.gauge("pictures_replaced", store.replaced)
         counters.gauge("pictures_evicted", store.evicted)
+        # Of promoted cameras, whose pictures wait in order: what inference did not take in time.
+        for reason, total in store.dropped.items():
+            counters.gauge(f"promoted_pictures_dropped_{reason}", total)
 
     async def close(self) -> None:
         """End all sessions, with TEARDOWN."""

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alerts.core import limits
-from alerts.core.index import distance_m, fire_zone_name, source_name, zone_name
+from alerts.core.index import fire_zone_name, source_name, zone_name
 from alerts.core.policy import FIRE, Rule
 from alerts.core.state import LiveIncident
 from alerts.core.turn import Turn
 from alerts.tickets.ticket_file import CLOSED_STATES
 from contracts.incident import IncidentState
 from contracts.observation import Observation
+from contracts.place import distance_m
 from contracts.policy import Belief
 from contracts.source import SourceKind
 

@@ -8,20 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from alerts.core.state import LiveIncident
-from contracts.place import Place
-
-METRES_PER_DEGREE: Final = 111_320.0
-"""Of latitude; a sphere is near enough for a radius of some hundred metres."""
-
-
-def distance_m(one: Place, other: Place) -> float:
-    """Metres between two places that are near each other (equirectangular)."""
-    x = (one.lon - other.lon) * math.cos(math.radians((one.lat + other.lat) / 2))
-    return math.hypot(x, one.lat - other.lat) * METRES_PER_DEGREE
-
+from contracts.place import METRES_PER_DEGREE, Place
 
 Cell = tuple[int, int]
 K = TypeVar("K")

@@ -23,6 +23,7 @@ from contracts.principal import Role
 from contracts.ticket import TicketState
 
 _CENTRE: Final = frozenset({Role.OPERATOR, Role.SHIFT_LEAD})
+_OURSELVES: Final = frozenset({Role.SYSTEM})
 
 
 def obey(command: Command, turn: Turn) -> None:
@@ -167,6 +168,16 @@ def _not_ours(command: Command, _turn: Turn) -> CommandAnswer:
     raise CommandRefused(f"{command.kind.value} 不由事件引擎处理 (not the engine's)", reason="not_for_engine")
 
 
+def _note(command: Command, turn: Turn) -> CommandAnswer:
+    """The answer of a look, for people: no evidence. What a look sees comes as an Observation like any other."""
+    silence.require_role(command, _OURSELVES)
+    live = turn.state.incidents.get(command.target_id)
+    if live is None:
+        raise CommandRefused(f"没有未归档的事件 {command.target_id} (no such incident)", reason="unknown_target")
+    turn.decide(live, Action.NONE, Reason.LOOKED_AT, command.note, material=False)
+    return _done(command, live, "已记录 (noted)")
+
+
 _HANDLERS: Final[dict[CommandKind, Callable[[Command, Turn], CommandAnswer]]] = {
     CommandKind.CONFIRM: _confirm,
     CommandKind.FALSE_ALARM: _false_alarm,
@@ -175,6 +186,7 @@ _HANDLERS: Final[dict[CommandKind, Callable[[Command, Turn], CommandAnswer]]] = 
     CommandKind.UNMUTE: silence.unmute,
     CommandKind.TICKET_MOVE: _ticket_move,
     CommandKind.RESEND_DELIVERY: _not_ours,
+    CommandKind.NOTE: _note,
 }
 
 

@@ -155,3 +155,14 @@ FILMSTRIPS: Final[dict[str, Any]] = {
         }
     ]
 }
+
+LOOKS: Final[dict[str, Any]] = {
+    "camera": {
+        "summary": "看一眼一路摄像机 (one camera)",
+        "value": {"source_id": "15292100001320000017", "kind": "crowd.density"},
+    },
+    "place": {
+        "summary": "看一眼一处 (the cameras near a place)",
+        "value": {"near": {"lon": 105.668721, "lat": 38.834613, "radius_m": 150}, "kind": "fire.smoke_sensor"},
+    },
+}

@@ -11,10 +11,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from alerts.config import AlertsConfig, FilmstripConfig
+from alerts.config import AlertsConfig, FilmstripConfig, LookConfig
 from alerts.core.effects import IncidentChanged
 from alerts.filmstrips import FilmstripDesk, given_up
 from alerts.store.filmstrips import supersedes
+from alerts.witnesses import Witnesses
 from contracts import topics, wire
 from contracts.control import FilmstripAnswer, FilmstripRequest
 from contracts.filmstrip import (
@@ -51,7 +52,7 @@ def north(metres: float, fire_zone: str | None = None) -> Place:
 
 
 def desk(*cameras: Camera, config: FilmstripConfig = FilmstripConfig()) -> FilmstripDesk:  # noqa: B008 - frozen
-    return FilmstripDesk(SITE, config, cameras, SimClock(), StageCounters("alerts"), lambda _: None)
+    return FilmstripDesk(SITE, config, Witnesses(cameras), SimClock(), StageCounters("alerts"), lambda _: None)
 
 
 def chosen(of: FilmstripDesk, *incidents: Incident) -> list[str]:
@@ -192,7 +193,7 @@ async def inference(site: Site) -> AsyncIterator[Inference]:
 
 def config(**changes: object) -> AlertsConfig:
     strip = replace(FilmstripConfig(after_s=0.5, answer_s=1.0, give_up_s=60.0), **changes)
-    return replace(CONFIG, filmstrip=strip)
+    return replace(CONFIG, filmstrip=strip, look=LookConfig(cameras_max=0))
 
 
 def site_with_camera(folder: Path) -> Site:

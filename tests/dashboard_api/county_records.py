@@ -100,10 +100,16 @@ def shown_cameras() -> list[Camera]:
     return shown
 
 
-def catalogue(of: County) -> Catalogue:
-    """The first `LIVE` cameras are switched on."""
-    live = (replace(each, live=True, url=f"rtsp://10.0.0.1/{each.id}") for each in of.cameras[:LIVE])
-    return Catalogue(site=SITE, county=SITE, version=1, cameras=(*live, *of.cameras[LIVE:]), sensors=of.sensors)
+def catalogue(of: County, *, live: bool = False) -> Catalogue:
+    """The first `LIVE` cameras are switched on; `live`: every one but the last that may be shown."""
+    last = shown_cameras()[-1].id
+    cameras = tuple(
+        replace(each, live=True, url=f"rtsp://10.0.0.1/{each.id}")
+        if (live and each.id != last) or (not live and number < LIVE)
+        else each
+        for number, each in enumerate(of.cameras)
+    )
+    return Catalogue(site=SITE, county=SITE, version=1, cameras=cameras, sensors=of.sensors)
 
 
 def draw_evidence(folder: Path, random: Random, at: Instant, source_id: str) -> EvidenceRef:

@@ -33,6 +33,7 @@ from tests.dashboard_api.county_records import (
 )
 from tests.dashboard_api.county_store import AlertsStandIn, CountyStore
 from tests.dashboard_api.coverage_records import make_reports
+from tests.dashboard_api.inference_stand_in import InferenceStandIn
 
 
 def make_site(folder: Path, *, exercise: bool = False) -> Site:
@@ -70,6 +71,7 @@ class RunningApi:
     services: Services
     store: CountyStore
     alerts: AlertsStandIn
+    inference: InferenceStandIn
     port: int
     stop: asyncio.Event
 
@@ -89,21 +91,24 @@ async def running_api(
     *,
     pairs: int = 24,
     exercise: bool = False,
+    live: bool = False,
     clock: Clock | None = None,
 ) -> AsyncIterator[RunningApi]:
-    """Seed a county and serve it until the block ends."""
+    """Seed a county and serve it until the block ends; `live`: with its cameras switched on."""
     config = config or ApiConfig(port=0)
     clock = clock or SystemClock()
     site = make_site(folder, exercise=exercise)
     store = await asyncio.to_thread(seed, site, clock.now(), pairs=pairs, exercise=exercise)
-    stand_in = AlertsStandIn(site, store, clock, catalogue(county()), county().grids, POLICY)
+    stand_in = AlertsStandIn(site, store, clock, catalogue(county(), live=live), county().grids, POLICY)
     client = ZmqRequestClient(site.endpoint(topics.COMMAND), clock)
-    services = make_services(site, config, clock, client, StageCounters("api"))
+    inference = InferenceStandIn(site, clock)
+    looker = ZmqRequestClient(site.endpoint(topics.CONTROL_INFERENCE), clock)
+    services = make_services(site, config, clock, client, looker, StageCounters("api"))
     subscriber = ZmqChangeSubscriber(site.endpoint(topics.CHANGES), clock)
     stop = asyncio.Event()
     await services.snapshots.refresh()
     listening = listen(config)
-    api = RunningApi(site, services, store, stand_in, listening.getsockname()[1], stop)
+    api = RunningApi(site, services, store, stand_in, inference, listening.getsockname()[1], stop)
     tasks = [
         asyncio.create_task(services.feed.run(subscriber, stop)),
         asyncio.create_task(services.snapshots.keep_fresh(stop)),
@@ -117,7 +122,9 @@ async def running_api(
             with suppress(asyncio.CancelledError):
                 await task
         await stand_in.close()
+        await inference.close()
         await subscriber.close()
+        await looker.close()
         await client.close()
         await services.register.close()
         await services.reader.close()

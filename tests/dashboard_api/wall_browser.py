@@ -44,9 +44,11 @@ async def browser_page(*, width: int = 1600, dark: bool = False, refused: str = 
 
 
 @asynccontextmanager
-async def open_wall(api: RunningApi, *, width: int = 1600, dark: bool = False) -> AsyncIterator[Page]:
+async def open_wall(
+    api: RunningApi, *, width: int = 1600, dark: bool = False, refused: str = ""
+) -> AsyncIterator[Page]:
     """The wall, connected and drawn."""
-    async with browser_page(width=width, dark=dark) as page:
+    async with browser_page(width=width, dark=dark, refused=refused) as page:
         await page.goto(api.url)
         await expect(page.locator("#connection")).to_have_attribute("data-state", "connected", timeout=30_000)
         yield page

@@ -35,6 +35,9 @@ function send(path, body, headers = {}) {
 
 export const openSession = (token) => send("session", { token });
 
+/** What cameras show now; waits for their answers. Asked again only by whoever wants to see again. */
+export const look = (wish) => send("looks", wish);
+
 const ATTEMPTS = 3;
 
 /** A command with one idempotency key for all attempts: done once, however often the answer gets lost. */

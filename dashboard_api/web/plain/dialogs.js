@@ -3,6 +3,7 @@
 import { $, el } from "./dom.js";
 import { demandedText, gridText, levelBadge, measuredText, placeText, subjectOf } from "./alerts.js";
 import { filmstrips } from "./filmstrip.js";
+import { looksAt, looksThrough } from "./look.js";
 import { clockTime, fullTime, integer, nameOf, personName, sentence, untilTime, word } from "./text.js";
 
 const dialog = () => $("dialog");
@@ -136,6 +137,7 @@ export function showIncident(incident, openTicket) {
     [word("observations"), integer(incident.observation_total)], [word("owner"), personName(incident.owner)], ["ID", incident.id]]),
   el("h3", { text: word("decisions") }),
   el("ol", { class: "steps" }, ...incident.decisions.map((d) => step(d.at, nameOf(d.reason), d.text))),
+  ...looksAt(incident, incident.id),
   el("div", { class: "films", "data-incident": incident.id, "data-aliases": incident.aliases.join(" ") }),
   ...pictureStrip(incident)], actions, "close");
 }
@@ -163,9 +165,16 @@ export function showTicket(ticket) {
   show(`${word("ticket")} ${ticket.case_number}`, [headline(ticket), facts([
     [word("grid"), gridText(ticket.place)], [word("lead"), ticket.lead], [word("co"), ticket.co.join(" · ")],
     [word("sla"), ticket.sla], [word("reason"), sentence(ticket.description)], ["ID", ticket.id]]),
+  ...looksAt(ticket, ticket.case_number),
   el("h3", { text: word("moves") }),
   el("ol", { class: "steps" }, ...ticket.events.map((event) => step(event.at, moveText(event),
     [personName(event.actor), nameOf(event.words)].filter(Boolean).join(" · "))))], [], "close");
+}
+
+/** A camera of the list of sources, to be looked at. */
+export function showCamera(camera) {
+  show(camera.name, [facts([[word("state"), nameOf(camera.state)], [word("reason"), sentence(camera.detail) || nameOf(camera.reason)],
+    [word("grid"), camera.grid_path.join(" / ")], ["ID", camera.id]]), ...looksThrough(camera, nameOf(camera.state))], [], "close");
 }
 
 export function showRefused(refusals) {

@@ -36,18 +36,21 @@ export function drawCoverage(summary) {
   $("coverage").replaceChildren(coverageRow(word("cameras"), summary.cameras), coverageRow(word("sensors"), summary.sensors));
 }
 
-function sourceRow(source) {
+// `look(source)` opens a camera; sensors have nothing to look at.
+function sourceRow(source, look) {
   return el("li", {},
     el("span", { class: `badge state-badge state-${source.state.code}`, text: nameOf(source.state) }),
     el("span", { class: "source-name", text: source.name, title: source.id }),
-    el("span", { class: "quiet", text: sentence(source.detail) || nameOf(source.reason) }));
+    el("span", { class: "quiet", text: sentence(source.detail) || nameOf(source.reason) }),
+    source.kind === "camera" && source.expected
+      ? el("button", { class: "act act-quiet look-act", type: "button", text: word("look"), "aria-label": `${word("look")} ${source.name}`, onclick: () => look(source) }) : null);
 }
 
 // Suspect cameras are seen, so they stand behind those that are not, in what room those leave.
-export function drawUnseeing(page, total, suspect, unheard) {
-  const rows = page.items.slice(0, UNSEEING_SHOWN).map(sourceRow);
+export function drawUnseeing(page, total, suspect, unheard, look) {
+  const rows = page.items.slice(0, UNSEEING_SHOWN).map((source) => sourceRow(source, look));
   const rest = total - rows.length;
-  rows.push(...suspect.items.slice(0, UNSEEING_SHOWN - rows.length).map(sourceRow));
+  rows.push(...suspect.items.slice(0, UNSEEING_SHOWN - rows.length).map((source) => sourceRow(source, look)));
   if (rest > 0) rows.push(el("li", { class: "quiet", text: word("unseeing_more", { n: integer(rest) }) }));
   if (!rows.length) rows.push(el("li", { class: "quiet", text: unheard ? word("unheard", { n: integer(unheard) }) : word("unseeing_none") }));
   $("unseeing").replaceChildren(...rows);

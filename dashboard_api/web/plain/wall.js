@@ -290,7 +290,7 @@ function drawSources() {
   if (!summary) return;
   drawCoverage(summary);
   const total = summary.cameras.unseeing + summary.sensors.unseeing;
-  drawUnseeing(unseeing, total, suspect, summary.cameras.unheard + summary.sensors.unheard);
+  drawUnseeing(unseeing, total, suspect, summary.cameras.unheard + summary.sensors.unheard, dialogs.showCamera);
 }
 
 async function quietly(work) {
