@@ -104,7 +104,11 @@ class HistoryRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Key pictures oldest first. `origin` MISSING, with a stable `reason`, when there are none."""
+    """Key pictures oldest first. `origin` MISSING, with a stable `reason`, when there are none.
+
+    Of a RECORDING `reason` says why nothing follows the last picture: `recording_empty` (nothing was recorded then),
+    `recording_cut` (its playback broke off), `recording_slow` (it did not come in time).
+    """
 
     source_id: str
     origin: HistoryOrigin

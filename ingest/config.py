@@ -234,16 +234,6 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Times further ahead of ours than this are replaced by arrival; the sensor's clock is news."""
     mapping: tuple[TopicMapping, ...] = DEFAULT_MAPPINGS
     """Topics to subscribe to and how to read them, first match first."""
-    ring_budget_mb: int = 24
-    """Memory for the last pictures of suspects and of cameras with `keep_ring`, MiB; the oldest goes first."""
-    ring_window_s: float = 40.0
-    """How long those are kept."""
-    playbacks_max: int = 4
-    """Recordings of platforms that are played back at once, for filmstrips; 0 = none."""
-    promoted_max: int = 16
-    """Cameras at once of which every picture is handed on."""
-    promote_max_s: float = 120.0
-    """Longest time that a camera stays promoted by one request."""
     catalogue_poll_s: float = 10.0
     """Seconds between two looks for a newer catalogue."""
 

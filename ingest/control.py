@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from contracts import topics, wire
@@ -22,10 +23,19 @@ _EXPIRE_EVERY_S: Final = 0.5
 _HISTORY_PICTURES_MAX: Final = 256
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Key pictures of a recording, oldest first. `ended`: why it ends with the last of them (`recording_cut`,
+    `recording_slow`), "" when the whole time was played, so that what is missing was not recorded."""
+
+    pictures: list[Frame]
+    ended: str = ""
+
+
 class Recordings(Protocol):
     """Who can play back what a platform or recorder has kept."""
 
-    async def pictures(self, camera: Camera, begin: Instant, end: Instant, pictures_max: int) -> list[Frame]:
+    async def pictures(self, camera: Camera, begin: Instant, end: Instant, pictures_max: int) -> Past:
         """Key pictures of that time, oldest first. Raises GridwhistleError when there are none to be had."""
 
 
@@ -95,10 +105,13 @@ class ControlDesk:
             except GridwhistleError as error:
                 reason = error.reason
             else:
-                if played:
+                if played.pictures:
                     self._counters.count("histories", HistoryOrigin.RECORDING)
                     return HistoryAnswer(
-                        source_id=wish.source_id, origin=HistoryOrigin.RECORDING, frames=tuple(played)
+                        source_id=wish.source_id,
+                        origin=HistoryOrigin.RECORDING,
+                        frames=tuple(played.pictures),
+                        reason=played.ended or "recording_empty",
                     )
                 reason = "recording_empty"
         self._counters.count("histories_missing", reason)
@@ -118,4 +131,5 @@ class ControlDesk:
             self._ring.expire(now)
             self._counters.gauge("cameras_promoted", len(self._promoted))
             self._counters.gauge("ring_bytes", self._ring.size_bytes)
+            self._counters.gauge("ring_pictures", len(self._ring))
             self._counters.gauge("ring_evicted", self._ring.evicted)

@@ -6,16 +6,22 @@ camera with large pictures does not push out more than its share in time.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
+from typing import Final
 
 from contracts.frame import Frame
 from contracts.instant import Instant
+
+PICTURE_OVERHEAD_BYTES: Final = 1024
+"""Charged for each picture besides its bytes: header, numbers and table entries (about 900 bytes in CPython 3.11).
+Without it the small pictures of a quiet night would take several times the budget."""
 
 
 class PictureRing:
     """Key pictures of the last `window_ns`, and of the group of pictures that is open the others too.
 
-    Counts: `evicted` (pictures given up for the budget before their time was over).
+    `size_bytes`: memory of all that is kept, PICTURE_OVERHEAD_BYTES for each picture included; never above
+    `budget_bytes`. Counts: `evicted` (pictures given up for the budget before their time was over).
     """
 
     def __init__(self, budget_bytes: int, window_ns: int, suspects_max: int = 64) -> None:
@@ -29,11 +35,11 @@ class PictureRing:
         self._suspects: set[str] = set()
         self._numbers = 0
         self._sources: dict[str, OrderedDict[int, Frame]] = {}
-        self._order: deque[tuple[str, int]] = deque()
+        self._order: OrderedDict[int, str] = OrderedDict()
 
     def __len__(self) -> int:
         """Pictures that are kept."""
-        return sum(map(len, self._sources.values()))
+        return len(self._order)
 
     def watch(self, source_id: str, suspect: bool) -> bool:
         """Whether the open group of this camera is kept: of suspects, and of at most `suspects_max` at once.
@@ -52,7 +58,7 @@ class PictureRing:
         A picture over the whole budget is not kept.
         """
         header = frame.header
-        if len(frame.data) > self.budget_bytes:
+        if _cost(frame) > self.budget_bytes:
             self.evicted += 1
             return
         kept = self._sources.setdefault(header.source_id, OrderedDict())
@@ -60,13 +66,16 @@ class PictureRing:
             self._close_group(kept)
         self._numbers += 1
         kept[self._numbers] = frame
-        self._order.append((header.source_id, self._numbers))
-        self.size_bytes += len(frame.data)
+        self._order[self._numbers] = header.source_id
+        self.size_bytes += _cost(frame)
         self._let_go(kept, Instant(header.arrival_time - self._window_ns))
         while self.size_bytes > self.budget_bytes:
-            source_id, number = self._order.popleft()
-            if self._drop(source_id, number):
-                self.evicted += 1
+            number, source_id = next(iter(self._order.items()))
+            oldest = self._sources[source_id]
+            self._drop(oldest, number)
+            self.evicted += 1
+            if not oldest:
+                del self._sources[source_id]
 
     def open_group(self, source_id: str, chain: int) -> list[Frame]:
         """The pictures since the last key picture, that one first; [] unless all up to number `chain` are kept."""
@@ -95,34 +104,32 @@ class PictureRing:
             self._let_go(kept, Instant(now - self._window_ns))
             if not kept:
                 del self._sources[source_id]
-        while self._order and self._order[0][1] not in self._sources.get(self._order[0][0], ()):
-            self._order.popleft()
 
     def forget(self, source_id: str) -> None:
         """Drop what is kept of a camera."""
         self._suspects.discard(source_id)
-        kept = self._sources.pop(source_id, None)
-        if kept is not None:
-            self.size_bytes -= sum(len(frame.data) for frame in kept.values())
+        kept = self._sources.pop(source_id, OrderedDict[int, Frame]())
+        for number in list(kept):
+            self._drop(kept, number)
 
     def _close_group(self, kept: OrderedDict[int, Frame]) -> None:
         for number in reversed(list(kept)):
             if kept[number].header.key:
                 return
-            self.size_bytes -= len(kept.pop(number).data)
+            self._drop(kept, number)
 
     def _let_go(self, kept: OrderedDict[int, Frame], before: Instant) -> None:
         while kept:
             number, frame = next(iter(kept.items()))
             if frame.header.arrival_time >= before:
                 return
-            del kept[number]
-            self.size_bytes -= len(frame.data)
+            self._drop(kept, number)
 
-    def _drop(self, source_id: str, number: int) -> bool:
-        kept = self._sources.get(source_id)
-        frame = kept.pop(number, None) if kept is not None else None
-        if frame is None:
-            return False
-        self.size_bytes -= len(frame.data)
-        return True
+    def _drop(self, kept: OrderedDict[int, Frame], number: int) -> None:
+        self.size_bytes -= _cost(kept.pop(number))
+        del self._order[number]
+
+
+def _cost(frame: Frame) -> int:
+    """Bytes of memory that a picture is charged."""
+    return len(frame.data) + PICTURE_OVERHEAD_BYTES

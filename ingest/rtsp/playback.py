@@ -16,15 +16,19 @@ from typing import TYPE_CHECKING, Final
 from contracts.errors import SourceUnreachable
 from contracts.frame import Codec
 from contracts.instant import SECOND, Instant
+from ingest.rtsp.quirks import Quirk, QuirkPolicy
 from ingest.rtsp.receive import ReceivePool
 from ingest.rtsp.session import ReceivedPicture, RtspSession, SessionLimits, StreamInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ingest.rtsp.credentials import Credentials
     from runtime.clock import Clock
 
 _UTC_TIME: Final = re.compile(r"clock\s*=\s*(\d{8}T\d{6})(?:\.(\d{1,9}))?Z", re.IGNORECASE)
 _RTPTIME: Final = re.compile(r"rtptime\s*=\s*(\d{1,10})", re.IGNORECASE)
+_END_S: Final = 6
 _LATE_S: Final = 1.0
 """Pictures so far beyond the end still mean that the server plays on; the run ends with the first of them."""
 
@@ -46,6 +50,15 @@ class RecordedPicture:
     event_time: Instant
     codec: Codec
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Playback:
+    """What a run gave, in order. `ended`: "" when it came to the end of the span or of its bounds in pictures and
+    bytes, `recording_cut` when the server ended it before, `recording_slow` when the time bound did."""
+
+    pictures: list[RecordedPicture]
+    ended: str = ""
 
 
 def clock_range(begin: Instant, end: Instant) -> str:
@@ -72,24 +85,32 @@ async def play_back(
     *,
     clock: Clock,
     credentials: Credentials | None = None,
-    scale: float | None = None,
+    speed: float | None = None,
     ranged: bool = True,
+    origin: Instant | None = None,
     limits: PlaybackLimits | None = None,
-) -> list[RecordedPicture]:
+    policy: QuirkPolicy | None = None,
+    playing: Callable[[], None] = lambda: None,
+) -> Playback:
     """Key pictures taken from `begin` to `end` by the recording's clock, in order; fewer when a bound is met.
 
-    `scale`: how many times faster than it happened the server should send (its choice whether it does). `ranged`
-    False: the address itself begins at `begin`, so the time is not asked for by `Range: clock=`. Raises
-    ValueError for an empty span, ConfigError for a bad URL, and the SourceError of a server that gave no picture.
+    `speed`: how many times faster than it happened the server should send (12.35; its choice whether it does). Not
+    by Scale, under which RTP time runs slower than what it shows (Appendix B), and not with every server. `ranged`
+    False: the address itself begins at a time, so none is asked for by `Range: clock=`. `origin`: where the server
+    begins if it does not say so (None: at the whole second before `begin`). `playing` is called when the server
+    has accepted PLAY. Raises ValueError for an empty span, ConfigError for a bad URL, and the SourceError of a
+    server that gave no picture.
     """
     if end <= begin:
         raise ValueError("the span of a playback must not be empty")
     limits = limits or PlaybackLimits()
     headers = {"Range": clock_range(begin, end) if ranged else "npt=0.000-"} | (
-        {"Scale": f"{scale:.3f}"} if scale is not None else {}
+        {"Speed": f"{speed:.3f}"} if speed is not None else {}
     )
     pool = ReceivePool(clock)
-    taker = _Taker(begin, end, limits)
+    if origin is None:
+        origin = Instant(begin // SECOND * SECOND)
+    taker = _Taker(begin, end, origin, limits, playing)
     session = RtspSession(
         url,
         source_id=f"playback {url}",
@@ -99,6 +120,7 @@ async def play_back(
         credentials=credentials,
         limits=SessionLimits(stall_s=limits.stall_s, key_stall_s=limits.seconds_max),
         play=headers,
+        policy=policy or QuirkPolicy((f"-{Quirk.RANGE_REFUSED}",)),
     )
     sweep = asyncio.create_task(pool.sweep_forever())
     life = asyncio.create_task(session.run_once())
@@ -116,7 +138,9 @@ async def play_back(
         await asyncio.gather(sweep, return_exceptions=True)
     pictures = taker.recorded()
     if pictures:
-        return pictures
+        if taker.full.is_set() or taker.reached_end:
+            return Playback(pictures)
+        return Playback(pictures, "recording_cut" if ended else "recording_slow")
     if ended and isinstance(results[0], Exception):
         raise results[0]
     raise SourceUnreachable(
@@ -129,8 +153,12 @@ async def play_back(
 class _Taker:
     """Takes the pictures of a run until a bound or the end of the span. `full` is set then."""
 
-    def __init__(self, begin: Instant, end: Instant, limits: PlaybackLimits) -> None:
+    def __init__(
+        self, begin: Instant, end: Instant, origin: Instant, limits: PlaybackLimits, playing: Callable[[], None]
+    ) -> None:
         self._begin = begin
+        self._origin = origin
+        self._on_playing = playing
         self._end = end
         self._limits = limits
         self._info: StreamInfo | None = None
@@ -141,6 +169,7 @@ class _Taker:
     def playing(self, info: StreamInfo) -> None:
         """The reply to PLAY; pictures that came in the same read are here already."""
         self._info = info
+        self._on_playing()
         self._look()
 
     def picture(self, picture: ReceivedPicture) -> None:
@@ -174,12 +203,20 @@ class _Taker:
         info = self._info
         assert info is not None
         found = range_begin(info.play_range)
-        origin = found if found is not None else self._begin
+        origin = found if found is not None else self._origin
         stated = _RTPTIME.search(info.rtp_info)
         if stated is not None:
             lead = (self._taken[0][1].timestamp - int(stated.group(1))) & 0xFFFFFFFF
             elapsed += lead - (1 << 32) if lead >= 1 << 31 else lead
-        return Instant(origin + elapsed * SECOND // info.clock_rate)
+        # With a Scale that the server took by itself, RTP time is that of the showing (RFC 2326, Appendix B).
+        return Instant(origin + round(elapsed * SECOND * _number(info.play_scale) / info.clock_rate))
+
+    @property
+    def reached_end(self) -> bool:
+        """Whether the last picture lies within two steps, at least 6 s, of the end of the span: nothing is cut off."""
+        times = [self._time(elapsed) for elapsed, _ in self._taken[-2:]]
+        step = times[-1] - times[0] if len(times) > 1 else 0
+        return bool(times) and times[-1] + max(2 * step, _END_S * SECOND) >= self._end
 
     def recorded(self) -> list[RecordedPicture]:
         """What was taken within the span."""
@@ -191,6 +228,15 @@ class _Taker:
             for at, picture in timed
             if self._begin <= at <= self._end
         ]
+
+
+def _number(scale: str) -> float:
+    """A Scale header; 1.0 without or with a senseless one."""
+    try:
+        value = float(scale)
+    except ValueError:
+        return 1.0
+    return value if 0 < value <= 256 else 1.0
 
 
 def _utc(seconds: int) -> str:

@@ -56,7 +56,8 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What the server said of the stream when it began to play; `play_range` and `rtp_info` as in its reply."""
+    """What the server said of the stream when it began to play; `play_range`, `rtp_info` and
+    `play_scale` as in its reply."""
 
     codec: str
     server: str
@@ -65,6 +66,7 @@ class StreamInfo:
     clock_rate: int = 90_000
     play_range: str = ""
     rtp_info: str = ""
+    play_scale: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +327,7 @@ class _Life:
                 described.description.video.clock_rate,
                 reply.header("range") or "",
                 reply.header("rtp-info") or "",
+                reply.header("scale") or "",
             )
         )
 
