@@ -32,8 +32,8 @@ from runtime.site import PathsConfig, Site, SiteConfig, try_writing
 if TYPE_CHECKING:
     from alerts.catalogue.book import CatalogueBook
     from alerts.catalogue.config import FeedConfig
+    from alerts.catalogue.feed_files import Pass
     from alerts.catalogue.spool import Spool
-    from alerts.catalogue.take import Pass
 
 ROOT = Path(__file__).resolve().parent
 DEMO_CONFIG = ROOT / "deploy" / "config" / "demo.toml"
@@ -615,7 +615,9 @@ def catalogue_import(
     except ValueError as error:
         raise ConfigError(str(error)) from None
     files = [] if addresses else [Path(each) for each in sources]
-    take_feed(site, loaded, feed, files, whole=whole or bool(addresses), confirm_removal=confirm_removal)
+    take_feed(
+        site, loaded, feed, files, whole=whole or bool(addresses), confirm_removal=confirm_removal, follows=False
+    )
 
 
 @catalogue_app.command("sync")
@@ -640,7 +642,7 @@ def catalogue_sync(
             continue
         try:
             files = [site.base_dir / each for each in feed.files]
-            take_feed(site, loaded, feed, files, whole=True, confirm_removal=confirm_removal)
+            take_feed(site, loaded, feed, files, whole=True, confirm_removal=confirm_removal, follows=True)
         except SourceError as error:
             # The others are not to wait for one that is down; its pass goes on where it was.
             typer.echo(f"{key}: {error}", err=True)
@@ -697,11 +699,22 @@ def catalogue_report(
 
 
 def take_feed(
-    site: Site, loaded: dict[str, Any], feed: FeedConfig, files: list[Path], *, whole: bool, confirm_removal: bool
+    site: Site,
+    loaded: dict[str, Any],
+    feed: FeedConfig,
+    files: list[Path],
+    *,
+    whole: bool,
+    confirm_removal: bool,
+    follows: bool,
 ) -> None:
-    """One pass over a feed into the catalogue, with progress bars; prints its report."""
+    """One pass over a feed into the catalogue, with progress bars; prints its report.
+
+    `follows`: files are gone on with where an earlier pass left them; else all of what a person names is taken.
+    """
     from alerts.catalogue.book import CatalogueBook
-    from alerts.catalogue.take import read_files, report_file, take
+    from alerts.catalogue.feed_files import read_files
+    from alerts.catalogue.take import open_notified, report_file, take
 
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with CatalogueBook(site) as book, Progress(*bar, console=Console(stderr=True)) as progress:
@@ -710,14 +723,17 @@ def take_feed(
         def show(task: TaskID) -> Callable[[int, int], None]:
             return lambda done, total: progress.update(task, completed=done, total=total or None)
 
+        notified = open_notified(book, feed) if follows else None
         if feed.kind == "wvp":
             said, spool = asyncio.run(read_wvp(site, loaded, feed, book, show(reading)))
         else:
-            said, spool = read_files(feed, files), None
+            said, spool = read_files(feed, files, notified), None
         judging = progress.add_task(f"{feed.platform} 核对 (checking)", total=len(said.entries))
         report = take(book, feed, said, whole=whole, confirm_removal=confirm_removal, progress=show(judging))
         if spool is not None:
             spool.done()
+        if notified is not None and not report.merged.held_back:
+            notified.keep()
     typer.echo(report.text())
     typer.echo(f"  报告 (report): {report_file(book, feed)}")
 

@@ -58,6 +58,19 @@ class FrameHeader(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     chain: int = 0
 
 
+class ActivityNotice(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What the sizes of a camera's pictures say between two key pictures: its next picture is worth a look soon.
+
+    `at`: our clock when it showed. `activity` and `suspicion` as in a FrameHeader; the header of the next key
+    picture says them anew, so a notice that is lost costs that time and no more.
+    """
+
+    source_id: str
+    at: Instant
+    activity: float
+    suspicion: Suspicion = Suspicion.NONE
+
+
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """A header with its access unit: Annex B bytes (start codes), parameter sets in front of key pictures."""
 

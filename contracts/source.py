@@ -87,9 +87,9 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """An aggregating platform or recorder: what it can bear, and how its streams are asked for.
 
     `sessions_max`: sessions at once on the whole platform, `nvr_sessions_max` on one recorder behind it; None =
-    the site's default. With more cameras than sessions the surplus ones wait until a session ends; they are not
-    visited in turn (轮巡) yet, for which `patrol_dwell_s` is meant. `base_url` of its REST interface holds no
-    password: `credentials` names an entry of the secrets file.
+    the site's default. With more cameras than sessions they are visited in turn (patrol, 轮巡); `patrol_dwell_s`
+    is how long a visit may wait for its key picture. `base_url` of its REST interface holds no password:
+    `credentials` names an entry of the secrets file.
 
     `grants_required`: its cameras are received under a share grant alone. `stop_streams`: a stream that we leave
     is ended on the platform; never where other people watch through it, since theirs would end, too.

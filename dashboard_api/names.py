@@ -194,6 +194,8 @@ REASONS: Final[Mapping[str, Pair]] = {
     "garbage": ("不是 RTSP", "not RTSP"),
     "closed": ("对方关闭连接", "closed by the peer"),
     "no_key_picture": ("没有关键帧", "no key picture"),
+    "patrol": ("轮巡中", "visited in turn"),
+    "patrol_missed": ("轮巡未轮到", "turns on patrol missed"),
     "no_credentials": ("未配置凭据", "no credentials"),
     "clock_skew": ("设备时钟不准", "clock is off"),
     "stuck": ("数值无变化", "value does not move"),

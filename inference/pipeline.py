@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from contracts.detection import Detections
 from contracts.errors import GridwhistleError
+from contracts.frame import ActivityNotice, Suspicion
 from contracts.instant import MINUTE, SECOND, Instant
 from contracts.source import Camera, Catalogue
 from inference.chain_book import Chained
@@ -191,12 +192,24 @@ class Pipeline:
                     self._counters.count("pictures_dropped", "unknown_source")
                 elif self._quarantine.holds(header.source_id, now):
                     self._counters.count("pictures_dropped", "quarantined")
-                elif self._scheduler.announce(header, now) and self.promoter is not None:
-                    self.promoter.suspected(
-                        header.source_id, _URGENCY_BY_SIZES, header.suspicion, from_last_key=True
-                    )
+                elif self._scheduler.announce(header, now):
+                    self._suspected(header.source_id, header.suspicion)
+            self._take_notices(puller.notices(), now)
             if headers:
                 self._wake()
+
+    def _take_notices(self, notices: list[ActivityNotice], now: Instant) -> None:
+        """What ingest sees between pictures puts the next picture of a camera first."""
+        for notice in notices:
+            self._counters.count("notices_received", notice.suspicion or "active")
+            if notice.source_id not in self._known or self._quarantine.holds(notice.source_id, now):
+                continue
+            if self._scheduler.notice(notice, now):
+                self._suspected(notice.source_id, notice.suspicion)
+
+    def _suspected(self, source_id: str, suspicion: Suspicion) -> None:
+        if self.promoter is not None:
+            self.promoter.suspected(source_id, _URGENCY_BY_SIZES, suspicion, from_last_key=True)
 
     async def decode_forever(self, puller: LatestPuller, index: int) -> None:
         """Supervise decoder `index`: what it cannot decode is refused; if it does not start it is tried again."""

@@ -9,7 +9,10 @@ picked in the end: nobody starves, and under overload all ages stretch alike. A 
 a newer one of its camera (latest wins); a camera that is slow or silent has none waiting and costs nothing.
 
 Before all claims go cameras that somebody asks to see (LookRequest), and, in every second place at most, those
-whose headers have become suspicious: one look each, then they are suspects with a greater claim for a while.
+whose headers or notices have become suspicious, then those that move far more than usual, the most active first:
+one look each. Suspects have a greater claim for a while then.
+
+What a notice speaks of happened after the last picture: it is the next one that goes first.
 
 A promoted camera's pictures are all decoded, in order (`follow`); which of them are looked at is a matter of
 claims again, like a picture of any camera, so that it takes no more than a suspect's share of the looks.
@@ -24,25 +27,27 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from contracts.frame import FrameHeader, Suspicion
+from contracts.frame import ActivityNotice, FrameHeader, Suspicion
 from contracts.instant import SECOND, Instant
 from inference.chains import Chains
 
 URGENCY_MAX = 8.0
 """A suspected camera counts as so many times older than it is, at most."""
-
-
+CALLING_ACTIVITY = 5.0
+"""Four of a camera's own spreads above its normal: active enough to go before its claim."""
+_EVER = Instant(0)
 _CHAIN_IDLE_NS = 10 * SECOND
-_SUSPICIOUS_AGAIN_NS = 10 * SECOND
-"""A suspicion that comes and goes puts its camera before its claim this often at most."""
+_CALLED_AGAIN_NS = 10 * SECOND
+"""A suspicion that comes and goes, or activity, puts its camera before its claim this often at most."""
 
 
 class _Call(enum.IntEnum):
     """Why a camera goes before its claim."""
 
     NONE = 0
-    SUSPICIOUS = 1
-    ASKED = 2
+    ACTIVE = 1
+    SUSPICIOUS = 2
+    ASKED = 3
 
 
 @dataclass(slots=True)
@@ -57,10 +62,21 @@ class _Camera:
     turn: int = 0
     """The how manieth pick of all its last one was: among equal claims the earlier goes first again."""
     call: _Call = _Call.NONE
+    called_since: Instant = _EVER
+    """The call is for a picture that arrived since then."""
+    called_by: float = 1.0
+    """The greatest activity since the call."""
+    activity: float = 1.0
     suspicion: Suspicion = Suspicion.NONE
-    """What its last header said."""
+    """What its last header or notice said."""
     suspicious_at: Instant | None = None
-    """When a suspicion last put it before its claim."""
+    """When a suspicion last put it before its claim..."""
+    active_at: Instant | None = None
+    """...and when activity did."""
+
+    def calls(self, header: FrameHeader) -> bool:
+        """Whether this is a picture that goes before the camera's claim."""
+        return self.call is not _Call.NONE and header.arrival_time >= self.called_since
 
 
 class Scheduler:
@@ -118,7 +134,7 @@ class Scheduler:
         if not header.promoted and not header.key:
             self._drop("not_key")
             return False
-        newly = self._note_suspicion(header, now)
+        newly = self._note(header.source_id, header.activity, header.suspicion, header.arrival_time, now)
         if header.promoted and self.chains.announce(header, now):
             return newly
         if self.chains and not header.promoted:
@@ -131,12 +147,17 @@ class Scheduler:
         self._waiting[header.source_id] = header
         return newly
 
+    def notice(self, notice: ActivityNotice, now: Instant) -> bool:
+        """Something shows between a camera's pictures. True when it makes the camera newly suspicious."""
+        return self._note(notice.source_id, notice.activity, notice.suspicion, notice.at, now)
+
     def ask(self, source_id: str, not_before: Instant, now: Instant) -> bool:
         """Somebody waits for a look at this camera: its next picture goes before all others.
 
         True when a picture that arrived since `not_before` waits, or the camera is promoted: one will come.
         """
-        self._camera(source_id, now).call = _Call.ASKED
+        camera = self._camera(source_id, now)
+        camera.call, camera.called_since = _Call.ASKED, _EVER
         self._called.add(source_id)
         waiting = self._waiting.get(source_id)
         return self.chains.has(source_id) or (waiting is not None and waiting.arrival_time >= not_before)
@@ -170,7 +191,7 @@ class Scheduler:
         chosen = self._in_turn(limit, *self._called_and_best(limit, now))
         for header in chosen:
             del self._waiting[header.source_id]
-            self._looked_at(header.source_id, now)
+            self._looked_at(header, now)
         return chosen
 
     def follow(
@@ -191,19 +212,24 @@ class Scheduler:
         looks = {id(header) for header in ranked[:looks_max]}
         for header in due.values():
             if id(header) in looks:
-                self._looked_at(header.source_id, now)
+                self._looked_at(header, now)
         return [(header, id(header) in looks) for header in headers]
 
     def _called_and_best(self, limit: int, now: Instant) -> tuple[list[FrameHeader], list[FrameHeader]]:
         """Waiting pictures of cameras that go before their claim, and the greatest claims of the others."""
         called = [
-            self._waiting[name] for name in self._called if name in self._waiting and not self.chains.waits(name)
+            waiting
+            for name in self._called
+            if (waiting := self._waiting.get(name)) is not None
+            and self._cameras[name].calls(waiting)
+            and not self.chains.waits(name)
         ]
         called.sort(key=lambda header: self._order(header, now), reverse=True)
         others = (
             header
             for header in self._waiting.values()
-            if header.source_id not in self._called and self._ready(header.source_id, now)
+            if not (header.source_id in self._called and self._cameras[header.source_id].calls(header))
+            and self._ready(header.source_id, now)
         )
         return called, heapq.nlargest(limit, others, key=lambda header: self._rank(header, now))
 
@@ -243,8 +269,15 @@ class Scheduler:
             for source_id in self._waiting
         )
 
-    def _order(self, header: FrameHeader, now: Instant) -> tuple[int, float, int]:
-        return (int(self._cameras[header.source_id].call), *self._rank(header, now))
+    def _order(self, header: FrameHeader, now: Instant) -> tuple[int, float, float, int]:
+        camera = self._cameras[header.source_id]
+        called = camera.calls(header)
+        by_activity = called and camera.call is not _Call.ASKED
+        return (
+            int(camera.call) if called else 0,
+            camera.called_by if by_activity else 0.0,
+            *self._rank(header, now),
+        )
 
     def _rank(self, header: FrameHeader, now: Instant) -> tuple[float, int]:
         return self.claim(header, now), -self._cameras[header.source_id].turn
@@ -259,27 +292,38 @@ class Scheduler:
         camera = self._cameras[source_id]
         return camera.call is not _Call.NONE or now - camera.looked_at >= self._promoted_look_ns
 
-    def _looked_at(self, source_id: str, now: Instant) -> None:
-        camera = self._cameras[source_id]
+    def _looked_at(self, header: FrameHeader, now: Instant) -> None:
+        camera = self._cameras[header.source_id]
         self._turn += 1
-        camera.looked_at, camera.turn, camera.call = now, self._turn, _Call.NONE
-        self._called.discard(source_id)
+        camera.looked_at, camera.turn = now, self._turn
+        if camera.calls(header):
+            camera.call = _Call.NONE
+            self._called.discard(header.source_id)
 
-    def _note_suspicion(self, header: FrameHeader, now: Instant) -> bool:
-        """A suspicion that is new goes first; one that stays counts for `suspect_s`, not for ever."""
-        camera = self._camera(header.source_id, now)
-        if header.suspicion is camera.suspicion:
-            return False
-        camera.suspicion = header.suspicion
-        before = camera.suspicious_at
-        if header.suspicion is Suspicion.NONE or (before is not None and now - before < _SUSPICIOUS_AGAIN_NS):
-            return False
-        camera.suspicious_at = now
-        self.suspect(header.source_id, Instant(now + self._suspect_ns), URGENCY_MAX, now)
-        if camera.call is _Call.NONE:
-            camera.call = _Call.SUSPICIOUS
-            self._called.add(header.source_id)
-        return True
+    def _note(self, source_id: str, activity: float, suspicion: Suspicion, since: Instant, now: Instant) -> bool:
+        """What a header or notice says; `since`: when it showed. True when the suspicion is news.
+
+        A suspicion that is new goes first; one that stays counts for `suspect_s`, not for ever.
+        """
+        camera = self._camera(source_id, now)
+        suspicious = suspicion is not camera.suspicion and suspicion is not Suspicion.NONE
+        rises = activity >= CALLING_ACTIVITY > camera.activity
+        camera.activity, camera.suspicion = activity, suspicion
+        camera.called_by = max(camera.called_by, activity)
+        if suspicious and _is_over(camera.suspicious_at, now):
+            camera.suspicious_at = now
+            self.suspect(source_id, Instant(now + self._suspect_ns), URGENCY_MAX, now)
+            self._call(source_id, camera, _Call.SUSPICIOUS, since)
+            return True
+        if rises and _is_over(camera.active_at, now) and _is_over(camera.suspicious_at, now):
+            camera.active_at = now
+            self._call(source_id, camera, _Call.ACTIVE, since)
+        return False
+
+    def _call(self, source_id: str, camera: _Camera, call: _Call, since: Instant) -> None:
+        if call > camera.call:
+            camera.call, camera.called_since, camera.called_by = call, since, camera.activity
+            self._called.add(source_id)
 
     def _drop_stale(self, now: Instant) -> None:
         stale = [
@@ -299,3 +343,8 @@ class Scheduler:
 
     def _drop(self, reason: str) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+
+def _is_over(called_at: Instant | None, now: Instant) -> bool:
+    """Whether a camera may go before its claim once more for the same kind of reason."""
+    return called_at is None or now - called_at >= _CALLED_AGAIN_NS

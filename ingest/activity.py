@@ -10,9 +10,12 @@ a logarithmic scale, in units of the camera's own learnt spread:
 
 `SIZE_FLOOR` keeps quiet nights quiet (20 B against 60 B is no news), `SPREAD_FLOOR` the steadiest cameras.
 
-Mean and spread follow with a time constant of a minute, each step bounded (a Huber estimate), so that dusk, clouds
-and rain are followed, and one event neither moves the normal nor widens the spread much. What stays outside for a
-minute *is* the new normal (IR switch, other bit rate, other resolution): learnt anew, and no news any longer.
+An encoder repairs a key picture in the pictures behind it, so sizes depend on the time since then by more than a
+small change adds to them. Each second is compared with *the same second* of the intervals before (`SECONDS`).
+
+Mean and spread follow with time constants of 20 s and minutes, each step bounded (a Huber estimate), so that
+dusk, clouds and rain are followed, and one event neither moves the normal nor widens the spread much. What stays
+outside for a minute *is* the new normal (IR switch, other bit rate, other resolution): learnt anew, and no news.
 
 Encoders with a constant bit rate spend the same bytes whatever happens. There the key pictures shrink when the
 others need more, so their ratio is measured too. `ActivityMeter` decides which by the spread of the total.
@@ -22,6 +25,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from contracts.frame import Suspicion
@@ -29,14 +33,16 @@ from contracts.instant import SECOND
 
 SIZE_FLOOR: Final = 96.0
 """Bytes added to every size before its logarithm is taken."""
-SPREAD_FLOOR: Final = 0.08
-"""Least spread of a logarithm that counts: 8 % more bytes are no news of any camera."""
-RATIO_SPREAD_FLOOR: Final = 0.03
-"""The same for the ratio of a camera with a constant bit rate, which is steady by itself."""
-MEMORY_S: Final = 60.0
+SPREAD_FLOOR: Final = 0.03
+"""Least spread of a logarithm that counts: 3 % more bytes are no news of any camera."""
+SECONDS: Final = 4
+"""Seconds behind a key picture that have a normal of their own; the last one holds for all that follow."""
+MEMORY_S: Final = 20.0
 """Time constant of what is normal..."""
-SPREAD_MEMORY_S: Final = 240.0
-"""...and of how far it spreads, where that shrinks; it grows fast: neither rain nor heavy tails cry wolf."""
+WIDER_MEMORY_S: Final = 60.0
+"""...of how far it spreads, where that grows..."""
+NARROWER_MEMORY_S: Final = 240.0
+"""...and where it shrinks: neither rain nor heavy tails cry wolf."""
 RELEARN_S: Final = 60.0
 """What stays outside the normal for so long is the new normal."""
 OUTSIDE: Final = 3.0
@@ -73,6 +79,7 @@ _PRIOR_SPREAD: Final = 0.3
 _WINDOW_NS: Final = SECOND // 2
 _WINDOW_PICTURES: Final = 3
 _TAIL_BYTES: Final = 2048
+_BURST_MORE: Final = math.log(BURST_FACTOR)
 
 
 class Activity(NamedTuple):
@@ -91,13 +98,30 @@ def key_digest(picture: bytes) -> int:
     return zlib.crc32(memoryview(picture)[-_TAIL_BYTES:])
 
 
+class _Pace(NamedTuple):
+    """How far mean and spread follow a value that held for `duration_s`."""
+
+    duration_s: float
+    mean: float
+    wider: float
+    narrower: float
+
+
+@lru_cache(1024)
+def _pace(duration_ms: int) -> _Pace:
+    duration_s = duration_ms / 1000.0
+    mean, wider, narrower = (
+        -math.expm1(-duration_s / memory_s) for memory_s in (MEMORY_S, WIDER_MEMORY_S, NARROWER_MEMORY_S)
+    )
+    return _Pace(duration_s, mean, wider, narrower)
+
+
 class _Level:
     """Learnt mean and spread of one logarithm."""
 
-    __slots__ = ("_floor", "mean", "outside_s", "seen", "spread")
+    __slots__ = ("mean", "outside_s", "seen", "spread")
 
-    def __init__(self, floor: float = SPREAD_FLOOR) -> None:
-        self._floor = floor
+    def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
@@ -114,36 +138,38 @@ class _Level:
 
     def deviation(self, value: float) -> float:
         """Signed, in spreads; 0 while too little is known."""
-        return (value - self.mean) / max(self.spread, self._floor) if self.ready else 0.0
+        if self.seen < _WARM_UP:
+            return 0.0
+        return (value - self.mean) / (self.spread if self.spread > SPREAD_FLOOR else SPREAD_FLOOR)
 
-    def learn(self, value: float, duration_s: float) -> None:
-        """One more value, which held for `duration_s`."""
+    def learn(self, value: float, pace: _Pace) -> None:
+        """One more value."""
         self.seen += 1
         if self.seen == 1:
             self.mean = value
             return
         step, widens = value - self.mean, True
-        bound = OUTSIDE * max(self.spread, self._floor)
-        if abs(step) <= bound or not self.ready:
+        spread = self.spread
+        bound = OUTSIDE * (spread if spread > SPREAD_FLOOR else SPREAD_FLOOR)
+        if -bound <= step <= bound or self.seen <= _WARM_UP:
             self.outside_s = 0.0
         else:
             # Time outside is signed: what swings from side to side is no new normal, it is a wide one.
             # Staying on one side does not make it wider, or it would be inside before it is the new normal.
             same_side = self.outside_s * step > 0.0
             widens = not same_side
-            self.outside_s = math.copysign(abs(self.outside_s) * same_side + duration_s, step)
+            self.outside_s = math.copysign(abs(self.outside_s) * same_side + pace.duration_s, step)
             if abs(self.outside_s) >= RELEARN_S:
                 self.forget()
-                self.learn(value, duration_s)
+                self.learn(value, pace)
                 return
-            step = math.copysign(bound, step)
+            step = bound if step > 0.0 else -bound
         first = 1.0 / self.seen
-        self.mean += max(-math.expm1(-duration_s / MEMORY_S), first) * step
+        self.mean += max(pace.mean, first) * step
         if widens:
             # 1.25 times the mean absolute deviation is the standard deviation of a normal distribution.
-            wider = 1.25 * abs(step) - self.spread
-            memory_s = MEMORY_S if wider > 0.0 else SPREAD_MEMORY_S
-            self.spread += max(-math.expm1(-duration_s / memory_s), first) * wider
+            wider = 1.25 * abs(step) - spread
+            self.spread += max(pace.wider if wider > 0.0 else pace.narrower, first) * wider
 
 
 class ActivityMeter:
@@ -153,18 +179,16 @@ class ActivityMeter:
     """
 
     __slots__ = (
-        "_burst_bytes",
-        "_busier_bytes",
-        "_busiest",
-        "_busy",
-        "_collapse_bytes",
+        "_before",
         "_digests",
+        "_interval",
         "_key",
         "_low_ns",
         "_peak",
         "_rate",
         "_ratio",
         "_repeats",
+        "_seconds",
         "_seen_bytes",
         "_seen_ns",
         "_seen_pictures",
@@ -176,27 +200,25 @@ class ActivityMeter:
 
     def __init__(self) -> None:
         self.score = 1.0
-        """The last score; a peek that finds more than usual raises it before the interval is over."""
+        """The last score: of the last interval or, while the next one lasts, of the last two peeks."""
+        self._seconds = tuple(_Level() for _ in range(SECONDS))
+        """Mean picture of each second behind a key picture."""
         self._size = _Level()
         """Mean picture of an interval."""
-        self._busy = _Level()
-        """Mean picture of its busiest second."""
         self._peak = _Level()
         """Its largest picture."""
         self._key = _Level()
-        self._ratio = _Level(RATIO_SPREAD_FLOOR)
+        self._ratio = _Level()
         """Mean picture to key picture."""
         self._rate = _Level()
         """Bytes per second, key pictures included."""
+        self._interval = _pace(1000)
+        self._before = 0.0
+        """Deviation of the last interval or peek."""
         self._seen_pictures = 0
         self._seen_bytes = 0
         self._seen_ns = 0
-        self._busiest = 0.0
         self._low_ns = 0
-        self._busier_bytes = math.inf
-        """Windows larger than this raise the score in mid-interval."""
-        self._burst_bytes = math.inf
-        self._collapse_bytes = 0.0
         self._digests = (-1, -1)
         self._repeats = 0
         self._still_s = 0.0
@@ -211,20 +233,29 @@ class ActivityMeter:
         window_ns = since_ns - self._seen_ns
         if window_ns < _WINDOW_NS or pictures < _WINDOW_PICTURES:
             return Suspicion.NONE
-        size = (dropped_bytes - self._seen_bytes) / pictures
+        size = max(dropped_bytes - self._seen_bytes, 0) / pictures
+        # Which second it is, by the middle of the window.
+        second = min((since_ns + self._seen_ns) // (2 * SECOND), SECONDS - 1)
         self._seen_pictures, self._seen_bytes, self._seen_ns = dropped_pictures, dropped_bytes, since_ns
-        if size > self._busiest:
-            self._busiest = size
-        if size > self._busier_bytes:
-            above = self._busy.deviation(math.log(SIZE_FLOOR + size))
-            self.score = min(max(self.score, 1.0 + above), SCORE_MAX)
-            if size > self._burst_bytes:
-                return Suspicion.BURST
-        if size < self._collapse_bytes:
+        pace = self._interval if second < SECONDS - 1 else _pace(min(window_ns // 1_000_000, 60_000))
+        level = self._seconds[second]
+        value = math.log(SIZE_FLOOR + size)
+        more = value - level.mean
+        deviation = level.deviation(value)
+        normal = math.exp(level.mean) - SIZE_FLOOR
+        level.learn(value, pace)
+        before, self._before = self._before, deviation
+        self._raise(max(deviation, before))
+        if deviation > BURST_DEVIATION and more > _BURST_MORE:
+            return Suspicion.BURST
+        if deviation < -COLLAPSE_DEVIATION and normal >= COLLAPSE_FROM_BYTES and size * COLLAPSE_FACTOR < normal:
             self._low_ns += window_ns
             return Suspicion.SIZE_COLLAPSE if self._low_ns >= COLLAPSE_NS else Suspicion.NONE
         self._low_ns = 0
         return Suspicion.NONE
+
+    def _raise(self, above: float) -> None:
+        self.score = min(1.0 + above, SCORE_MAX) if above > 0.0 else min(self.score, 1.0)
 
     def interval(
         self,
@@ -241,34 +272,40 @@ class ActivityMeter:
         """
         self.peek(dropped_pictures, dropped_bytes, duration_ns)
         duration_s = min(max(duration_ns / SECOND, 0.04), RELEARN_S)
+        self._interval = pace = _pace(round(duration_s * 1000.0))
+        self._seen_pictures = self._seen_bytes = self._seen_ns = self._low_ns = 0
         key = math.log(SIZE_FLOOR + max(key_bytes, 0))
         suspicion = self._frozen(key_digest, dropped_pictures, dropped_bytes_max, duration_s)
         if dropped_pictures <= 0:
             suspicion = suspicion or self._fallen(self._key, key, key_bytes)
-            score = 1.0 + max(self._key.deviation(key), 0.0)
-            self._key.learn(key, duration_s)
-            self.score = min(score, SCORE_MAX)
+            self._before = self._key.deviation(key)
+            self._key.learn(key, pace)
+            self._raise(self._before)
             return Activity(self.score, suspicion)
-        mean = dropped_bytes / dropped_pictures
+        mean = max(dropped_bytes, 0) / dropped_pictures
         size = math.log(SIZE_FLOOR + mean)
-        busy = math.log(SIZE_FLOOR + max(self._busiest, mean))
         peak = math.log(SIZE_FLOOR + max(dropped_bytes_max, mean))
         ratio = size - key
-        above = max(self._size.deviation(size), self._busy.deviation(busy), self._peak.deviation(peak) - PEAK_LESS)
+        above = max(self._before, self._size.deviation(size), self._peak.deviation(peak) - PEAK_LESS)
         if self._rate.ready and self._rate.spread < CONSTANT_RATE_SPREAD and dropped_bytes > key_bytes:
             above = max(above, self._ratio.deviation(ratio))
         normal = math.exp(self._size.mean) - SIZE_FLOOR
-        if above > 0.0:
-            score = min(1.0 + above, SCORE_MAX)
-        else:
-            score = min(mean / max(normal, 1.0), 1.0) if self._size.ready else 1.0
         if suspicion is Suspicion.NONE:
             suspicion = self._fallen(self._size, size, mean) or self._fallen(self._key, key, key_bytes)
-        more = max(size - self._size.mean, busy - self._busy.mean, peak - self._peak.mean) > math.log(BURST_FACTOR)
+        more = max(size - self._size.mean, peak - self._peak.mean) > _BURST_MORE
         if suspicion is Suspicion.NONE and above > BURST_DEVIATION and more:
             suspicion = Suspicion.BURST
-        self._learn(size, busy, peak, key, dropped_bytes + key_bytes, duration_s)
-        self.score = score
+        score = 1.0
+        if above > 0.0:
+            score = min(1.0 + above, SCORE_MAX)
+        elif self._size.ready:
+            score = min(mean / max(normal, 1.0), 1.0)
+        self._size.learn(size, pace)
+        self._peak.learn(peak, pace)
+        self._key.learn(key, pace)
+        self._ratio.learn(ratio, pace)
+        self._rate.learn(math.log(SIZE_FLOOR + (max(dropped_bytes, 0) + max(key_bytes, 0)) / duration_s), pace)
+        self._before, self.score = above, score
         return Activity(score, suspicion)
 
     def _fallen(self, level: _Level, value: float, size: float) -> Suspicion:
@@ -294,26 +331,3 @@ class ActivityMeter:
             self._still_s = 0.0
         still = self._stills and STILL_FIRST_S <= self._still_s <= STILL_LAST_S
         return Suspicion.FROZEN_BYTES if still or self._repeats >= FROZEN_REPEATS else Suspicion.NONE
-
-    def _learn(self, size: float, busy: float, peak: float, key: float, total: int, duration_s: float) -> None:
-        """Follow what is normal, and set the marks of `peek`."""
-        self._size.learn(size, duration_s)
-        self._busy.learn(busy, duration_s)
-        self._peak.learn(peak, duration_s)
-        self._key.learn(key, duration_s)
-        self._ratio.learn(size - key, duration_s)
-        self._rate.learn(math.log(SIZE_FLOOR + total / duration_s), duration_s)
-        self._seen_pictures = self._seen_bytes = self._seen_ns = self._low_ns = 0
-        self._busiest = 0.0
-        busy, size = self._busy.mean, self._size.mean
-        self._busier_bytes = self._burst_bytes = math.inf
-        self._collapse_bytes = 0.0
-        if self._busy.ready and self._size.ready:
-            spread = max(self._busy.spread, SPREAD_FLOOR)
-            self._busier_bytes = math.exp(busy + OUTSIDE * spread) - SIZE_FLOOR
-            above = max(BURST_DEVIATION * spread, math.log(BURST_FACTOR))
-            self._burst_bytes = math.exp(busy + above) - SIZE_FLOOR
-            usual = math.exp(size) - SIZE_FLOOR
-            if usual >= COLLAPSE_FROM_BYTES:
-                below = COLLAPSE_DEVIATION * max(self._size.spread, self._busy.spread, SPREAD_FLOOR)
-                self._collapse_bytes = min(usual / COLLAPSE_FACTOR, math.exp(size - below) - SIZE_FLOOR)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -16,12 +15,15 @@ from contracts.errors import (
     SourceRefused,
     SourceUnreachable,
 )
-from contracts.frame import Codec, FrameHeader, Suspicion
+from contracts.frame import ActivityNotice, Codec, FrameHeader, Suspicion
 from contracts.instant import SECOND, Instant
 from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
-from ingest.activity import Activity, ActivityMeter, key_digest
+from ingest.activity import Activity, key_digest
+from ingest.between import CameraActivity
+from ingest.guest.backoff import PatientBackoff
 from ingest.guest.place import Visitor
-from ingest.health import ChangeBoard, SourceHealth
+from ingest.guest.turns import CameraTurns
+from ingest.health import SourceHealth
 from ingest.media.link import Open
 from ingest.media.pool import QUARANTINED
 from ingest.promotion import Promotion
@@ -29,60 +31,15 @@ from ingest.rtsp.credentials import Credentials, find_credentials
 from ingest.rtsp.quirks import QuirkPolicy
 from ingest.rtsp.session import RtspSession, SessionLimits
 from ingest.rtsp.timing import RtpTimeline
-from runtime.log import CountedLog
-from runtime.supervise import Backoff, supervise
+from runtime.supervise import supervise
 
 if TYPE_CHECKING:
-    from ingest.config import IngestConfig
-    from ingest.guest.gate import Gate, Visit
-    from ingest.guest.storm import StormWatch
-    from ingest.media.pool import MediaPool
+    from ingest.guest.gate import Visit
     from ingest.media.taken import MediaFormat, MediaPicture
-    from ingest.platforms.play import PlatformUrls
-    from ingest.ring import PictureRing
-    from ingest.rtsp.receive import ReceivePool
     from ingest.rtsp.session import ReceivedPicture, StreamInfo
-    from ingest.rtsp.udp import UdpPorts
-    from runtime.clock import Clock
-    from runtime.latest import LatestPublisher
-    from runtime.metrics import StageCounters
+    from ingest.shop import CameraShop
 
 _HEALTHY_NS: Final = 30 * SECOND
-
-
-@dataclass(frozen=True, slots=True)
-class CameraShop:
-    """What all cameras of a worker share."""
-
-    site: str
-    config: IngestConfig
-    clock: Clock
-    pool: ReceivePool
-    udp_ports: UdpPorts
-    gate: Gate
-    storms: StormWatch
-    urls: PlatformUrls
-    publisher: LatestPublisher
-    ring: PictureRing
-    board: ChangeBoard
-    counters: StageCounters
-    credentials: dict[str, Credentials]
-    media: MediaPool
-    log: CountedLog
-
-
-class PatientBackoff(Backoff):
-    """Back-off that waits long after a refusal: asking again and again may lock an account."""
-
-    def __init__(self, first_s: float, max_s: float, seed: str, refused_s: float) -> None:
-        super().__init__(first_s, max_s, seed)
-        self._refused_s = refused_s
-        self.refused = False
-
-    def failed(self) -> float:
-        """Seconds to wait before the next attempt."""
-        delay_s = super().failed()
-        return self._refused_s * (0.75 + 0.5 * (delay_s / (delay_s + 1.0))) if self.refused else delay_s
 
 
 class CameraReceiver:
@@ -92,13 +49,13 @@ class CameraReceiver:
         self.camera = camera
         self._shop = shop
         self._health = SourceHealth(camera.id, SourceKind.CAMERA, shop.site, exercise=camera.exercise)
-        self._activity = ActivityMeter()
-        self._key_at: Instant | None = None
+        self._activity = CameraActivity()
         self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
         self._live_since_ns: int | None = None
         self._lost_ns: int | None = None
         self._visit: Visit | None = None
         self._waits = False
+        self._turns = CameraTurns()
         # Without a URL of its own its platform is asked for one: it is what answers, or does not.
         self._host = host_of(camera.url) or camera.platform
         self._unsupported = False
@@ -120,6 +77,11 @@ class CameraReceiver:
         """The RTSP session object, None for cameras read through FFmpeg."""
         return self._session
 
+    @property
+    def turns(self) -> CameraTurns:
+        """Its turns, where cameras are visited in turn (patrol)."""
+        return self._turns
+
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the camera playing until `stop`."""
         await supervise(
@@ -131,13 +93,20 @@ class CameraReceiver:
             healthy_s=math.inf,
         )
 
-    def look_while_waiting(self) -> None:
-        """A camera that waits for the probe of a dead host makes no attempt of its own that would say so."""
+    def look(self) -> None:
+        """A look every now and then, for what no picture or failure of its own would say."""
         shop, host = self._shop, self._host
         reason = shop.gate.admission.dead_reason(host) if self._waits else ""
         if reason:
             sentence = f"{host} 无应答, 只派一路试连, 其余等待 (no answer; one camera tries, the others wait)"
             shop.board.post(self._health.failed(SourceUnreachable(sentence, reason=reason), shop.clock.now()))
+        elif self._turns.on_patrol:
+            now, now_ns = shop.clock.now(), shop.clock.monotonic_ns()
+            if self._visit is not None and self._live_since_ns is not None:
+                if self._turns.stands(now_ns, contested=self._visit.contested):
+                    shop.board.post(self._health.stands(now))
+            elif self._waits and self._turns.missed(round(shop.config.patrol_period_s * SECOND), now_ns):
+                shop.board.post(self._health.missed_turns(now))
 
     def retire(self, reason: str, detail: str) -> None:
         """The camera is not asked for any more."""
@@ -147,23 +116,38 @@ class CameraReceiver:
         self._shop.ring.forget(self.camera.id)
 
     async def _attempt(self) -> None:
-        """One session, in its turn."""
+        """Sessions, each in its turn, until one fails: one that ends for the sake of others (patrol) does not."""
+        while await self._one_session():
+            self._shop.counters.count("patrol_visits")
+
+    async def _one_session(self) -> bool:
+        """One session; True when it showed a key picture and was ended since others wait."""
         shop = self._shop
         self._live_since_ns = None
+        contested = False
         try:
             credentials = find_credentials(shop.credentials, self.camera.credentials, self.camera.id)
             self._waits = True
             async with shop.gate.visit(self._visitor()) as visit:
                 self._visit, self._waits = visit, False
-                shop.board.post(self._health.connecting(shop.clock.now()))
+                if not self._turns.on_patrol:
+                    shop.board.post(self._health.connecting(shop.clock.now()))
                 shop.counters.count("sessions_begun")
-                await self._play(credentials)
+                try:
+                    await self._play(credentials)
+                finally:
+                    contested = visit.recalled or visit.contested
+            if visit.recalled:
+                self._backoff.succeeded()
+                shop.board.post(self._health.visited(shop.clock.now()))
+            return visit.recalled
         except GridwhistleError as error:
             self._backoff.refused = (
                 isinstance(error, SourceRefused | SourceMissing | ConfigError) or error.reason == QUARANTINED
             )
             if self._backoff.refused:
                 self._lost_ns = None
+            self._turns.failed(error)
             raise
         finally:
             self._visit, self._waits = None, False
@@ -171,7 +155,10 @@ class CameraReceiver:
             now_ns = shop.clock.monotonic_ns()
             live = self._live_since_ns
             if live is not None:
-                self._lost_ns = now_ns
+                # Where sessions are short a lost one is a visit like any other: the others have their turn first.
+                self._lost_ns = None if contested else now_ns
+                if contested:
+                    self._turns.visited(now_ns)
                 if now_ns - live >= _HEALTHY_NS:
                     self._backoff.succeeded()
 
@@ -184,6 +171,9 @@ class CameraReceiver:
             camera.nvr,
             lost_ns=self._lost_ns,
             failures=self._backoff.failures,
+            visited_ns=self._turns.visited_ns,
+            misses=self._turns.misses,
+            hurried=self._turns.hurried,
         )
 
     def _opened(self) -> None:
@@ -282,13 +272,23 @@ class CameraReceiver:
     def promote(self, until: Instant, *, from_last_key: bool) -> bool:
         """Hand on every picture until `until`; True when that begins with the group of pictures that is open.
 
-        Raises CommandRefused when the camera is not live, or comes through FFmpeg, which gives key pictures only.
+        On patrol its session stays so long, or is the next one to begin. Raises CommandRefused when the camera is
+        not live, comes through FFmpeg, which gives key pictures only, or too many stay already while others wait.
         """
         if self._through_ffmpeg:
             raise CommandRefused(
                 f"摄像机 {self.camera.id} 经 FFmpeg 接入, 只有关键帧 (it gives key pictures only)", reason="codec"
             )
-        if self._live_since_ns is None:
+        visit, turns = self._visit, self._turns
+        if self._live_since_ns is not None and visit is not None and not visit.recalled:
+            if not visit.stay((until - self._shop.clock.now()) / SECOND):
+                raise CommandRefused(
+                    f"摄像机 {self.camera.id} 在轮巡中, 停留的已达上限 (on patrol, too many stay)", reason="limit"
+                )
+        elif turns.on_patrol and (visit is not None or self._waits):
+            turns.hurried = True
+            self._shop.gate.hurry(self.camera.id)
+        else:
             raise CommandRefused(f"摄像机 {self.camera.id} 不在线 (the camera is not live)", reason="not_live")
         return self._promotion.promote(self.camera.id, until, from_last_key=from_last_key)
 
@@ -305,6 +305,22 @@ class CameraReceiver:
         if self._session is not None:
             self._session.collect(every_picture)
 
+    def peek(self) -> None:
+        """Look at what came since the last key picture, and announce what is worth a look before the next."""
+        between = self._session.between() if self._session is not None else None
+        told = self._activity.peek(between) if between is not None else None
+        if told is None:
+            return
+        shop = self._shop
+        shop.counters.count("activity_notices", told.suspicion or "active")
+        shop.publisher.notice(
+            ActivityNotice(
+                source_id=self.camera.id, at=shop.clock.now(), activity=told.score, suspicion=told.suspicion
+            )
+        )
+        if told.suspicion is not Suspicion.NONE:
+            self._promotion.set_suspect(self.camera.id, True)
+
     def picture(self, picture: ReceivedPicture) -> None:
         """A picture of the RTSP session."""
         shop = self._shop
@@ -313,7 +329,8 @@ class CameraReceiver:
             self._became_live()
             if picture.clock_offset_ns is not None:
                 shop.board.post(self._health.clock_offset(picture.clock_offset_ns, picture.arrival_time))
-            activity = self._measure(picture, picture.event_time, picture.dropped_bytes_max, picture.digest)
+            between = (picture.dropped_pictures, picture.dropped_bytes, picture.dropped_bytes_max)
+            activity = self._activity.interval(between, len(picture.data), picture.digest, picture.event_time)
             shop.counters.count("pictures_received")
             self._promotion.set_suspect(self.camera.id, activity.suspicion is not Suspicion.NONE)
         header = FrameHeader(
@@ -330,6 +347,8 @@ class CameraReceiver:
             clock_offset_ns=picture.clock_offset_ns,
         )
         self._promotion.hand_on(header, picture.data)
+        if picture.key:
+            self._shown(activity.suspicion)
 
     def _on_media_format(self, _media: MediaFormat) -> None:
         """FFmpeg opened the source; the camera is live with its first key picture, not before."""
@@ -345,7 +364,8 @@ class CameraReceiver:
         elif picture.time_s is not None:
             event = self._timeline.event_time(round(picture.time_s * 90_000) & 0xFFFFFFFF, now)
             event_time, jumped = event.at, event.jumped
-        activity = self._measure(picture, now, 0, key_digest(picture.data))
+        between = (picture.dropped_pictures, picture.dropped_bytes, 0)
+        activity = self._activity.interval(between, len(picture.data), key_digest(picture.data), now)
         header = FrameHeader(
             source_id=self.camera.id,
             sequence=0,
@@ -359,26 +379,25 @@ class CameraReceiver:
         )
         self._shop.counters.count("pictures_received")
         self._promotion.hand_on(header, picture.data)
-
-    def _measure(
-        self, picture: ReceivedPicture | MediaPicture, at: Instant, dropped_bytes_max: int, digest: int
-    ) -> Activity:
-        """The activity of the interval that this key picture ends."""
-        before, self._key_at = self._key_at, at
-        return self._activity.interval(
-            picture.dropped_pictures,
-            picture.dropped_bytes,
-            dropped_bytes_max,
-            len(picture.data),
-            digest,
-            at - before if before is not None else 0,
-        )
+        self._shown(activity.suspicion)
 
     def _became_live(self) -> None:
         if self._live_since_ns is None:
-            self._live_since_ns = self._shop.clock.monotonic_ns()
-            self._shop.storms.back(self.camera.id)
-            self._shop.board.post(self._health.live(self._shop.clock.now()))
+            shop, until = self._shop, self._promotion.until
+            self._live_since_ns = shop.clock.monotonic_ns()
+            self._turns.seen(self._live_since_ns)
+            shop.storms.back(self.camera.id)
+            shop.board.post(self._health.live(shop.clock.now()))
+            if until is not None and self._visit is not None:
+                self._visit.stay((until - shop.clock.now()) / SECOND)
+
+    def _shown(self, suspicion: Suspicion) -> None:
+        """A key picture was handed on: a visit may end now, that of a suspect when inference had time to ask."""
+        visit = self._visit
+        if visit is not None:
+            if suspicion is not Suspicion.NONE and not visit.stays:
+                visit.stay(self._shop.config.patrol_dwell_s)
+            visit.seen()
 
 
 def _is_rtsp(url: str) -> bool:

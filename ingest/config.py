@@ -43,6 +43,16 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """The same for single platforms, by their key in the catalogue; the lower one of both holds."""
     nvr_sessions_max: int = 0
     """Sessions at once on one recorder behind a platform, where the catalogue does not say; 0 = no limit."""
+    patrol_period_s: float = 20.0
+    """Where more cameras want sessions than may have one they are visited in turn (patrol, 轮巡): nobody is
+    disconnected for a camera that was seen within so many seconds; with more cameras a visit ends with its first
+    key picture, and a round takes as long as it takes."""
+    patrol_dwell_s: float = 10.0
+    """How long a visit may wait for its key picture while others wait; twice, then four times as long after one
+    without. The catalogue may say otherwise for a platform."""
+    patrol_stay_max_s: float = 120.0
+    """How long a visit may last while others wait, of a camera that is promoted or suspect; at most half of the
+    sessions of a platform, recorder or host stay so."""
     connect_s: float = 5.0
     """Seconds for a TCP connection."""
     reply_s: float = 10.0
@@ -103,6 +113,9 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             "picture_bytes_max",
             "connect_rate_per_s",
             "connect_burst",
+            "patrol_period_s",
+            "patrol_dwell_s",
+            "patrol_stay_max_s",
             "connect_s",
             "reply_s",
             "stall_s",

@@ -12,6 +12,8 @@ from contracts.source import SourceChange, SourceKind, SourceState
 SKEW_NEWS_NS: Final = 2 * SECOND
 """A camera clock further from ours than this is news."""
 _SKEW_CLEARED_NS: Final = 1_500 * MS
+PATROL: Final = "patrol"
+PATROL_MISSED: Final = "patrol_missed"
 _FAILED: Final = frozenset({SourceState.FAULTED, SourceState.STALE})
 
 
@@ -44,6 +46,24 @@ class SourceHealth:
         if self.state is SourceState.LIVE:
             return None
         return self.become(SourceState.LIVE, "", "", now)
+
+    def visited(self, now: Instant) -> SourceChange | None:
+        """It was seen, and its session ended for the sake of others (patrol): live, until turns are missed."""
+        if self.state is not SourceState.LIVE or self.reason:
+            return None
+        sentence = "会话数有限, 轮巡中 (more cameras than sessions: it is visited in turn)"
+        return self.become(SourceState.LIVE, PATROL, sentence, now)
+
+    def missed_turns(self, now: Instant) -> SourceChange | None:
+        """It should have been visited three times by now."""
+        if self.state is not SourceState.LIVE:
+            return None
+        sentence = "轮巡已三次未轮到 (three of its turns on patrol were missed)"
+        return self.become(SourceState.STALE, PATROL_MISSED, sentence, now)
+
+    def stands(self, now: Instant) -> SourceChange | None:
+        """Its session stands for good: nobody waits for it any more."""
+        return self.become(SourceState.LIVE, "", "", now) if self.reason == PATROL else None
 
     def failed(self, error: GridwhistleError, now: Instant) -> SourceChange | None:
         """An attempt or a session ended with this error."""

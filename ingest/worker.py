@@ -17,7 +17,8 @@ from contracts.errors import LinkError
 from contracts.instant import SECOND, Instant
 from contracts.permission import Permissions
 from contracts.source import Camera, Catalogue, SourceChange, SourceKind, SourceState
-from ingest.camera import CameraReceiver, CameraShop
+from ingest.between import peek_forever
+from ingest.camera import CameraReceiver
 from ingest.catalogue import CatalogueCopy
 from ingest.control import ControlDesk
 from ingest.guest.gate import Gate
@@ -31,10 +32,12 @@ from ingest.ring import PictureRing
 from ingest.rtsp.credentials import Credentials, read_credentials
 from ingest.rtsp.receive import ReceivePool
 from ingest.rtsp.udp import UdpPorts
+from ingest.shop import CameraShop
 from runtime.crew import Crew
 from runtime.health import report_forever
 from runtime.latest import LatestStore
 from runtime.log import CountedLog, get_log
+from runtime.memory import give_back_forever
 from runtime.metrics import StageCounters
 from runtime.shutdown import Shutdown
 from runtime.supervise import wait_or_stop
@@ -163,7 +166,7 @@ class CameraWorker:
         """Set the gauges of this moment."""
         counters = self._shop.counters
         for receiver in self._receivers.values():
-            receiver.look_while_waiting()
+            receiver.look()
         states = [receiver.state for receiver in self._receivers.values()]
         for state in SourceState:
             counters.gauge(f"cameras_{state}", states.count(state))
@@ -174,8 +177,16 @@ class CameraWorker:
         counters.gauge("connections_waiting", admission.waiting)
         counters.gauge("connections_opening", admission.opening)
         counters.gauge("hosts_dead", len(admission.dead_hosts))
+        self._patrol_gauges()
         self._storm_gauges()
         self._shop.media.gauges()
+
+    def _patrol_gauges(self) -> None:
+        now_ns = self._shop.clock.monotonic_ns()
+        visited = [each for each in self._receivers.values() if each.turns.on_patrol]
+        rounds = [each.turns.round_ns(now_ns) for each in visited if each.state is SourceState.LIVE]
+        self._shop.counters.gauge("cameras_on_patrol", len(visited))
+        self._shop.counters.gauge("patrol_period_s", max(rounds, default=0) / SECOND)
 
     def _storm_gauges(self) -> None:
         """Tell of storms, once when one begins and once when it is over."""
@@ -300,7 +311,9 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
         crew.add("answer control requests", control.serve(desk.answer))
         crew.add("end promotions", desk.expire_forever())
         crew.add("sweep the sockets", pool.sweep_forever())
+        crew.add("peek between key pictures", peek_forever(worker.receivers, clock))
         crew.add("send changes", send_changes(board, sender, counters, clock))
+        crew.add("give freed memory back", give_back_forever(clock))
         crew.add("report health", report_forever(counters, sender, site.id, INSTANCE, clock))
         on_stop("tear down the sessions", worker.close)
         await crew.work(_follow(copy, worker, store, config, clock, stop), stop)

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from contracts.frame import Frame, FrameHeader
+from contracts.frame import ActivityNotice, Frame, FrameHeader
 from runtime.chain_queue import NEW_PULLER, ChainQueue
 
 _FULL: Final = "queue_full"
@@ -26,6 +26,9 @@ class LatestPublisher(Protocol):
         It replaces the waiting one of its source (counted), or, if `header.promoted`, it queues behind them.
         """
 
+    def notice(self, notice: ActivityNotice) -> None:
+        """Announce what shows of a source between two pictures; the newest per source waits. Never blocks."""
+
     def forget(self, source_id: str) -> None:
         """Drop what waits of a source that went away."""
 
@@ -37,10 +40,14 @@ class LatestPuller(Protocol):
     """Inference's end."""
 
     async def headers(self, *, limit: int, wait_s: float) -> list[FrameHeader]:
-        """Up to `limit` headers that changed since the last call, oldest announcement first; [] after `wait_s`.
+        """Up to `limit` headers that changed since the last call, oldest announcement first.
 
-        One per source, its newest; of a promoted source every one, in decoding order.
+        One per source, its newest; of a promoted source every one, in decoding order. [] after `wait_s`, or
+        sooner when there are `notices` only.
         """
+
+    def notices(self) -> list[ActivityNotice]:
+        """The notices that came since the last call, one per source, oldest first. Never waits."""
 
     async def pull(self, wants: Sequence[tuple[str, int]]) -> list[Frame]:
         """The pictures named by (source_id, sequence), in their order; those overtaken meanwhile are left out.
@@ -64,6 +71,8 @@ class LatestStore:
     `chain_gap` (ingest left one out), `no_key` (the group's key picture never came), `new_puller` (what it needs
     went to a puller that is gone), `passed_over` (a later one was pulled), `too_large`. A promotion's end needs
     no word: the next ordinary picture waits behind the queue, and is replaced there like any other.
+
+    Of notices the newest of each source waits, until somebody hears of it.
     """
 
     def __init__(
@@ -89,6 +98,15 @@ class LatestStore:
         self._frames: OrderedDict[str, Frame] = OrderedDict()
         self._unannounced: OrderedDict[str, None] = OrderedDict()
         self._queues: dict[str, ChainQueue] = {}
+        self._notices: OrderedDict[str, ActivityNotice] = OrderedDict()
+
+    def put_notice(self, notice: ActivityNotice) -> None:
+        """Keep this notice in the place of an older one of its source."""
+        self._notices[notice.source_id] = notice
+
+    def take_notices(self, limit: int) -> list[ActivityNotice]:
+        """Notices that nobody heard of, oldest first; at most `limit`, each once."""
+        return [self._notices.popitem(last=False)[1] for _ in range(min(limit, len(self._notices)))]
 
     def put(self, header: FrameHeader, data: bytes) -> None:
         """Keep this picture: behind those that wait of its source if it is promoted, else in their place."""
@@ -116,6 +134,7 @@ class LatestStore:
         if queue is not None:
             self._account(-queue.size_bytes)
         self._unannounced.pop(source_id, None)
+        self._notices.pop(source_id, None)
 
     def take_headers(self, limit: int) -> list[FrameHeader]:
         """Headers not yet announced, oldest first, those of a queue in order; at most `limit`, each once."""

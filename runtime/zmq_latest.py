@@ -1,8 +1,9 @@
 """The Latest link over ZeroMQ: the publisher binds a ROUTER, each puller connects a DEALER to every publisher.
 
 Puller to publisher: [b"H", incarnation, limit] asks for headers (answered when there are some, one question open
-per puller), [b"P", request id, wants] asks for pictures. Publisher to puller: [b"H", headers],
-[b"P", request id, header, data, header, data...]. Headers travel in batches; bytes only when wanted.
+per puller), [b"P", request id, wants] asks for pictures. Publisher to puller: [b"H", headers, notices],
+[b"P", request id, header, data, header, data...]. Headers travel in batches, notices with them; bytes only when
+wanted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 import zmq
 import zmq.asyncio
 
-from contracts.frame import Frame, FrameHeader
+from contracts.frame import ActivityNotice, Frame, FrameHeader
 from contracts.instant import SECOND
 from contracts.wire import DOES_NOT_PARSE
 from runtime.latest import LatestStore
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from runtime.clock import Clock
 
 _headers_decoder = msgspec.msgpack.Decoder(list[FrameHeader])
+_notices_decoder = msgspec.msgpack.Decoder(list[ActivityNotice])
 _header_decoder = msgspec.msgpack.Decoder(FrameHeader)
 _wants_decoder = msgspec.msgpack.Decoder(list[tuple[str, int]])
 _encoder = msgspec.msgpack.Encoder()
@@ -50,6 +52,10 @@ class ZmqLatestPublisher:
     def offer(self, header: FrameHeader, data: bytes) -> None:
         """See LatestPublisher."""
         self._store.put(header, data)
+
+    def notice(self, notice: ActivityNotice) -> None:
+        """See LatestPublisher."""
+        self._store.put_notice(notice)
 
     def forget(self, source_id: str) -> None:
         """See LatestPublisher."""
@@ -98,11 +104,14 @@ class ZmqLatestPublisher:
     def _announce(self) -> None:
         for puller in list(self._credit):
             headers = self._store.take_headers(self._credit[puller])
-            if headers:
+            notices = self._store.take_notices(self._credit[puller])
+            if headers or notices:
                 del self._credit[puller]
-                if not send_now(self._socket, [puller, b"H", _encoder.encode(headers)]):
+                if not send_now(self._socket, [puller, b"H", _encoder.encode(headers), _encoder.encode(notices)]):
                     # A puller that was killed leaves its question behind; its successor must hear of these.
                     self._store.put_back(headers)
+                    for notice in notices:
+                        self._store.put_notice(notice)
 
 
 class _Peer:
@@ -123,6 +132,8 @@ class ZmqLatestPuller:
         self._life = int(clock.now()).to_bytes(8, "big")
         self._request = 0
         self._headers: OrderedDict[str | tuple[str, int], tuple[FrameHeader, _Peer]] = OrderedDict()
+        self._notices: OrderedDict[str, ActivityNotice] = OrderedDict()
+        self._news = False
         self._origin: dict[str, _Peer] = {}
         self._arrived = asyncio.Event()
         self.malformed = 0
@@ -139,17 +150,25 @@ class ZmqLatestPuller:
 
     async def headers(self, *, limit: int, wait_s: float) -> list[FrameHeader]:
         """See LatestPuller."""
-        if not self._headers:
+        if not self._headers and not self._news:
             self._arrived.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._arrived.wait()
         self._check()
+        # Once: who takes no notices must not be woken for them again and again.
+        self._news = False
         taken: list[FrameHeader] = []
         while self._headers and len(taken) < limit:
             _, (header, peer) = self._headers.popitem(last=False)
             self._origin[header.source_id] = peer
             taken.append(header)
+        return taken
+
+    def notices(self) -> list[ActivityNotice]:
+        """See LatestPuller."""
+        taken = list(self._notices.values())
+        self._notices.clear()
         return taken
 
     async def pull(self, wants: Sequence[tuple[str, int]]) -> list[Frame]:
@@ -196,7 +215,11 @@ class ZmqLatestPuller:
     def _on_message(self, peer: _Peer, parts: list[bytes]) -> None:
         try:
             match parts:
-                case [b"H", data]:
+                case [b"H", data, notices]:
+                    for notice in _notices_decoder.decode(notices):
+                        self._notices.pop(notice.source_id, None)
+                        self._notices[notice.source_id] = notice
+                        self._news = True
                     for header in _headers_decoder.decode(data):
                         # Every picture of a promoted source counts; of others the newest does.
                         key = (header.source_id, header.sequence) if header.promoted else header.source_id

@@ -246,7 +246,7 @@ def _day(text: str, field: str) -> str:
     try:
         year, month, day = (int(part) for part in said.split(" ")[0].split("-"))
         return date(year, month, day).isoformat()
-    except ValueError:
+    except (ValueError, OverflowError):
         _refuse("date", f"{field} = {text[:20]!r} 不是日期 (not a date); 例如 2026-11-22")
 
 

@@ -1,24 +1,21 @@
-"""Answers to a catalogue query of GB/T 28181 (MESSAGE bodies, CmdType Catalog), as files hold them.
+"""Catalogue messages of GB/T 28181 (CmdType Catalog), as files hold them: answers to a query, and notifications.
 
-A device answers with several messages, each with a part of the list (`SumNum` in all, `DeviceList Num` in this
-one); messages come twice, in any order, or not at all. XML is read without a DTD, entities, or anything that could
-grow: the text is small or it is refused.
+An answer (MESSAGE body, root `Response`) is a part of the whole list: `SumNum` in all, `DeviceList Num` in this
+one. A notification (NOTIFY body, root `Notify`) tells what became of some items, each with an `Event`. XML is read
+without a DTD, entities, or anything that could grow: the text is small or it is refused. What the messages come to
+together: alerts/catalogue/assemble.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 from xml.parsers import expat
 
 import msgspec
 
-from alerts.catalogue.refusals import Refused
 from alerts.catalogue.text import decode_chinese
-from contracts.catalogue_entry import CatalogueEntry
-from contracts.errors import MalformedMessage, RefusedInput, TooLarge
-from contracts.ids import DEVICE_TYPES
+from contracts.errors import MalformedMessage, TooLarge
 
 BYTES_MAX: Final = 64 << 20
 """A larger file is refused; an item has less than 2 KiB."""
@@ -27,32 +24,18 @@ _ITEMS_MAX: Final = 20_000
 _DEPTH_MAX: Final = 8
 _TEXT_MAX: Final = 2_000
 
-_BEGIN: Final = re.compile(rb"<Response\b")
-_END: Final = re.compile(rb"</Response\s{0,20}>")
+_BEGIN: Final = re.compile(rb"<(Response|Notify)\b")
+_ENDS: Final = {root: re.compile(rb"</" + root + rb"\s{0,20}>") for root in (b"Response", b"Notify")}
 _BEFORE: Final = re.compile(rb"<\?xml[^>]{0,200}\?>\s{0,100}\Z")
 _DECLARED: Final = re.compile(rb"<\?xml[^>]{0,200}?encoding\s{0,5}=\s{0,5}[\"']([A-Za-z0-9._-]{1,20})[\"']")
 _DECLARATION: Final = re.compile(r"^\s*<\?xml[^>]*\?>")
 _BARE_AMPERSAND: Final = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-fA-F]{1,6});)")
-_RECORDERS: Final = frozenset({"111", "118"})
-
-_FIELDS: Final = {
-    "DeviceID": "id",
-    "Name": "name",
-    "Owner": "owner",
-    "CivilCode": "civil_code",
-    "Address": "address",
-    "ParentID": "parent",
-    "Longitude": "lon",
-    "Latitude": "lat",
-    "Status": "status",
-    "Secrecy": "secrecy",
-}
-"""Elements of an Item that the catalogue keeps; Password is among those that it does not."""
 
 
 class CatalogMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """One message. `device_id`: who answers; `items`: elements of each Item by name, of Info as `Info/…`."""
+    """One message. `device_id`: who speaks; `items`: elements of each Item by name, of Info as `Info/…`."""
 
+    notification: bool
     sn: str
     device_id: str
     sum_num: int
@@ -60,8 +43,15 @@ class CatalogMessage(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[dict[str, str], ...]
 
 
-def split_messages(data: bytes) -> tuple[list[bytes], int]:
-    """The message bodies in a file, with or without the SIP headers around them, and how many are cut off.
+class Body(NamedTuple):
+    """The bytes of one message, with its XML declaration, and where it ends in the file."""
+
+    data: bytes
+    end: int
+
+
+def split_messages(data: bytes) -> tuple[list[Body], int]:
+    """The messages in a file, with or without the SIP headers around them, and how many are cut off.
 
     Raises TooLarge, and MalformedMessage with reason `doctype`: no device sends a DTD, and one can do harm.
     """
@@ -72,29 +62,30 @@ def split_messages(data: bytes) -> tuple[list[bytes], int]:
             "XML 含有 DOCTYPE 或 ENTITY, 不予读取 (a document type declaration is never read); 请去除",
             reason="doctype",
         )
-    bodies: list[bytes] = []
+    bodies: list[Body] = []
     cut_off = 0
-    end: re.Match[bytes] | None = None
+    # Where the next end of each kind lies: looked for once for all that begin before it, as a file of beginnings
+    # alone must not take for ever. One beyond the file: there is none any more.
+    ends = dict.fromkeys(_ENDS, 0)
     begin = _BEGIN.search(data)
     while begin is not None:
+        root = begin[1]
+        if ends[root] <= begin.end():
+            found = _ENDS[root].search(data, begin.end())
+            ends[root] = found.end() if found is not None else len(data) + 1
         following = _BEGIN.search(data, begin.end())
-        # Looked for once for all that begin before it: a file of beginnings alone must not take for ever.
-        if end is None or end.start() < begin.end():
-            end = _END.search(data, begin.end())
-        if end is None or (following is not None and following.start() < end.start()):
+        if ends[root] > (following.start() if following is not None else len(data)):
             cut_off += 1
-            if end is None:
-                cut_off += sum(1 for _ in _BEGIN.finditer(data, begin.end()))
-                break
         else:
             declaration = _BEFORE.search(data, max(0, begin.start() - 310), begin.start())
-            bodies.append(data[declaration.start() if declaration else begin.start() : end.end()])
+            at = declaration.start() if declaration else begin.start()
+            bodies.append(Body(data[at : ends[root]], ends[root]))
         begin = following
     return bodies, cut_off
 
 
 def parse_message(body: bytes) -> CatalogMessage:
-    """One message body. Raises MalformedMessage (also for an answer to another query) and TooLarge."""
+    """One message body. Raises MalformedMessage (also for another command than Catalog) and TooLarge."""
     if len(body) > MESSAGE_BYTES_MAX:
         raise TooLarge(f"一条消息 {len(body) >> 10} KiB, 上限 {MESSAGE_BYTES_MAX >> 10} KiB (message too large)")
     declared = _DECLARED.match(body)
@@ -106,7 +97,7 @@ def parse_message(body: bytes) -> CatalogMessage:
     command = reader.head.get("CmdType", "")
     if command != "Catalog":
         raise MalformedMessage(
-            f"不是目录应答 (CmdType {command[:40]!r} instead of Catalog)", reason="not_a_catalogue_answer"
+            f"不是目录应答或通知 (CmdType {command[:40]!r} instead of Catalog)", reason="not_a_catalogue_answer"
         )
     try:
         total = int(reader.head.get("SumNum", ""))
@@ -116,6 +107,7 @@ def parse_message(body: bytes) -> CatalogMessage:
     if not 0 <= part <= total <= _ITEMS_MAX * 50:
         raise MalformedMessage(f"Num {part} 与 SumNum {total} 不合理 (impossible numbers)", reason="sum_num")
     return CatalogMessage(
+        notification=reader.root == "Notify",
         sn=reader.head.get("SN", ""),
         device_id=reader.head.get("DeviceID", ""),
         sum_num=total,
@@ -128,6 +120,7 @@ class _Reader:
     """Collects the elements of one message; everything is bounded."""
 
     def __init__(self) -> None:
+        self.root = ""
         self.head: dict[str, str] = {}
         self.items: list[dict[str, str]] = []
         self.part = ""
@@ -153,6 +146,7 @@ class _Reader:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._path.append(name)
+        self.root = self.root or name
         if len(self._path) > _DEPTH_MAX:
             raise TooLarge(f"XML 嵌套超过 {_DEPTH_MAX} 层 (nested too deep)")
         if self._path[1:] == ["DeviceList"]:
@@ -180,75 +174,3 @@ class _Reader:
                 self.head.setdefault(field, value)
         self._path.pop()
         self._text, self._size = [], 0
-
-
-class CatalogAnswers:
-    """Puts the messages of one or more answers together, in any order; a message that comes twice is one."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, CatalogueEntry] = {}
-        self.refused: list[Refused] = []
-        self.messages = 0
-        self.duplicates = 0
-        self._sums: dict[tuple[str, str], tuple[int, set[str]]] = {}
-
-    def add_file(self, data: bytes, name: str) -> None:
-        """Take all messages of a file; what cannot be read is refused with its place."""
-        try:
-            bodies, cut_off = split_messages(data)
-        except RefusedInput as error:
-            self.refused.append(Refused(error.reason, name, "", str(error)))
-            return
-        if not bodies and not cut_off:
-            self.refused.append(
-                Refused("malformed", name, "", "文件中没有目录应答 (no catalogue answer in the file)")
-            )
-        if cut_off:
-            self.refused.append(
-                Refused("truncated", name, "", f"{cut_off} 条消息不完整 (messages that are cut off)")
-            )
-        for number, body in enumerate(bodies, start=1):
-            place = f"{name} 第 {number} 条消息"
-            try:
-                self._add(parse_message(body), place)
-            except RefusedInput as error:
-                self.refused.append(Refused(error.reason, place, "", str(error)))
-
-    def gaps(self) -> list[str]:
-        """What did not arrive, in sentences; empty = complete."""
-        found = [
-            f"{device or '?'} (SN {sn or '?'}): 应有 {total} 项, 到达 {len(ids)} 项 (items announced, arrived)"
-            for (device, sn), (total, ids) in self._sums.items()
-            if len(ids) < total
-        ]
-        unread = sum(each.reason in ("truncated", "malformed", "encoding", "too_large") for each in self.refused)
-        return [*found, *([f"{unread} 处无法读取 (places that cannot be read)"] if unread else [])]
-
-    def _add(self, message: CatalogMessage, place: str) -> None:
-        key = (message.device_id, message.sn)
-        total, seen = self._sums.setdefault(key, (message.sum_num, set()))
-        if total != message.sum_num:
-            self.refused.append(
-                Refused("sum_num", place, "", f"SumNum {message.sum_num} 与先前的 {total} 不同 (differs)")
-            )
-            return
-        if len(message.items) < message.num:
-            sentence = f"DeviceList Num={message.num}, 实有 {len(message.items)} 项 (fewer items than it says)"
-            self.refused.append(Refused("num", place, "", sentence))
-        self.messages += 1
-        for number, item in enumerate(message.items, start=1):
-            entry = _entry(item, message.device_id, f"{place} 第 {number} 项")
-            self.duplicates += entry.id in self.entries
-            seen.add(entry.id)
-            self.entries[entry.id] = entry
-
-    def __iter__(self) -> Iterator[CatalogueEntry]:
-        return iter(self.entries.values())
-
-
-def _entry(item: dict[str, str], device_id: str, origin: str) -> CatalogueEntry:
-    parent = item.get("ParentID", "").rpartition("/")[2]
-    behind = parent if parent[10:13] in _RECORDERS and parent[10:13] in DEVICE_TYPES else device_id
-    known = {field: item.get(element, "")[:_TEXT_MAX] for element, field in _FIELDS.items()}
-    channel = f"{device_id}/{known['id']}" if device_id else ""
-    return msgspec.convert(known | {"origin": origin, "nvr": behind, "channel": channel}, CatalogueEntry)

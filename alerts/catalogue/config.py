@@ -23,7 +23,8 @@ class FeedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     name: str = ""
     """Name for people, e.g. `公安视频共享平台`."""
     kind: Literal["wvp", "csv", "xml"] = "csv"
-    """`wvp`: the REST interface of WVP-GB28181-pro; `csv`; `xml`: answers to GB/T 28181 catalogue queries."""
+    """`wvp`: the REST interface of WVP-GB28181-pro; `csv`; `xml`: GB/T 28181 catalogue messages, answers to
+    queries and notifications."""
     files: tuple[str, ...] = ()
     """Files of a `csv` or `xml` feed for `catalogue sync`, relative to the configuration file."""
     base_url: str = ""
@@ -54,11 +55,13 @@ class FeedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     pass_hours_max: float = 6.0
     """A pass that was broken off is gone on with for so long; an older one begins anew."""
     sessions_max: int | None = None
-    """Sessions at once on the platform; absent = the default of `[ingest]`."""
+    """Sessions at once on the platform; absent = the default of `[ingest]`. With more cameras they are visited in
+    turn (patrol)."""
     nvr_sessions_max: int | None = None
     """Sessions at once on one recorder behind it."""
     patrol_dwell_s: float = 10.0
-    """Seconds at each camera in turn (轮巡), at most. Not used yet: surplus cameras wait until a session ends."""
+    """Where it has more cameras than sessions they are visited in turn (轮巡): seconds that a visit may wait for
+    its key picture; it ends with it."""
     grants_required: bool = False
     """Its cameras are received under a share grant alone."""
     stop_streams: bool = False

@@ -11,6 +11,7 @@ from contracts.errors import ConfigError, RefusedInput
 from contracts.instant import DAY, Instant, from_rfc3339
 from contracts.registration import ShareGrant
 
+_LATEST: Final = from_rfc3339("2200-01-02T00:00:00+08:00")
 _HEADINGS: Final = {
     "id": ("id", "授权编号", "编号"),
     "owner": ("owner", "权属单位", "授权单位"),
@@ -51,12 +52,15 @@ def read_grants(data: bytes, name: str) -> tuple[ShareGrant, ...]:
         if cells["id"] in grants:
             raise ConfigError(f"{where}: 授权编号 {cells['id']} 出现两次 (used twice)")
         begins = _moment(cells.get("begins", "") or "1970-01-01", where, end=False)
+        expires = _moment(cells["expires"], where, end=True)
+        if begins >= expires:
+            raise ConfigError(f"{where}: 到期不晚于生效 (it ends before it begins); 请核对两个日期 (check both)")
         grants[cells["id"]] = ShareGrant(
             id=cells["id"],
             owner=cells["owner"],
             purpose=cells["purpose"],
             begins=begins,
-            expires=_moment(cells["expires"], where, end=True),
+            expires=expires,
             cameras=tuple(cells.get("cameras", "").replace(";", " ").replace("；", " ").split()),
             granted_by=cells.get("granted_by", ""),
         )
@@ -67,10 +71,14 @@ def _moment(text: str, where: str, *, end: bool) -> Instant:
     said = text.replace("/", "-")
     try:
         if "T" in said or " " in said:
-            return from_rfc3339(said)
-        parts = [int(part) for part in said.split("-")]
-        year, month, day = parts
-        midnight = from_rfc3339(f"{year:04d}-{month:02d}-{day:02d}T00:00:00+08:00")
+            moment = from_rfc3339(said)
+        else:
+            year, month, day = (int(part) for part in said.split("-"))
+            midnight = from_rfc3339(f"{year:04d}-{month:02d}-{day:02d}T00:00:00+08:00")
+            moment = Instant(midnight + DAY) if end else midnight
     except (RefusedInput, ValueError):
         raise ConfigError(f"{where}: {text[:30]!r} 不是日期 (not a date); 例如 2026-12-31") from None
-    return Instant(midnight + DAY) if end else midnight
+    if not 0 - DAY <= moment < _LATEST:
+        # 9999-12-31 for "always" is what a grant is there to prevent, and more than 64 bits of nanoseconds.
+        raise ConfigError(f"{where}: {text[:30]!r} 应在 1970 至 2200 年之间 (a year in that range); 授权须有期限")
+    return moment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -10,6 +11,9 @@ from alerts.catalogue.admit import Admitted
 from alerts.catalogue.config import FeedConfig
 from alerts.catalogue.refusals import Refused
 from contracts.source import Camera, Catalogue
+
+NAMED_MAX: Final = 10
+"""So many cameras a feed may take away by name at once [D]: of a small feed one is more than its share."""
 
 
 class Merged(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +40,7 @@ def merge(
     admitted: Iterable[Admitted],
     refused: Iterable[Refused],
     *,
+    deleted: Iterable[str] = (),
     complete: bool,
     confirm_removal: bool = False,
 ) -> Merged:
@@ -44,7 +49,8 @@ def merge(
     An entry whose fingerprint is as before is left alone, hand-made corrections included. A changed one replaces
     what feeds maintain; zones, calibration and such are ours and stay. An entry that was refused keeps its camera
     as it was, but one that says Secrecy=1 closes it at once. What is gone is removed only by a complete pass, and
-    never more than `removal_share_max` of the feed's cameras without `confirm_removal`.
+    never more than `removal_share_max` of the feed's cameras without `confirm_removal`. What the feed took away by
+    name (`deleted`) is removed by any pass, within the same share or up to NAMED_MAX.
     """
     cameras = {camera.id: camera for camera in catalogue.cameras}
     register = {each.camera_id: each for each in catalogue.registrations}
@@ -77,6 +83,7 @@ def merge(
             else:
                 changed.append(camera_id)
         register[camera_id] = entry.registration
+    taken = frozenset(seen)
     for refusal in refused:
         seen.add(refusal.id)
         if refusal.secret and (closed := _close(refusal.id, cameras)):
@@ -84,14 +91,17 @@ def merge(
             if refusal.id in register:
                 # So that the next entry that can be taken is taken, even the one of before.
                 register[refusal.id] = msgspec.structs.replace(register[refusal.id], fingerprint="")
-    gone = tuple(
-        camera_id
-        for camera_id, each in register.items()
-        if each.feed == feed.platform and camera_id not in seen and camera_id in cameras
-    )
-    owned = sum(each.feed == feed.platform for each in catalogue.registrations)
-    too_many = len(gone) > feed.removal_share_max * owned and not confirm_removal
-    removed = gone if complete and not too_many else ()
+    owned = {each.camera_id for each in catalogue.registrations if each.feed == feed.platform}
+    gone = [
+        each.camera_id
+        for each in register.values()
+        if each.feed == feed.platform and each.camera_id not in seen and each.camera_id in cameras
+    ]
+    named = [each for each in dict.fromkeys(deleted) if each in owned and each in cameras and each not in taken]
+    leaving = [*named, *(each for each in gone if complete and each not in named)]
+    bound = feed.removal_share_max * len(owned)
+    too_many = len(leaving) - len(named) > bound or len(named) > max(bound, NAMED_MAX)
+    removed = tuple(leaving) if confirm_removal or not too_many else ()
     for camera_id in removed:
         del cameras[camera_id], register[camera_id]
     platforms = {platform.id: platform for platform in catalogue.platforms}
@@ -110,8 +120,8 @@ def merge(
         changed=tuple(changed),
         unchanged=unchanged,
         removed=removed,
-        kept=() if removed else gone,
-        held_back=complete and too_many and bool(gone),
+        kept=() if removed else tuple(leaving or gone),
+        held_back=bool(leaving) and not removed,
         refused=tuple(others),
     )
 

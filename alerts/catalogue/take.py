@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -12,29 +12,24 @@ import msgspec
 
 from alerts.catalogue.admit import Admitted, Gate, NotACamera
 from alerts.catalogue.book import CatalogueBook
-from alerts.catalogue.catalog_xml import CatalogAnswers
 from alerts.catalogue.config import FeedConfig
-from alerts.catalogue.csv_file import read_csv
+from alerts.catalogue.feed_files import Pass
 from alerts.catalogue.merge import Merged, merge
+from alerts.catalogue.notified import Notified
 from alerts.catalogue.refusals import Refused, count_reasons
 from alerts.catalogue.spool import Spool
-from contracts.catalogue_entry import CatalogueEntry, CatalogueFeed
-from contracts.errors import ConfigError, RefusedInput
+from contracts.catalogue_entry import CatalogueFeed
+from contracts.errors import ProtocolViolation
 from contracts.instant import Instant
+from contracts.source import Catalogue
 from runtime.whole_file import write_whole
 
 Progress = Callable[[int, int], None]
 """(done, total); total 0 = not known yet."""
 
 _SHOWN_MAX: Final = 20
-
-
-class Pass(msgspec.Struct, frozen=True):
-    """What a feed said in one pass. `gaps`: sentences on what is missing; empty = the pass is complete."""
-
-    entries: tuple[CatalogueEntry | Refused, ...]
-    gaps: tuple[str, ...] = ()
-    duplicates: int = 0
+_PASS_MAX: Final = 500_000
+"""Pages and entries of one pass over a platform, a hundred counties: an endless one must not fill the disk."""
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +45,8 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     unlocated: tuple[str, ...]
     secret: int
     gaps: tuple[str, ...]
+    incremental: bool
+    statuses: tuple[tuple[str, int], ...]
 
     def text(self) -> str:
         """For people: Chinese first, the first of the refusals with their places."""
@@ -66,6 +63,9 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
             lines.append(f"  重复 {self.duplicates} 条 (duplicates)")
         if self.secret:
             lines.append(f"  涉密或禁止场所 {self.secret} 路, 永不接入 (secret or forbidden: never opened)")
+        if self.statuses:
+            said = ", ".join(f"{event} {n}" for event, n in self.statuses)
+            lines.append(f"  设备状态通知 (status notifications): {said}; 目录不因此改变 (they change no entry)")
         if self.unlocated:
             shown = ", ".join(self.unlocated[:5])
             lines.append(f"  待定位 {len(self.unlocated)} 路: 坐标不在任何网格内 (in no grid): {shown} …")
@@ -75,7 +75,7 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
                 f"  {len(merged.kept)} 路已不在平台目录中, 超过允许比例, 未移除 (gone, too many at once: kept); "
                 "核实后加 --confirm-removal (check, then confirm)"
             )
-        elif merged.kept:
+        elif merged.kept and not self.incremental:
             lines.append(f"  {len(merged.kept)} 路本次未出现, 保留 (not seen in this pass: kept)")
         lines += [f"  拒绝 {reason}: {n}" for reason, n in count_reasons(self.refused).items()]
         lines += [f"    {each.line()}" for each in self.refused[:_SHOWN_MAX]]
@@ -96,36 +96,23 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
         return out.getvalue().encode("utf-8-sig")
 
 
-def read_files(feed: FeedConfig, files: Iterable[Path]) -> Pass:
-    """The entries of CSV or XML files. Raises ConfigError when a file cannot be read or is no catalogue at all."""
-    entries: list[CatalogueEntry | Refused] = []
-    answers = CatalogAnswers()
-    for file in files:
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise ConfigError(f"{file}: 无法读取 (cannot be read: {error.strerror})") from None
-        if is_xml(file, feed):
-            answers.add_file(data, file.name)
-            continue
-        try:
-            entries += read_csv(data)
-        except RefusedInput as error:
-            raise ConfigError(f"{file}: {error}") from None
-    return Pass((*entries, *answers.refused, *answers), tuple(answers.gaps()), answers.duplicates)
-
-
-def is_xml(file: Path, feed: FeedConfig) -> bool:
-    """Whether a file is read as XML: by its name, else by the kind of the feed."""
-    suffix = file.suffix.lower()
-    return suffix == ".xml" or (suffix not in (".csv", ".tsv") and feed.kind == "xml")
-
-
 async def read_platform(source: CatalogueFeed, spool: Spool, progress: Progress) -> Pass:
-    """All pages of a platform, from where the spool has got to. Raises SourceError; the spool keeps what came."""
+    """All pages of a platform, from where the spool has got to. Raises SourceError; the spool keeps what came.
+
+    A platform that comes to no end is a ProtocolViolation with reason `platform_protocol`; its spool is given up.
+    """
+    size = sum(1 + len(page.entries) for page in spool.pages)
     while not spool.over:
-        spool.add(await source.page(spool.cursor))
-        progress(spool.pages[-1].done, spool.pages[-1].total)
+        page = await source.page(spool.cursor)
+        size += 1 + len(page.entries)
+        if size > _PASS_MAX:
+            spool.done()
+            raise ProtocolViolation(
+                f"平台目录超过 {_PASS_MAX} 页与条目 (its catalogue comes to no end); 请检查平台 (check it)",
+                reason="platform_protocol",
+            )
+        spool.add(page)
+        progress(page.done, page.total)
     entries = tuple(entry for page in spool.pages for entry in page.entries)
     return Pass(entries, tuple(gap for page in spool.pages for gap in page.gaps))
 
@@ -143,7 +130,26 @@ def take(
 
     `whole`: the pass is meant to hold all of the feed, so that what it does not hold is gone.
     """
+    before = book.read()
     gate = Gate(book.tree, feed)
+    report = judge(gate, feed, said, before, whole=whole, confirm_removal=confirm_removal, progress=progress)
+    if report.merged.catalogue is not before:
+        book.write(report.merged.catalogue)
+    write_whole(report_file(book, feed), report.refusals_csv())
+    return report
+
+
+def judge(
+    gate: Gate,
+    feed: FeedConfig,
+    said: Pass,
+    before: Catalogue,
+    *,
+    whole: bool,
+    confirm_removal: bool = False,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """What a pass makes of the catalogue `before`; see `take`. Nothing is read, written or raised."""
     admitted: dict[str, Admitted] = {}
     refused: list[Refused] = []
     not_cameras, duplicates = 0, said.duplicates
@@ -165,12 +171,16 @@ def take(
                 if first.registration.fingerprint != judged.registration.fingerprint:
                     refused.append(_contradiction(judged, first))
                     admitted[camera_id] = _stricter(first, judged)
-    complete = whole and not said.gaps
-    before = book.read()
-    merged = merge(before, feed, admitted.values(), refused, complete=complete, confirm_removal=confirm_removal)
-    if merged.catalogue is not before:
-        book.write(merged.catalogue)
-    report = ImportReport(
+    merged = merge(
+        before,
+        feed,
+        admitted.values(),
+        refused,
+        deleted=said.deleted,
+        complete=whole and not said.gaps and not said.incremental,
+        confirm_removal=confirm_removal,
+    )
+    return ImportReport(
         platform=feed.platform,
         version=merged.catalogue.version,
         entries=len(said.entries),
@@ -183,14 +193,19 @@ def take(
         ),
         secret=sum(each.camera.secrecy or each.camera.forbidden_place for each in admitted.values()),
         gaps=said.gaps,
+        incremental=said.incremental,
+        statuses=said.statuses,
     )
-    write_whole(report_file(book, feed), report.refusals_csv())
-    return report
 
 
 def report_file(book: CatalogueBook, feed: FeedConfig) -> Path:
     """Where the refusals of the last pass over a feed are listed."""
     return book.folder / f"{feed.platform}-refused.csv"
+
+
+def open_notified(book: CatalogueBook, feed: FeedConfig) -> Notified:
+    """How far the notifications of a feed were taken."""
+    return Notified(book.folder / f"{feed.platform}.notified")
 
 
 def open_spool(book: CatalogueBook, feed: FeedConfig, now: Instant) -> Spool:

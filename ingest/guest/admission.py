@@ -8,6 +8,8 @@ per session given back; a group whose platform is full leaves the ring. So a blo
 Order: groups take turns, so that no platform holds the places of others. Within a group the favoured go first
 (`Visitor.rank`: lost a moment ago before never live), and groups with such come before those without. Every fourth
 turn of the box goes round all groups, and every fourth one of a group to its oldest visitor: nobody starves.
+
+Where all sessions of a place are in use and others wait, `recall` names those whose visit is over (Patrol).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Final
 
 from contracts.instant import MINUTE, SECOND
 from ingest.guest.limits import GuestLimits
+from ingest.guest.patrol import Patrol
 from ingest.guest.place import Bound, Group, Host, Lane, Phase, Place, Visitor
 
 _FAIR_EVERY: Final = 4
@@ -32,6 +35,8 @@ class Admission:
     def __init__(self, limits: GuestLimits) -> None:
         self.limits = limits
         self.waiting = 0
+        self.patrol = Patrol(limits)
+        self._inside: dict[Place, None] = {}
         self._box = Bound(0, limits.openings)
         self._failing = Bound(0, max(1, limits.openings // 2) if limits.openings else 0)
         self._platforms: dict[str, Group] = {}
@@ -83,10 +88,10 @@ class Admission:
         """Stand in line; `grant` says when it is your turn."""
         lane = self._lane(visitor)
         self._order += 1
-        place = Place(visitor, lane, visitor.rank(now_ns, self._order), self._order)
+        place = Place(visitor, lane, visitor.rank(now_ns, self._order), self._order, now_ns)
         lane.favoured.put(place, place.rank)
         lane.oldest.put(place, (place.order,))
-        self.waiting += 1
+        self._count_waiting(lane, 1)
         self._list(lane)
         return place
 
@@ -118,9 +123,11 @@ class Admission:
         if phase is Phase.WAITING:
             lane.favoured.discard(place)
             lane.oldest.discard(place)
-            self.waiting -= 1
+            self._count_waiting(lane, -1)
             self._list(lane)
         else:
+            self._inside.pop(place, None)
+            self.patrol.leave(place)
             for bound in self._all_bounds(lane):
                 bound.sessions -= 1
                 bound.openings -= phase is Phase.OPENING
@@ -148,16 +155,22 @@ class Admission:
             granted.append(place)
         return granted
 
+    def recall(self, now_ns: int) -> list[Place]:
+        """Whose visit is over because others wait; each is named once, and keeps its place until it is left."""
+        return self.patrol.recall(now_ns)
+
     def due_ns(self) -> int | None:
-        """When `grant` has something to do although nobody came or left; None when never."""
-        due = self._timers[0][0] if self._timers else None
+        """When `grant` or `recall` has something to do although nobody came or left; None when never."""
+        dues = [self._timers[0][0]] if self._timers else []
         if self._ring and not self._box.full:
-            token = self._token_ns()
-            due = token if due is None else min(due, token)
-        return due
+            dues.append(self._token_ns())
+        recall_ns = self.patrol.due_ns()
+        if recall_ns is not None:
+            dues.append(recall_ns)
+        return min(dues, default=None)
 
     def change_limits(self, limits: GuestLimits, now_ns: int) -> None:
-        """Take other limits; no session is ended for it, a place over its limit is only not given out again."""
+        """Take other limits; no session is ended for higher ones, `recall` names those over a lower one."""
         self.limits = limits
         self._box.openings_max = limits.openings
         self._failing.openings_max = max(1, limits.openings // 2) if limits.openings else 0
@@ -172,6 +185,7 @@ class Admission:
         ]:
             if not self._hosts[name].sessions:
                 del self._hosts[name]
+        self.patrol.use(limits, self._inside)
         for lane in list(self._lanes.values()):
             self._wake_all(lane)
 
@@ -202,7 +216,7 @@ class Admission:
         if visitor.failing:
             bounds.append(self._failing)
         lane = self._lanes[key] = Lane(key, group, tuple(bounds), host)
-        for bound in (group.bound, *bounds):
+        for bound in lane.shared:
             bound.users += 1
         return lane
 
@@ -211,8 +225,13 @@ class Admission:
             return 0, 0
         return self.limits.of_platform(key).sessions, self.limits.platform_openings
 
+    def _count_waiting(self, lane: Lane, step: int) -> None:
+        self.waiting += step
+        for bound in lane.shared:
+            bound.waiting += step
+
     def _all_bounds(self, lane: Lane) -> tuple[Bound, ...]:
-        return (self._box, lane.group.bound, *lane.bounds)
+        return (self._box, *lane.shared)
 
     def _forget(self, lane: Lane) -> None:
         """Drop a lane in which nobody waits, and the bounds that nobody uses any more."""
@@ -223,7 +242,7 @@ class Admission:
             lane.parked_on.parked.pop(lane, None)
             lane.parked_on = None
         del self._lanes[lane.key]
-        for bound in (lane.group.bound, *lane.bounds):
+        for bound in lane.shared:
             bound.users -= 1
         self._drop_idle(lane)
 
@@ -253,6 +272,7 @@ class Admission:
             group.favoured.put(lane, first.rank)
             group.oldest.put(lane, (oldest.order,))
         self._seat(group)
+        self.patrol.look(lane)
 
     def _seat(self, group: Group) -> None:
         """A group is in the ring while it has a lane that may be asked and its platform is not full."""
@@ -293,12 +313,14 @@ class Admission:
         lane, group = place.lane, place.lane.group
         lane.favoured.discard(place)
         lane.oldest.discard(place)
-        self.waiting -= 1
+        self._count_waiting(lane, -1)
         place.phase = Phase.OPENING
         place.probe = lane.host is not None and lane.host.dead
         for bound in self._all_bounds(lane):
             bound.sessions += 1
             bound.openings += 1
+        self._inside[place] = None
+        self.patrol.begin(place, now_ns)
         self._full_again_ns = max(self._full_again_ns, now_ns) + self._interval_ns
         self._turns += 1
         group.turns += 1
@@ -326,13 +348,11 @@ class Admission:
         for bound in lane.bounds:
             self._wake(bound)
         self._seat(lane.group)
+        self.patrol.look(lane)
 
     def _wake(self, bound: Bound) -> None:
         if bound.parked and not bound.full:
-            woken = next(iter(bound.parked))
-            del bound.parked[woken]
-            woken.parked_on = None
-            self._list(woken)
+            self._list(bound.wake_next())
 
     def _wake_probes(self, now_ns: int) -> None:
         while self._timers and self._timers[0][0] <= now_ns:

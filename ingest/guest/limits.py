@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PlatformLimits:
-    """Sessions at once on one platform, and on each recorder behind it; 0 = no limit."""
+    """Sessions at once on one platform, and on each recorder behind it; 0 = no limit.
+
+    `dwell_s`: how long a visit may wait for its key picture, where cameras are visited in turn.
+    """
 
     sessions: int
     nvr_sessions: int
+    dwell_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,10 @@ class GuestLimits:
     in the handshake at once (from connect to PLAY), `host_openings` and `platform_openings` of them at one place.
     `host_sessions`, `platform_sessions`, `nvr_sessions`: sessions at once, those in the handshake included;
     `platforms` by its key in the catalogue instead of the defaults.
+
+    Where more cameras want sessions than may have one (patrol): `period_s`: nobody is disconnected for one that
+    was seen within it; `dwell_s`: how long a visit may wait for its key picture; `stay_max_s`: how long one may
+    last for a promotion or a suspicion.
     """
 
     rate_per_s: float = 25.0
@@ -38,6 +46,9 @@ class GuestLimits:
     platform_sessions: int = 0
     nvr_sessions: int = 0
     platforms: Mapping[str, PlatformLimits] = field(default_factory=dict)
+    period_s: float = 20.0
+    dwell_s: float = 10.0
+    stay_max_s: float = 120.0
 
     def __post_init__(self) -> None:
         """Raises ValueError for a bucket that never fills."""
@@ -47,8 +58,9 @@ class GuestLimits:
     def of_platform(self, platform: str) -> PlatformLimits:
         """The session limits of a platform; a camera without one (`""`) has none there."""
         if not platform:
-            return PlatformLimits(0, self.nvr_sessions)
-        return self.platforms.get(platform) or PlatformLimits(self.platform_sessions, self.nvr_sessions)
+            return PlatformLimits(0, self.nvr_sessions, self.dwell_s)
+        ours = PlatformLimits(self.platform_sessions, self.nvr_sessions, self.dwell_s)
+        return self.platforms.get(platform, ours)
 
 
 def guest_limits(config: IngestConfig, platforms: Iterable[Platform]) -> GuestLimits:
@@ -64,6 +76,7 @@ def guest_limits(config: IngestConfig, platforms: Iterable[Platform]) -> GuestLi
         by_platform[key] = PlatformLimits(
             min((each for each in sessions if each > 0), default=0),
             config.nvr_sessions_max if nvr is None else nvr,
+            config.patrol_dwell_s if platform is None else platform.patrol_dwell_s,
         )
     return GuestLimits(
         rate_per_s=config.connect_rate_per_s,
@@ -75,4 +88,7 @@ def guest_limits(config: IngestConfig, platforms: Iterable[Platform]) -> GuestLi
         platform_sessions=config.platform_sessions_max,
         nvr_sessions=config.nvr_sessions_max,
         platforms=by_platform,
+        period_s=config.patrol_period_s,
+        dwell_s=config.patrol_dwell_s,
+        stay_max_s=config.patrol_stay_max_s,
     )

@@ -5,15 +5,20 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from contracts.instant import MINUTE, SECOND
 from ingest.guest.heap import MovableHeap
+
+if TYPE_CHECKING:
+    from ingest.guest.patrol import Turns
 
 LOST_RECENTLY_NS: Final = 10 * MINUTE
 """A camera whose healthy session ended within this goes before those that never were live."""
 _TRIES_AS_LOST: Final = 3
 _DEAD_AFTER: Final = 3
+_FIFO_EVERY: Final = 4
+_NOBODY: Final = (9, 0)
 _PROBE_FIRST_NS: Final = 1 * SECOND
 _PROBE_MAX_NS: Final = 10 * SECOND
 
@@ -23,7 +28,8 @@ class Visitor:
     """A camera that wants a session. `host` may be "" while nobody knows it (a play URL is asked for later).
 
     `lost_ns`: when its healthy session ended, by the monotonic clock; None for one that never was live or was
-    refused. `failures` in a row. `visited_ns`: its last visit, when it is visited in turn (patrol).
+    refused. `failures` in a row. `visited_ns`: its last visit, when it is visited in turn (patrol). `misses`: its
+    last visits in a row in which no key picture came. `hurried`: somebody waits for its picture.
     """
 
     source_id: str
@@ -33,16 +39,21 @@ class Visitor:
     lost_ns: int | None = None
     failures: int = 0
     visited_ns: int | None = None
+    misses: int = 0
+    hurried: bool = False
 
     def rank(self, now_ns: int, order: int) -> tuple[int, int]:
         """Who goes first: lost a moment ago (the latest first), then new ones in order of arrival, then visits in
-        turn (longest unseen first), then what fails again and again."""
+        turn (longest unseen first), then what failed. One that fails on patrol is the longest unseen one soon: it
+        must not go before those that would show something."""
+        if self.hurried:
+            return 0, -now_ns
         recent = self.lost_ns is not None and now_ns - self.lost_ns <= LOST_RECENTLY_NS
         if recent and self.failures <= _TRIES_AS_LOST:
             return 0, -(self.lost_ns or 0)
-        if self.visited_ns is not None:
-            return 2, self.visited_ns
-        return (1, order) if self.failures == 0 else (3, order)
+        if self.failures:
+            return 3, order
+        return (1, order) if self.visited_ns is None else (2, self.visited_ns)
 
     @property
     def failing(self) -> bool:
@@ -64,10 +75,21 @@ class Bound:
     """Something of which only so much may be used at once: a host, a platform, a recorder, the whole box.
 
     `sessions_max` counts all places, `openings_max` those in the handshake; 0 = no limit. `parked`: the lanes that
-    wait for it, first come first served.
+    wait for it. `waiting`: visitors that need it and have no place yet. `turns`: of those inside, where sessions
+    are limited (patrol).
     """
 
-    __slots__ = ("openings", "openings_max", "parked", "sessions", "sessions_max", "users")
+    __slots__ = (
+        "_wakes",
+        "openings",
+        "openings_max",
+        "parked",
+        "sessions",
+        "sessions_max",
+        "turns",
+        "users",
+        "waiting",
+    )
 
     def __init__(self, sessions_max: int = 0, openings_max: int = 0) -> None:
         self.sessions_max = sessions_max
@@ -75,12 +97,34 @@ class Bound:
         self.sessions = 0
         self.openings = 0
         self.users = 0
+        self.waiting = 0
         self.parked: dict[Lane, None] = {}
+        self.turns: Turns | None = None
+        self._wakes = 0
 
     @property
     def full(self) -> bool:
         """Whether nobody may come in now."""
         return 0 < self.sessions_max <= self.sessions or 0 < self.openings_max <= self.openings
+
+    @property
+    def contested(self) -> bool:
+        """Whether all its sessions are in use while others wait for one, or more than all."""
+        return 0 < self.sessions_max <= self.sessions - (self.waiting == 0)
+
+    def favoured_lane(self) -> Lane | None:
+        """Of the lanes that wait for it the one whose first visitor goes before the others."""
+        return min(self.parked, key=_first_rank, default=None)
+
+    def wake_next(self) -> Lane:
+        """Take out the lane that may be asked next. Where sessions are limited lanes are few and go by their first
+        visitors, every fourth time by arrival; where openings are, they may be thousands, and go by arrival."""
+        self._wakes += 1
+        by_arrival = not self.sessions_max or self._wakes % _FIFO_EVERY == 0
+        lane = (None if by_arrival else self.favoured_lane()) or next(iter(self.parked))
+        del self.parked[lane]
+        lane.parked_on = None
+        return lane
 
     @property
     def idle(self) -> bool:
@@ -92,17 +136,17 @@ class Host(Bound):
     """A host, which may be dead: when several cameras of it fail to connect and none succeeds, one probe at a time
     goes there, after 1 s, 2 s, 4 s ... 10 s at most (jittered), and the others wait for its outcome."""
 
-    __slots__ = ("_random", "closed", "failed_ns", "failing", "probe_ns", "probes", "reason")
+    __slots__ = ("closed", "failed_ns", "failing", "name", "probe_ns", "probes", "reason")
 
     def __init__(self, name: str, sessions_max: int, openings_max: int) -> None:
         super().__init__(sessions_max, openings_max)
+        self.name = name
         self.failing: set[str] = set()
         self.failed_ns = 0
         self.closed = False
         self.probes = 0
         self.probe_ns = 0
         self.reason = ""
-        self._random = Random(name)
 
     @property
     def dead(self) -> bool:
@@ -129,7 +173,9 @@ class Host(Bound):
             return False
         ceiling = min(_PROBE_MAX_NS, _PROBE_FIRST_NS << min(self.probes, 10))
         self.probes += 1
-        self.probe_ns = now_ns + ceiling // 2 + round(self._random.random() * (ceiling / 2))
+        # Made when needed: a generator takes 2.5 kB, and a county has thousands of hosts.
+        share = Random(f"{self.name} {self.probes}").random()
+        self.probe_ns = now_ns + ceiling // 2 + round(share * (ceiling / 2))
         self.closed = True
         return True
 
@@ -155,6 +201,16 @@ class Lane:
     oldest: MovableHeap[Place] = field(default_factory=MovableHeap)
     parked_on: Bound | None = None
 
+    @property
+    def shared(self) -> tuple[Bound, ...]:
+        """All that it shares with other lanes, the box as a whole aside."""
+        return (self.group.bound, *self.bounds)
+
+
+def _first_rank(lane: Lane) -> tuple[int, int]:
+    first = lane.favoured.first()
+    return first.rank if first is not None else _NOBODY
+
 
 @dataclass(eq=False, slots=True)
 class Group:
@@ -169,11 +225,22 @@ class Group:
 
 @dataclass(eq=False, slots=True)
 class Place:
-    """A visitor's place: waiting, then held until it is left. `probe`: it tries a host that is taken for dead."""
+    """A visitor's place: waiting, then held until it is left. `probe`: it tries a host that is taken for dead.
+
+    Of its visit, where sessions are limited (ingest.guest.patrol): `seen`: its key picture came; `recallable_ns`:
+    from when on it may be asked to leave for others; `stays_from_ns` to `stays_ns`: it stays in spite of them;
+    `recalled`: it was asked to leave.
+    """
 
     visitor: Visitor
     lane: Lane
     rank: tuple[int, int]
     order: int
+    asked_ns: int
     phase: Phase = Phase.WAITING
     probe: bool = False
+    seen: bool = False
+    recallable_ns: int = 0
+    stays_from_ns: int = 0
+    stays_ns: int = 0
+    recalled: bool = False

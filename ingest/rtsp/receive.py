@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -158,7 +157,7 @@ class Connection:
         self._skip = 0
         self._mark = 1
         self._socket_mark = 1
-        self._sizes: deque[int] = deque(maxlen=_RECENT_KEY_PICTURES)
+        self._sizes: tuple[int, ...] = ()
         self._outgoing = bytearray()
         self._writing = False
         self._closed = False
@@ -320,7 +319,7 @@ class Connection:
 
     def key_picture(self, size: int) -> None:
         """A key picture of `size` bytes was complete: the mark follows the smallest recent one."""
-        self._sizes.append(size)
+        self._sizes = (*self._sizes[1 - _RECENT_KEY_PICTURES :], size)
         if len(self._sizes) >= 2:
             self._mark = max(1, min(min(self._sizes) // 2, self._pool.low_water_bytes_max))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from contracts.errors import ConfigError, ProtocolViolation, SourceUnreachable
@@ -93,6 +93,14 @@ class ReceivedPicture:
     clock_offset_ns: int | None
     timestamp: int = 0
     """The RTP timestamp, 32 bits."""
+
+
+class Between(NamedTuple):
+    """What came since the last key picture, `since_ns` ago: number and bytes of the other pictures, so far."""
+
+    pictures: int
+    size: int
+    since_ns: int
 
 
 class PictureReceiver(Protocol):
@@ -195,6 +203,10 @@ class RtspSession:
     def policy(self) -> QuirkPolicy:
         """The policies for what this server does against the standards, and how often each acted."""
         return self._policy
+
+    def between(self) -> Between | None:
+        """What came since the last key picture; None before the first one of a life."""
+        return self._life.between() if self._life is not None else None
 
     def statistics(self) -> SessionTotals:
         """Totals of all lives, the present one included."""
@@ -383,6 +395,14 @@ class _Life:
         self._depacketizer.collect(every_picture)
         if self._connection is not None:
             self._connection.eager = every_picture
+
+    def between(self) -> Between | None:
+        """See RtspSession."""
+        if self._first:
+            return None
+        pictures, size = self._between()
+        before, since_ns = self._dropped, self._clock.monotonic_ns() - self._key_ns
+        return Between(pictures - before[0], size - before[1], since_ns)
 
     def _between(self) -> tuple[int, int]:
         """Pictures so far that are no key pictures, and their bytes: collecting them must not look like quiet."""

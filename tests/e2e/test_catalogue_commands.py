@@ -15,7 +15,7 @@ import gridwhistle
 from contracts.errors import ConfigError
 from runtime.clock import SystemClock
 from sim.stack import toml
-from tests.alerts.catalogue.entries import camera_id, csv_bytes, entry
+from tests.alerts.catalogue.entries import camera_id, catalog_xml, csv_bytes, entry, status_xml
 from tests.alerts.site_files import write_site
 from tests.ingest.wvp_platform import PASSWORD, USER, WvpPlatform, serving
 
@@ -139,6 +139,31 @@ async def test_csv_import_grants_and_report(short_dir: Path) -> None:
     assert "涉密 1 路" in text
     assert "[expired]" in text
     assert camera_id(3) not in text + (short_dir / "filing.csv").read_text(encoding="utf-8-sig")
+
+
+async def test_notifications_in_a_file_that_grows_are_synced_each_once(short_dir: Path) -> None:
+    config = site(short_dir, _nowhere())
+    with config.open("a", encoding="utf-8") as more:
+        more.write(
+            '[[catalogue.feed]]\nplatform = "gb-1"\nkind = "xml"\nowner = "公安局"\n'
+            'base_url = "http://127.0.0.1:1"\nfiles = ["gb.xml"]\n'
+        )
+    file = short_dir / "gb.xml"
+    file.write_bytes(catalog_xml([1, 2, 3], total=3))
+    assert "新增 3" in (await command("sync", "gb-1", "-c", config))[1]
+    with file.open("ab") as stream:
+        stream.write(catalog_xml([4], total=1, sn=30, event="ADD") + status_xml("DEL", [2], total=1, sn=31))
+        stream.write(status_xml("OFF", [1], total=1, sn=32))
+    code, text = await command("sync", "gb-1", "-c", config)
+    assert code == 0, text
+    assert "新增 1" in text
+    assert "移除 1" in text
+    assert "OFF 1" in text
+    written = (short_dir / "catalogue.json").read_bytes()
+    code, text = await command("sync", "gb-1", "-c", config)
+    assert code == 0, text
+    assert "读到 0 条" in text
+    assert (short_dir / "catalogue.json").read_bytes() == written
 
 
 async def test_unknown_platform_and_bad_file_are_refused_in_words(short_dir: Path) -> None:

@@ -1,8 +1,9 @@
 """`python -m tests.fuzz [--target NAME|all] [--inputs 1000000] [--seed N] [--keep]`: mutated inputs against
 parsers.
 
-Prints a line per target and at the end one JSON object; 1 when anything failed. `--keep` writes failing inputs
-into the corpus. Memory is limited, so that an input that asks for gigabytes fails instead of the machine.
+Shows a progress bar, prints a line per target and at the end one JSON object; 1 when anything failed. `--keep`
+writes failing inputs into the corpus. Memory is limited, so that an input that asks for gigabytes fails instead of
+the machine.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import resource
 import sys
 
 from runtime.log import configure_log
-from tests.fuzz.campaign import Report, campaign, keep_failures
+from tests.fuzz.campaign import Report, keep_failures
 from tests.fuzz.targets import all_targets
+from tests.fuzz.watched import watched
 
 _MEMORY = 2 << 30
 
@@ -30,7 +32,7 @@ async def fuzz(asked: argparse.Namespace) -> list[Report]:
     for target in targets:
         if asked.target not in ("all", target.name):
             continue
-        report = campaign(target, asked.inputs, asked.seed, tell=lambda each: print(each.line(), file=sys.stderr))
+        report = watched(target, asked.inputs, asked.seed)
         print(report.line(), flush=True)
         for text, data in report.failures:
             print(f"  {text}\n    {data[:200]!r}", flush=True)

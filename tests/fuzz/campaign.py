@@ -143,7 +143,7 @@ def campaign(target: Target, inputs: int, seed: int, *, tell: Callable[[Report],
                 if report.growth_mb > GROWTH_MAX_MB:
                     report.failures.append((f"memory grew by {report.growth_mb:.0f} MB", data))
                     break
-                if tell is not None and report.inputs % (_CHECK_EVERY * 50) == 0:
+                if tell is not None and report.inputs % (_CHECK_EVERY * 5) == 0:
                     report.seconds = (clock.monotonic_ns() - began_ns) / SECOND
                     tell(report)
     report.seconds = (clock.monotonic_ns() - began_ns) / SECOND

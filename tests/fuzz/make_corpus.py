@@ -24,6 +24,7 @@ from contracts.source import SourceChange, SourceKind, SourceState
 from sim.alarm_drill import smoke_county
 from sim.sensors import senml
 from tests.fuzz.campaign import CORPUS
+from tests.fuzz.catalogue_corpus import grants, messages, platform_answers, spreadsheets
 from tests.ingest import h264_clip, h265_clip
 from tests.ingest.gstreamer import gstreamer
 from tests.ingest.mosquitto import Publisher, mosquitto
@@ -211,6 +212,9 @@ def catalogues() -> None:
         reason="stale",
     )
     save("catalogue", "source-change", wire.encode(change))
+    for target, files in (("csv", spreadsheets()), ("grants", grants()), ("xml", messages())):
+        for name, data in files.items():
+            save(target, name, data)
 
 
 async def main() -> None:
@@ -220,6 +224,8 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         await broker_packets(Path(folder))
     catalogues()
+    for name, data in (await platform_answers()).items():
+        save("wvp", name, data)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ from runtime.log import configure_log
 from tests.fuzz.campaign import CORPUS, Report, Target, attempt, campaign
 from tests.fuzz.mutate import SIZE_MAX, Mutator
 from tests.fuzz.targets import all_targets
+from tests.fuzz.watched import watched
 
 FAST = 3_000
 MILLION = 1_000_000
-NAMES = ["rtsp", "sdp", "rtp", "rtp265", "senml", "json", "mqtt", "catalogue"]
+NAMES = ["rtsp", "sdp", "rtp", "rtp265", "senml", "json", "mqtt", "catalogue", "csv", "grants", "xml", "wvp"]
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +63,7 @@ async def test_mutated_inputs_are_read_or_refused_within_bounds(name: str) -> No
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_million_mutated_inputs_are_read_or_refused_within_bounds(name: str) -> None:
-    report = campaign(await target_of(name), MILLION, seed=1)
+    report = watched(await target_of(name), MILLION, seed=1)
     print(report.line())
     assert report.failures == []
     assert report.inputs == MILLION

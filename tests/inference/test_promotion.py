@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.control import Promote
-from contracts.frame import Codec, Frame, Suspicion
+from contracts.frame import ActivityNotice, Codec, Frame, Suspicion
 from contracts.instant import SECOND, Instant
 from contracts.source import SourceState
 from inference.config import InferenceConfig, PromotionConfig
@@ -164,6 +164,20 @@ async def test_ingest_finds_a_camera_suspicious_then_it_is_promoted_from_its_las
         for _ in range(5):
             offer(next(numbers), Suspicion.BURST)
             await CLOCK.asleep(0.1)
+    assert [(each.source_id, each.reason, each.from_last_key) for each in made.promoted] == [
+        (CAMERA.id, "burst", True)
+    ]
+
+
+async def test_ingest_notices_a_burst_between_two_pictures_then_the_camera_is_promoted_without_a_new_picture(
+    short_dir: Path,
+) -> None:
+    async with county(short_dir, catalogue(CAMERA), ingest=True) as made:
+        for name in ("stranger", CAMERA.id):
+            made.publisher.notice(
+                ActivityNotice(source_id=name, at=CLOCK.now(), activity=9.0, suspicion=Suspicion.BURST)
+            )
+        await until(made, lambda: bool(made.promoted) and made.counted("notices_received:burst") == 2)
     assert [(each.source_id, each.reason, each.from_last_key) for each in made.promoted] == [
         (CAMERA.id, "burst", True)
     ]

@@ -145,6 +145,8 @@ async def test_both_versions_keep_their_session_and_deliver_in_order(short_dir: 
             await connected(end)
             await device.publish(topic("S-17"), smoke("n-0"))
             await end.until(lambda: len(heard(end)) == 1)
+            # Stopped before its acknowledgement is out, it would rightly hear this one again.
+            await end.until(lambda: end.counter("ingest-sensors", "messages_acknowledged") >= 1)
         for number in range(1, 40):
             await device.publish(topic("S-17"), smoke(f"n-{number}"))
         async with working(site, port, protocol=protocol):

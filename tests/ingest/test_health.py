@@ -65,6 +65,44 @@ def test_failures_lead_to_states_by_kind() -> None:
         assert state_of_failure(error) is state
 
 
+def test_visits_in_turn_are_told_once_and_missed_turns_until_the_next_picture() -> None:
+    camera = health()
+    assert camera.visited(NOW) is None, "never seen"
+    camera.live(NOW)
+    told = [
+        camera.visited(NOW),
+        camera.live(NOW),
+        camera.visited(NOW),
+        camera.missed_turns(NOW),
+        camera.missed_turns(NOW),
+        camera.connecting(NOW),
+        camera.live(NOW),
+        camera.visited(NOW),
+        camera.stands(NOW),
+        camera.stands(NOW),
+    ]
+    assert [(each.state, each.reason) if each else None for each in told] == [
+        (SourceState.LIVE, "patrol"),
+        None,
+        None,
+        (SourceState.STALE, "patrol_missed"),
+        None,
+        None,
+        (SourceState.LIVE, ""),
+        (SourceState.LIVE, "patrol"),
+        (SourceState.LIVE, ""),
+        None,
+    ]
+
+
+def test_failed_camera_stays_failed_whatever_its_turns() -> None:
+    camera = health()
+    camera.failed(SourceUnreachable("x"), NOW)
+    assert camera.visited(NOW) is None
+    assert camera.missed_turns(NOW) is None
+    assert camera.stands(NOW) is None
+
+
 def test_clock_skew_is_news_beyond_2_s_and_ends_within_1_5_s() -> None:
     camera = health()
     assert camera.clock_offset(9 * SECOND, NOW) is None, "only of a live camera"

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.frame import Codec, FrameHeader
+from contracts.frame import ActivityNotice, Codec, FrameHeader
 from contracts.instant import SECOND, Instant
 from ingest.promotion import Promotion
 from ingest.ring import PictureRing
@@ -22,6 +22,9 @@ class Handed:
     def offer(self, header: FrameHeader, data: bytes) -> None:
         assert header.size == len(data)
         self.headers.append(header)
+
+    def notice(self, notice: ActivityNotice) -> None:
+        raise AssertionError(notice)
 
     def forget(self, source_id: str) -> None:
         raise AssertionError(source_id)

@@ -184,15 +184,6 @@ async def test_secrets_file_that_others_can_read_stops_the_start(short_dir: Path
     assert "hidden" not in str(caught.value)
 
 
-async def test_platform_gets_no_more_sessions_than_allowed(short_dir: Path) -> None:
-    site = site_in(short_dir)
-    async with ScriptedServer(Script(media=clip_media())) as server:
-        cameras = tuple(camera(f"c{i}", server.url, platform="nvr") for i in range(6))
-        async with alerts_end(site, cameras=cameras) as end, working(site, platform_sessions={"nvr": 2}):
-            await end.until(lambda: any(dict(each.gauges).get("cameras_live") == 2 for each in end.reports), 20)
-            assert server.connections == 2
-
-
 @pytest.mark.external
 async def test_gstreamer_cameras_deliver_a_key_picture_a_second(short_dir: Path) -> None:
     site = site_in(short_dir)

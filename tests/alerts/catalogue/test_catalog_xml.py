@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.catalogue.catalog_xml import CatalogAnswers, parse_message, split_messages
+from alerts.catalogue.assemble import CatalogMessages
+from alerts.catalogue.catalog_xml import MESSAGE_BYTES_MAX, parse_message, split_messages
 from contracts.errors import MalformedMessage, RefusedInput, TooLarge
 from tests.alerts.catalogue.entries import NVR, camera_id, catalog_xml
 
 
-def answers(*files: bytes) -> CatalogAnswers:
-    found = CatalogAnswers()
+def answers(*files: bytes) -> CatalogMessages:
+    found = CatalogMessages()
     for number, data in enumerate(files, start=1):
         found.add_file(data, f"{number}.xml")
     return found
@@ -50,6 +51,15 @@ def test_every_declared_encoding_is_read(encoding: str) -> None:
         assert answers(body).refused, "no device sends it, and no message is found in it"
         return
     assert parse_message(body).items[0]["Name"] == "广场1号"
+
+
+@pytest.mark.parametrize("codec", ["idna", "punycode", "unicode_escape", "utf-7", "hex", "nonsense"])
+def test_codec_that_is_no_encoding_of_documents_is_refused_unread(codec: str) -> None:
+    """Python would run them: some take quadratic time."""
+    body = catalog_xml([1], total=1).replace(b'"GB2312"', f'"{codec}"'.encode())
+    with pytest.raises(MalformedMessage) as refused:
+        parse_message(body)
+    assert refused.value.reason == "encoding"
 
 
 def test_device_that_declares_gb2312_and_sends_utf8_is_read() -> None:
@@ -121,6 +131,25 @@ def test_deep_nesting_and_long_elements_are_refused() -> None:
         parse_message(deep)
     with pytest.raises(TooLarge):
         parse_message(catalog_xml([1], total=1, name="长" * 3_000 + "{}"))
+
+
+@pytest.mark.parametrize("event", [None, "ADD"])
+def test_huge_attributes_and_texts_of_a_message_end_at_the_bound(event: str | None) -> None:
+    body = catalog_xml([1], total=1, event=event)
+    huge = body.replace(b"<Item>", b"<Item a='" + b"x" * (MESSAGE_BYTES_MAX - len(body) - 20) + b"'>")
+    assert parse_message(huge).items == parse_message(body).items
+    with pytest.raises(TooLarge):
+        parse_message(body.replace(b"<Item>", b"<Item a='" + b"x" * MESSAGE_BYTES_MAX + b"'>"))
+
+
+def test_beginnings_and_ends_of_both_kinds_are_not_mixed() -> None:
+    answer, notice = catalog_xml([1], total=1), catalog_xml([2], total=1, sn=18, event="ADD")
+    found = answers(answer[:-20] + notice + answer.replace(b"</Response>", b"</Notify>"))
+    assert list(found.entries) == [camera_id(2)]
+    assert [each.reason for each in found.refused] == ["truncated"]
+    for root in (b"<Response ", b"<Notify "):
+        bodies, cut_off = split_messages(root * 200_000 + b"</Notify>")
+        assert len(bodies) + cut_off == 200_000
 
 
 def test_two_answers_that_say_different_sums_are_not_mixed() -> None:

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from alerts.catalogue.book import CatalogueBook
 from alerts.catalogue.config import FeedConfig
+from alerts.catalogue.feed_files import Pass, read_files
 from alerts.catalogue.spool import Spool
-from alerts.catalogue.take import ImportReport, Pass, open_spool, read_files, read_platform, report_file, take
+from alerts.catalogue.take import ImportReport, open_spool, read_platform, report_file, take
 from alerts.grids import load_catalogue
 from contracts.catalogue_entry import CatalogueEntry, CataloguePage
-from contracts.errors import GridwhistleError, SourceUnreachable
+from contracts.errors import GridwhistleError, ProtocolViolation, SourceUnreachable
 from contracts.instant import HOUR, Instant
 from contracts.place import Zone, ZoneKind
 from contracts.source import Camera, Catalogue
@@ -271,6 +272,23 @@ async def test_pass_that_was_broken_off_goes_on_at_the_page_it_had_reached(tmp_p
     assert source.asked == [None, "1", "2", "2", "3", "4", "4", "5"]
     assert await one_run(site, source) is not None
     assert source.asked.count(None) == 2, "the next pass begins anew"
+
+
+async def test_platform_without_an_end_is_given_up_before_it_fills_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerts.catalogue.take._PASS_MAX", 50)
+    site = write_site(tmp_path)
+    source = Pages(10**9, dies_at=set())
+    with CatalogueBook(site) as book:
+        spool = open_spool(book, FEED, NOW)
+        with pytest.raises(ProtocolViolation) as endless:
+            await read_platform(source, spool, lambda *_: None)
+        spool.close()
+        with closing(open_spool(book, FEED, NOW)) as again:
+            assert again.pages == [], "the next pass begins anew"
+    assert endless.value.reason == "platform_protocol"
+    assert len(source.asked) == 5
 
 
 async def test_old_or_foreign_or_torn_spool_is_not_gone_on_with(tmp_path: Path) -> None:

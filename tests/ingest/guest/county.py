@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 
 from contracts.errors import GridwhistleError, SourceUnreachable
 from contracts.instant import SECOND
-from ingest.guest.gate import Gate
+from ingest.guest.gate import Gate, Visit
 from ingest.guest.place import Visitor
+from ingest.guest.turns import CameraTurns
 from runtime.clock import SimClock
 from runtime.supervise import Backoff, supervise
 
@@ -55,14 +56,27 @@ async def _settle() -> None:
 
 
 class SimCamera:
-    """A camera behind the gate: `up` says whether its server answers at all."""
+    """A camera behind the gate: `up` says whether its server answers at all. `key_s`, `teardown_s`: how long its
+    key picture and its end take. `visits`: when those ended that ended for others, seconds."""
 
     def __init__(
-        self, visitor: Visitor, gate: Gate, clock: AlarmClock, *, handshake_s: float, up: Callable[[], bool]
+        self,
+        visitor: Visitor,
+        gate: Gate,
+        clock: AlarmClock,
+        *,
+        handshake_s: float,
+        up: Callable[[], bool],
+        key_s: float = 0.0,
+        teardown_s: float = 0.0,
     ) -> None:
         self.visitor = visitor
         self.live = False
         self.attempts = 0
+        self.inside = False
+        self.visits: list[float] = []
+        self.turns = CameraTurns()
+        self._key_s, self._teardown_s = key_s, teardown_s
         self._gate, self._clock, self._handshake_s, self._up = gate, clock, handshake_s, up
         self._backoff = Backoff(1.0, 30.0, visitor.source_id)
         self._lost_ns: int | None = None
@@ -78,23 +92,55 @@ class SimCamera:
         self._cut.set()
 
     def _failed(self, error: GridwhistleError, delay_s: float) -> None:
+        self.turns.failed(error)
         self.live = False
 
     async def _attempt(self) -> None:
-        mine = self.visitor
+        while await self._one_session():
+            self.visits.append(self._clock.monotonic_ns() / SECOND)
+
+    async def _one_session(self) -> bool:
+        mine, turns = self.visitor, self.turns
         visitor = Visitor(
-            mine.source_id, mine.host, mine.platform, mine.nvr, self._lost_ns, self._backoff.failures
+            mine.source_id,
+            mine.host,
+            mine.platform,
+            mine.nvr,
+            self._lost_ns,
+            self._backoff.failures,
+            turns.visited_ns,
+            turns.misses,
         )
         async with self._gate.visit(visitor) as visit:
-            self.attempts += 1
-            self._cut.clear()
-            await self._clock.asleep(self._handshake_s if self._up() else 5.0)
-            if not self._up():
-                raise SourceUnreachable("no answer")
-            visit.opened()
-            self.live = True
-            self._backoff.succeeded()
-            await self._cut.wait()
-            self.live = False
-            self._lost_ns = self._clock.monotonic_ns()
-            raise SourceUnreachable("cut", reason="closed")
+            self.inside = True
+            try:
+                await self._session(visit)
+            finally:
+                self.live = False
+                try:
+                    if visit.recalled and self._teardown_s:
+                        await self._clock.asleep(self._teardown_s)
+                finally:
+                    self.inside = False
+        if visit.recalled:
+            turns.visited(self._clock.monotonic_ns())
+            self._lost_ns = None
+        return visit.recalled
+
+    async def _session(self, visit: Visit) -> None:
+        self.attempts += 1
+        self._cut.clear()
+        await self._clock.asleep(self._handshake_s if self._up() else 5.0)
+        if not self._up():
+            raise SourceUnreachable("no answer")
+        visit.opened()
+        if self._key_s:
+            await self._clock.asleep(self._key_s)
+        self.live = True
+        self.turns.seen(self._clock.monotonic_ns())
+        self._backoff.succeeded()
+        visit.seen()
+        await self._cut.wait()
+        self.live = False
+        self._lost_ns = self._clock.monotonic_ns()
+        raise SourceUnreachable("cut", reason="closed")

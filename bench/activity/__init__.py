@@ -1,0 +1,1 @@
+"""Staged changes, encoded: what bench.activity_rank ranks."""
