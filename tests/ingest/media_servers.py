@@ -70,6 +70,12 @@ class MediaServer:
             lines += ["#EXTINF:1.0,", name]
         self.playlist = "\n".join([*lines, *(["#EXT-X-ENDLIST"] if ended else [])]) + "\n"
 
+    async def until_asked(self, name: str, within_s: float = 30.0) -> None:
+        """Wait until a player asked for this segment, whatever it got."""
+        async with asyncio.timeout(within_s):
+            while name not in self.asked:
+                await asyncio.sleep(0.02)  # noqa: TID251
+
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request."""
         try:

@@ -43,6 +43,13 @@ class Taken:
                 self.changed.clear()
                 await self.changed.wait()
 
+    async def until_after(self, time_s: float, within_s: float = 30) -> None:
+        """Wait for a picture from behind this time of the stream."""
+        async with asyncio.timeout(within_s):
+            while not any((picture.time_s or 0.0) > time_s for _, picture, _, _ in self.pictures):
+                self.changed.clear()
+                await self.changed.wait()
+
 
 class Rig:
     """A pool and the sources that a test plays in it."""
