@@ -15,27 +15,25 @@ from contracts.errors import (
     SourceRefused,
     SourceUnreachable,
 )
-from contracts.frame import ActivityNotice, Codec, FrameHeader, Suspicion
+from contracts.frame import ActivityNotice, FrameHeader, Suspicion
 from contracts.instant import SECOND, Instant
-from contracts.source import Camera, SourceKind, SourceState, TransportPolicy
-from ingest.activity import Activity, key_digest
+from contracts.source import Camera, SourceKind, SourceState
+from ingest.activity import Activity
 from ingest.between import CameraActivity
+from ingest.camera_media import CameraMedia
 from ingest.guest.backoff import PatientBackoff
 from ingest.guest.place import Visitor
 from ingest.guest.turns import CameraTurns
 from ingest.health import SourceHealth
-from ingest.media.link import Open
 from ingest.media.pool import QUARANTINED
 from ingest.promotion import Promotion
 from ingest.rtsp.credentials import Credentials, find_credentials
 from ingest.rtsp.quirks import QuirkPolicy
 from ingest.rtsp.session import RtspSession, SessionLimits
-from ingest.rtsp.timing import RtpTimeline
 from runtime.supervise import supervise
 
 if TYPE_CHECKING:
     from ingest.guest.gate import Visit
-    from ingest.media.taken import MediaFormat, MediaPicture
     from ingest.rtsp.session import ReceivedPicture, StreamInfo
     from ingest.shop import CameraShop
 
@@ -61,7 +59,7 @@ class CameraReceiver:
         self._unsupported = False
         self._through_ffmpeg = not _is_rtsp(camera.url or "rtsp:")
         self._session: RtspSession | None = None
-        self._timeline = RtpTimeline()
+        self._media: CameraMedia | None = None
         config = shop.config
         self._backoff = PatientBackoff(
             config.backoff_first_s, config.backoff_max_s, camera.id, config.refused_retry_s
@@ -176,7 +174,8 @@ class CameraReceiver:
             hurried=self._turns.hurried,
         )
 
-    def _opened(self) -> None:
+    def opened(self) -> None:
+        """What plays it accepted; the camera is live with its first key picture, not before."""
         if self._visit is not None:
             self._visit.opened()
 
@@ -194,7 +193,9 @@ class CameraReceiver:
                         raise
                     self._through_ffmpeg = self._unsupported = True
             if self._through_ffmpeg:
-                await self._media(play.url, credentials)
+                if self._media is None:
+                    self._media = CameraMedia(self.camera, self._shop, self)
+                await self._media.run_once(play.url, credentials)
         finally:
             await way.release(self.camera, play)
 
@@ -227,25 +228,6 @@ class CameraReceiver:
         self._session.move(url)
         return self._session
 
-    async def _media(self, url: str, credentials: Credentials | None) -> None:
-        """One life of the source in a media child."""
-        config = self._shop.config
-        self._timeline = RtpTimeline()
-        await self._shop.media.play(
-            Open(
-                url=url,
-                udp=self.camera.transport is TransportPolicy.UDP,
-                loop=config.file_loop,
-                picture_bytes_max=config.picture_bytes_max,
-                stall_s=config.stall_s,
-                quiet_s=config.folder_quiet_s,
-            ),
-            source_id=self.camera.id,
-            take=self._on_media_picture,
-            playing=self._on_media_format,
-            credentials=credentials,
-        )
-
     def _on_failure(self, error: GridwhistleError, delay_s: float) -> None:
         shop = self._shop
         shop.counters.count("sessions_failed", error.reason)
@@ -266,8 +248,8 @@ class CameraReceiver:
         )
 
     def playing(self, _info: StreamInfo) -> None:
-        """The server accepted PLAY; the camera is live with its first key picture, not before."""
-        self._opened()
+        """The server accepted PLAY."""
+        self.opened()
 
     def promote(self, until: Instant, *, from_last_key: bool) -> bool:
         """Hand on every picture until `until`; True when that begins with the group of pictures that is open.
@@ -322,7 +304,7 @@ class CameraReceiver:
             self._promotion.set_suspect(self.camera.id, True)
 
     def picture(self, picture: ReceivedPicture) -> None:
-        """A picture of the RTSP session."""
+        """A picture of the RTSP session, or a key picture that FFmpeg read."""
         shop = self._shop
         activity = Activity(1.0, Suspicion.NONE)
         if picture.key:
@@ -349,37 +331,6 @@ class CameraReceiver:
         self._promotion.hand_on(header, picture.data)
         if picture.key:
             self._shown(activity.suspicion)
-
-    def _on_media_format(self, _media: MediaFormat) -> None:
-        """FFmpeg opened the source; the camera is live with its first key picture, not before."""
-        self._opened()
-
-    def _on_media_picture(self, codec: Codec, picture: MediaPicture, first: bool, wall_ns: int | None) -> None:
-        """A key picture of a media child; recordings have their own clock, all else is anchored to arrival."""
-        now = self._shop.clock.now()
-        self._became_live()
-        event_time, jumped = now, False
-        if wall_ns is not None:
-            event_time = Instant(wall_ns)
-        elif picture.time_s is not None:
-            event = self._timeline.event_time(round(picture.time_s * 90_000) & 0xFFFFFFFF, now)
-            event_time, jumped = event.at, event.jumped
-        between = (picture.dropped_pictures, picture.dropped_bytes, 0)
-        activity = self._activity.interval(between, len(picture.data), key_digest(picture.data), now)
-        header = FrameHeader(
-            source_id=self.camera.id,
-            sequence=0,
-            event_time=event_time,
-            arrival_time=now,
-            codec=codec,
-            size=len(picture.data),
-            activity=activity.score,
-            suspicion=activity.suspicion,
-            discontinuity=first or jumped,
-        )
-        self._shop.counters.count("pictures_received")
-        self._promotion.hand_on(header, picture.data)
-        self._shown(activity.suspicion)
 
     def _became_live(self) -> None:
         if self._live_since_ns is None:

@@ -1,0 +1,91 @@
+"""The FFmpeg way of one camera: read in a media child, its key pictures told like those of an RTSP session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from contracts.frame import Codec
+from contracts.instant import Instant
+from contracts.source import Camera, TransportPolicy
+from ingest.activity import key_digest
+from ingest.media.link import Open
+from ingest.rtsp.session import ReceivedPicture
+from ingest.rtsp.timing import RtpTimeline
+
+if TYPE_CHECKING:
+    from ingest.media.taken import MediaFormat, MediaPicture
+    from ingest.rtsp.credentials import Credentials
+    from ingest.shop import CameraShop
+
+_CLOCK_RATE: Final = 90_000
+
+
+class MediaReceiver(Protocol):
+    """Who takes what the child gives; called within the event loop, must not wait."""
+
+    def opened(self) -> None:
+        """FFmpeg opened the source; it is live with its first key picture, not before."""
+
+    def picture(self, picture: ReceivedPicture) -> None:
+        """A key picture came."""
+
+
+class CameraMedia:
+    """One camera through FFmpeg, `run_once` for each life. `clock_jumps`: of its time line, over all lives."""
+
+    def __init__(self, camera: Camera, shop: CameraShop, receiver: MediaReceiver) -> None:
+        self.clock_jumps = 0
+        self._camera = camera
+        self._shop = shop
+        self._receiver = receiver
+        self._timeline = RtpTimeline(_CLOCK_RATE)
+
+    async def run_once(self, url: str, credentials: Credentials | None) -> None:
+        """Play `url` in a child until it ends. Raises the SourceError that ended it."""
+        config = self._shop.config
+        await self._shop.media.play(
+            Open(
+                url=url,
+                udp=self._camera.transport is TransportPolicy.UDP,
+                loop=config.file_loop,
+                picture_bytes_max=config.picture_bytes_max,
+                stall_s=config.stall_s,
+                quiet_s=config.folder_quiet_s,
+            ),
+            source_id=self._camera.id,
+            take=self._on_picture,
+            playing=self._on_format,
+            credentials=credentials,
+        )
+
+    def _on_format(self, _media: MediaFormat) -> None:
+        self._receiver.opened()
+
+    def _on_picture(self, codec: Codec, picture: MediaPicture, first: bool, wall_ns: int | None) -> None:
+        """A key picture of the child; recordings have their own clock, all else is anchored to arrival."""
+        now = self._shop.clock.now()
+        if first:
+            # A file that begins anew, or pictures left out on the way: nothing of the time line before holds.
+            self._timeline = RtpTimeline(_CLOCK_RATE)
+        event_time, jumped = now, False
+        if wall_ns is not None:
+            event_time = Instant(wall_ns)
+        elif picture.time_s is not None:
+            event = self._timeline.event_time(round(picture.time_s * _CLOCK_RATE) & 0xFFFFFFFF, now)
+            event_time, jumped = event.at, event.jumped
+            self.clock_jumps += jumped
+        self._receiver.picture(
+            ReceivedPicture(
+                data=picture.data,
+                codec=codec,
+                key=True,
+                event_time=event_time,
+                arrival_time=now,
+                discontinuity=first or jumped,
+                dropped_pictures=picture.dropped_pictures,
+                dropped_bytes=picture.dropped_bytes,
+                dropped_bytes_max=0,
+                digest=key_digest(picture.data),
+                clock_offset_ns=None,
+            )
+        )
