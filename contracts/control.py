@@ -30,7 +30,7 @@ class Promote(msgspec.Struct, frozen=True, kw_only=True):
 
 class PromoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """`reason` is a stable code when not accepted: `unknown_source`, `not_live`, `limit` (too many promoted, or
-    staying on patrol), `codec`, `no_link`.
+    staying on patrol), `no_link`.
 
     `until` is the end in force (ingest may shorten it); `from_last_key` whether the open group was handed on.
     """

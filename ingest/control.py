@@ -131,5 +131,9 @@ class ControlDesk:
             self._ring.expire(now)
             self._counters.gauge("cameras_promoted", len(self._promoted))
             self._counters.gauge("ring_bytes", self._ring.size_bytes)
+            self._counters.gauge("ring_budget_bytes", self._ring.budget_bytes)
             self._counters.gauge("ring_pictures", len(self._ring))
-            self._counters.gauge("ring_evicted", self._ring.evicted)
+            self._counters.gauge("ring_cameras", self._ring.cameras)
+            for worth, evicted in self._ring.evicted.items():
+                self._counters.gauge(f"ring_evicted_{worth.name.lower()}", evicted)
+            self._counters.gauge("ring_groups_cut", self._ring.groups_cut)

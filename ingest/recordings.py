@@ -37,8 +37,8 @@ _TURN_S: Final = 3.0
 class PlatformRecordings:
     """Plays recordings back, at most `runs_max` at once: platforms have few playback sessions to give.
 
-    Each goes through `gate` as a session of its host, platform and recorder like any live one; it goes first, since
-    somebody waits for it. `policies` by camera id or platform key, as for the live session.
+    Each goes through `gate` as a session of its host, platform and recorder like any live one; it goes first,
+    since somebody waits for it. `policies` by camera id or platform key, as for the live session.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class PlatformRecordings:
     async def pictures(self, camera: Camera, begin: Instant, end: Instant, pictures_max: int) -> Past:
         """See ingest.control.Recordings.
 
-        Raises CommandRefused with reason `busy` over the bound and `no_session` when its host, platform or recorder
-        has no session to give in time, else the error of the playback.
+        Raises CommandRefused with reason `busy` over the bound and `no_session` when its host, platform or
+        recorder has no session to give in time, else the error of the playback.
         """
         if self._runs >= self._runs_max:
             raise CommandRefused("同时回放的录像已达上限 (too many recordings are played back)", reason="busy")
@@ -94,9 +94,7 @@ class PlatformRecordings:
                 reason="no_session",
             ) from None
 
-    async def _play(
-        self, camera: Camera, begin: Instant, end: Instant, pictures_max: int, visit: Visit
-    ) -> Past:
+    async def _play(self, camera: Camera, begin: Instant, end: Instant, pictures_max: int, visit: Visit) -> Past:
         place = await recording_url(self._urls, camera, begin, end)
         policies = (*self._policies.get(camera.platform, ()), *self._policies.get(camera.id, ()))
         try:

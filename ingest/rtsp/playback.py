@@ -213,7 +213,7 @@ class _Taker:
 
     @property
     def reached_end(self) -> bool:
-        """Whether the last picture lies within two steps, at least 6 s, of the end of the span: nothing is cut off."""
+        """Whether the last picture lies within two steps, at least 6 s, of the end: nothing is cut off."""
         times = [self._time(elapsed) for elapsed, _ in self._taken[-2:]]
         step = times[-1] - times[0] if len(times) > 1 else 0
         return bool(times) and times[-1] + max(2 * step, _END_S * SECOND) >= self._end

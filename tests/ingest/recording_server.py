@@ -1,4 +1,4 @@
-"""An RTSP recorder: it plays what `Range: clock=` asks for, at the `Speed` asked for; each picture bears its time."""
+"""An RTSP recorder: it plays what `Range: clock=` asks for, at the Speed asked for; pictures bear their times."""
 
 from __future__ import annotations
 
@@ -104,7 +104,9 @@ class RecordingServer:
         writer.write(head.encode() + body)
         if span is None:
             return None
-        return asyncio.create_task(self._send(writer, span[0], span[1] - span[0], float(headers.get("Speed", "1"))))
+        return asyncio.create_task(
+            self._send(writer, span[0], span[1] - span[0], float(headers.get("Speed", "1")))
+        )
 
     def _span(self, text: str) -> tuple[int, int] | None:
         """Seconds of the recording that are asked for and there."""
@@ -112,7 +114,9 @@ class RecordingServer:
         if found is None:
             return None
         begin, end = (
-            int((datetime.strptime(each, "%Y%m%dT%H%M%S").replace(tzinfo=UTC) - self.recorded_from).total_seconds())
+            int(
+                (datetime.strptime(each, "%Y%m%dT%H%M%S").replace(tzinfo=UTC) - self.recorded_from).total_seconds()
+            )
             for each in found.groups()
         )
         begin, end = max(0, begin - self.habits.lead_s), min(RECORDED_S, end)

@@ -1,4 +1,4 @@
-"""The past of a camera from a real recorder, through the gate: its sessions are counted, its refusals have names."""
+"""The past of a camera from a real recorder, through the gate: sessions are counted, refusals have names."""
 
 from __future__ import annotations
 
