@@ -107,8 +107,9 @@ class HistoryRequest(msgspec.Struct, frozen=True, kw_only=True):
 class HistoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Key pictures oldest first. `origin` MISSING, with a stable `reason`, when there are none.
 
-    Of a RECORDING `reason` says why nothing follows the last picture: `recording_empty` (nothing was recorded then),
-    `recording_cut` (its playback broke off), `recording_slow` (it did not come in time).
+    Of a RECORDING `reason` says why nothing follows the last picture: `recording_empty` (nothing was recorded
+    then), `recording_cut` (its playback broke off), `recording_slow` (it did not come in time),
+    `recording_untimed` (what followed does not say its time).
     """
 
     source_id: str

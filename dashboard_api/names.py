@@ -250,6 +250,8 @@ REASONS: Final[Mapping[str, Pair]] = {
     "recording_empty": ("该时段无录像", "nothing recorded of that time"),
     "recording_cut": ("录像回放中断", "its playback broke off"),
     "recording_slow": ("录像回放过慢", "its playback did not come in time"),
+    "recording_untimed": ("录像未注明时刻", "the recording does not say its time"),
+    "recording_elsewhere": ("录像为其他时段", "another time was played"),
     "no_session": ("平台会话已满, 无法回放", "no free session for a playback"),
     "no_link": ("接入或推理无应答", "intake or inference does not answer"),
     "busy": ("同时告警过多", "too many at once"),

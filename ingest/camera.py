@@ -51,6 +51,8 @@ class CameraReceiver:
         self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
         if camera.keep_ring:
             shop.ring.name(camera.id)
+        self.clock_offset_ns = 0
+        """Its clock minus ours by what it said last, 0 while unknown."""
         self._live_since_ns: int | None = None
         self._lost_ns: int | None = None
         self._visit: Visit | None = None
@@ -312,6 +314,7 @@ class CameraReceiver:
         if picture.key:
             self._became_live()
             if picture.clock_offset_ns is not None:
+                self.clock_offset_ns = picture.clock_offset_ns
                 shop.board.post(self._health.clock_offset(picture.clock_offset_ns, picture.arrival_time))
             between = (picture.dropped_pictures, picture.dropped_bytes, picture.dropped_bytes_max)
             activity = self._activity.interval(between, len(picture.data), picture.digest, picture.event_time)

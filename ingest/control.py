@@ -26,7 +26,8 @@ _HISTORY_PICTURES_MAX: Final = 256
 @dataclass(frozen=True, slots=True)
 class Past:
     """Key pictures of a recording, oldest first. `ended`: why it ends with the last of them (`recording_cut`,
-    `recording_slow`), "" when the whole time was played, so that what is missing was not recorded."""
+    `recording_slow`, `recording_untimed`), "" when the whole time was played, so that what is missing was not
+    recorded."""
 
     pictures: list[Frame]
     ended: str = ""
@@ -35,8 +36,13 @@ class Past:
 class Recordings(Protocol):
     """Who can play back what a platform or recorder has kept."""
 
-    async def pictures(self, camera: Camera, begin: Instant, end: Instant, pictures_max: int) -> Past:
-        """Key pictures of that time, oldest first. Raises GridwhistleError when there are none to be had."""
+    async def pictures(
+        self, camera: Camera, begin: Instant, end: Instant, pictures_max: int, clock_offset_ns: int = 0
+    ) -> Past:
+        """Key pictures of that time, oldest first; the camera's clock is `clock_offset_ns` before ours.
+
+        Raises GridwhistleError when there are none to be had.
+        """
 
 
 class ControlDesk:
@@ -101,7 +107,9 @@ class ControlDesk:
         reason = "unknown_source" if receiver is None else "no_recording"
         if receiver is not None and self._recordings is not None:
             try:
-                played = await self._recordings.pictures(receiver.camera, wish.begin, wish.end, pictures_max)
+                played = await self._recordings.pictures(
+                    receiver.camera, wish.begin, wish.end, pictures_max, receiver.clock_offset_ns
+                )
             except GridwhistleError as error:
                 reason = error.reason
             else:

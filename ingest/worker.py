@@ -299,6 +299,7 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
                 gate,
                 runs_max=config.playbacks_max,
                 policies=config.rtsp_policies,
+                recorders=config.recorder_policies,
             ),
         )
         crew = Crew()

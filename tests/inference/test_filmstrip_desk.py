@@ -40,13 +40,17 @@ PICTURES = [encode(noisy(textured(), seed)) for seed in range(3)]
 class Recorder:
     """A platform that recorded everything, a key picture every two seconds."""
 
-    async def pictures(self, camera: Camera, begin: Instant, end: Instant, pictures_max: int) -> Past:
+    async def pictures(
+        self, camera: Camera, begin: Instant, end: Instant, pictures_max: int, clock_offset_ns: int = 0
+    ) -> Past:
         times = range(begin, end, 2 * SECOND)[:pictures_max]
         return Past([_frame(Instant(at), camera.id) for at in times])
 
 
 class NoRecorder:
-    async def pictures(self, camera: Camera, begin: Instant, end: Instant, pictures_max: int) -> Past:
+    async def pictures(
+        self, camera: Camera, begin: Instant, end: Instant, pictures_max: int, clock_offset_ns: int = 0
+    ) -> Past:
         raise GridwhistleError("nothing", reason="recording_empty")
 
 
@@ -56,6 +60,7 @@ class Receiver:
     def __init__(self, camera: Camera) -> None:
         self.camera = camera
         self.promoted = False
+        self.clock_offset_ns = 0
 
 
 def _frame(at: Instant, source_id: str = CAMERA.id) -> Frame:

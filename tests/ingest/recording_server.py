@@ -15,6 +15,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from tests.ingest import h264_clip, h265_clip
 from tests.ingest.h264_clip import interleaved, rtp, split_nals, stream
 from tests.ingest.rtsp_server import clip_sdp
 
@@ -28,7 +29,11 @@ class Habits:
     """What this recorder does. `stated`: replies with Range and RTP-Info; `lead_s`: it begins that much before the
     asked time, as recorders do that can only begin at their index; `hangs_up` at the end; `gap`: seconds of the
     recording that it does not have; `cut_s`: it breaks off after so many; `refuses`: method to status; `pace`:
-    times slower than it should; `scale`: it takes this Scale by itself; `sessions_max`: further ones get 453."""
+    times slower than it should; `scale`: it takes this Scale by itself; `sessions_max`: further ones get 453;
+    `live`: it ignores Range and plays what is `live` seconds into the recording; `states`: what it says as Range
+    instead; `fraction`: it writes its times with one; `restarts`: seconds at which its RTP clock begins anew;
+    `no_speed`: it refuses Speed with this status; `zone_s`: what it means by Z is so far from UTC; `info`: its
+    RTP-Info instead."""
 
     stated: bool = True
     lead_s: int = 0
@@ -39,6 +44,14 @@ class Habits:
     pace: float = 1.0
     scale: int = 1
     sessions_max: int = 100
+    live: int | None = None
+    states: str | None = None
+    fraction: bool = False
+    restarts: tuple[int, ...] = ()
+    no_speed: str = ""
+    zone_s: int = 0
+    info: str = ""
+    codec: str = "libx264"
 
 
 class RecordingServer:
@@ -84,10 +97,12 @@ class RecordingServer:
         refused = dict(self.habits.refuses).get(method, "")
         if method == "SETUP" and self.sessions > self.habits.sessions_max:
             refused = "453 Not Enough Bandwidth"
+        if method == "PLAY" and "Speed" in headers and self.habits.no_speed:
+            refused = self.habits.no_speed
         if refused:
             status = refused
         elif method == "DESCRIBE":
-            body = clip_sdp().encode()
+            body = clip_sdp(codec="H264" if self.habits.codec == "libx264" else "H265").encode()
             out |= {"Content-Base": self.url + "/", "Content-Length": str(len(body))}
         elif method == "SETUP":
             out["Transport"] = "RTP/AVP/TCP;unicast;interleaved=0-1"
@@ -97,7 +112,9 @@ class RecordingServer:
                 status = "457 Invalid Range"
             elif self.habits.stated:
                 out["Range"] = f"clock={self._text(span[0])}-{self._text(span[1])}"
-                out["RTP-Info"] = f"url={self.url}/track1;seq=100;rtptime={_RTP_TIME}"
+                out["RTP-Info"] = self.habits.info or f"url={self.url}/track1;seq=100;rtptime={_RTP_TIME}"
+            if span is not None and self.habits.states is not None:
+                out["Range"] = self.habits.states
             if span is not None and self.habits.scale != 1:
                 out["Scale"] = f"{self.habits.scale}.0"
         head = f"RTSP/1.0 {status}\r\n" + "".join(f"{k}: {v}\r\n" for k, v in out.items()) + "\r\n"
@@ -110,6 +127,8 @@ class RecordingServer:
 
     def _span(self, text: str) -> tuple[int, int] | None:
         """Seconds of the recording that are asked for and there."""
+        if self.habits.live is not None:
+            return self.habits.live, self.habits.live + 600
         found = _RANGE.search(text)
         if found is None:
             return None
@@ -119,6 +138,7 @@ class RecordingServer:
             )
             for each in found.groups()
         )
+        begin, end = begin - self.habits.zone_s, end - self.habits.zone_s
         begin, end = max(0, begin - self.habits.lead_s), min(RECORDED_S, end)
         return (begin, end) if begin < end else None
 
@@ -129,9 +149,17 @@ class RecordingServer:
                 writer.close()
                 return
             if begin + second not in habits.gap:
-                units = stamped_group(int(self.recorded_from.timestamp()) + begin + second)
-                time = _RTP_TIME + second * 90_000 // habits.scale
-                packets = stream(units, sequence=sequence, timestamp=time, step=18_000 // habits.scale)
+                units = stamped_group(int(self.recorded_from.timestamp()) + begin + second, habits.codec)
+                since = max((at for at in (0, *habits.restarts) if at <= second), default=0)
+                time = _RTP_TIME + (second - since) * 90_000 // habits.scale
+                packets = stream(
+                    units,
+                    sequence=sequence,
+                    timestamp=time,
+                    step=18_000 // habits.scale,
+                    fragments=h264_clip.fragments if habits.codec == "libx264" else h265_clip.fragments,
+                    aggregate=h264_clip.stap_a if habits.codec == "libx264" else h265_clip.aggregate,
+                )
                 sequence += len(packets)
                 writer.write(b"".join(interleaved(rtp(*packet)) for packet in packets))
                 await writer.drain()
@@ -140,8 +168,8 @@ class RecordingServer:
             writer.close()
 
     def _text(self, second: int) -> str:
-        at = datetime.fromtimestamp(self.recorded_from.timestamp() + second, UTC)
-        return at.strftime("%Y%m%dT%H%M%SZ")
+        at = datetime.fromtimestamp(self.recorded_from.timestamp() + second + self.habits.zone_s, UTC)
+        return at.strftime("%Y%m%dT%H%M%S.000Z" if self.habits.fraction else "%Y%m%dT%H%M%SZ")
 
 
 _RTP_TIME = 2**32 - 200_000
@@ -172,23 +200,26 @@ def read_stamp(picture: npt.NDArray[np.uint8]) -> int:
     return value
 
 
-def picture_of(data: bytes) -> npt.NDArray[np.uint8]:
+def picture_of(data: bytes, codec: str = "h264") -> npt.NDArray[np.uint8]:
     """The one picture of an access unit, BGR."""
-    decoder = av.CodecContext.create("h264", "r")
+    decoder = av.CodecContext.create(codec, "r")
     assert isinstance(decoder, av.VideoCodecContext)
     [frame] = [*decoder.decode(av.Packet(data)), *decoder.decode(None)]
     return frame.to_ndarray(format="bgr24").astype(np.uint8)
 
 
 @lru_cache(200)
-def stamped_group(unix_s: int) -> tuple[tuple[tuple[bytes, ...], bool], ...]:
+def stamped_group(unix_s: int, codec: str = "libx264") -> tuple[tuple[tuple[bytes, ...], bool], ...]:
     """Five access units of one second: a key picture with its parameter sets, four between."""
-    context = av.CodecContext.create("libx264", "w")
+    context = av.CodecContext.create(codec, "w")
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height, context.pix_fmt = 320, 192, "yuv420p"
     context.time_base, context.framerate = Fraction(1, 5), Fraction(5, 1)
     params = "keyint=5:min-keyint=5:scenecut=0:bframes=0:threads=1:repeat-headers=1"
     context.options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": params}
+    if codec == "libx265":
+        params = f"{params}:log-level=none:pools=none:frame-threads=1".replace("threads=1:", "", 1)
+        context.options = {"preset": "ultrafast", "tune": "zerolatency", "x265-params": params}
     packets = []
     for index in range(5):
         frame = av.VideoFrame.from_ndarray(stamp_picture(unix_s), format="bgr24")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from contracts.control import HistoryAnswer, HistoryOrigin, HistoryRequest
@@ -45,20 +46,30 @@ class Receiver:
     def __init__(self, camera: Camera) -> None:
         self.camera = camera
         self.promoted = False
+        self.clock_offset_ns = 0
 
 
 class Site:
     """A desk over real recordings."""
 
-    def __init__(self, server: RecordingServer, runs_max: int) -> None:
+    def __init__(self, server: RecordingServer, runs_max: int, turn_s: float) -> None:
         self.server = server
         self.gate = Gate(CLOCK, LIMITS)
         self.camera = Camera(
-            id="a", name="a", place=Place(105.7, 38.8), owner="公安", platform="nvr", recording_url=server.url
+            id="a",
+            name="a",
+            place=Place(105.7, 38.8),
+            owner="公安",
+            platform="nvr",
+            url="rtsp://127.0.0.1/live",
+            recording_url=server.url,
         )
-        self.recordings = PlatformRecordings(PlatformUrls({}, CLOCK), {}, CLOCK, self.gate, runs_max=runs_max)
+        self.receiver = Receiver(self.camera)
+        self.recordings = PlatformRecordings(
+            PlatformUrls({}, CLOCK), {}, CLOCK, self.gate, runs_max=runs_max, turn_s=turn_s
+        )
         self.desk = ControlDesk(
-            {"a": Receiver(self.camera)},  # type: ignore[dict-item]
+            {"a": self.receiver},  # type: ignore[dict-item]
             PictureRing(1 << 20, 60 * SECOND),
             StageCounters("test"),
             CLOCK,
@@ -72,9 +83,9 @@ class Site:
 
 
 @asynccontextmanager
-async def site(habits: Habits | None = None, *, runs_max: int = 4) -> AsyncIterator[Site]:
+async def site(habits: Habits | None = None, *, runs_max: int = 4, turn_s: float = 60.0) -> AsyncIterator[Site]:
     async with recording_server(RecordingServer(habits)) as server:
-        made = Site(server, runs_max)
+        made = Site(server, runs_max, turn_s)
         yield made
         assert made.gate.admission.open == made.gate.admission.opening == made.gate.admission.waiting == 0
 
@@ -114,7 +125,7 @@ async def test_time_outside_the_recording_is_missing() -> None:
 
 
 async def test_playback_is_a_session_of_its_platform_and_waits_for_a_free_one_in_vain() -> None:
-    async with site() as made:
+    async with site(turn_s=1.0) as made:
         live = Visitor("live", "camera:554", "nvr")
         async with made.gate.visit(live) as first:
             first.opened()
@@ -141,3 +152,49 @@ async def test_more_playbacks_than_allowed_at_once_are_busy() -> None:
             await made.recordings.pictures(made.camera, at(60), at(62), 9)
         assert caught.value.reason == "busy"
         assert (await first).frames
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "456 Header Field Not Valid", "551 Option not supported"])
+async def test_recorder_that_does_not_know_speed_is_asked_without_it(status: str) -> None:
+    async with site(Habits(no_speed=status)) as made:
+        answer = await made.history(60, 62)
+        plays = [headers for method, headers in made.server.requests if method == "PLAY"]
+        assert made.server.sessions_most == 1, "one after the other"
+    assert [frame.header.event_time for frame in answer.frames] == [at(60), at(61), at(62)]
+    # 400 may be meant for the URL too, so that the track's own is tried first.
+    assert ["Speed" in headers for headers in plays][-2:] == [True, False]
+
+
+@pytest.mark.parametrize("offset_s", [-300, 300])
+async def test_device_whose_clock_is_off_is_asked_by_its_clock_and_its_pictures_have_our_times(
+    offset_s: int,
+) -> None:
+    """It recorded second 60 of our time under its own time, which its live pictures have told."""
+    async with site() as made:
+        made.receiver.clock_offset_ns = offset_s * SECOND
+        answer = await made.history(360, 362)
+    assert [frame.header.event_time for frame in answer.frames] == [at(360), at(361), at(362)]
+    written = [read_stamp(picture_of(frame.data)) * SECOND for frame in answer.frames]
+    assert written == [at(second + offset_s) for second in (360, 361, 362)]
+
+
+async def test_clock_of_another_device_says_nothing_of_the_recorder() -> None:
+    async with site() as made:
+        made.receiver.clock_offset_ns = 300 * SECOND
+        made.receiver.camera = msgspec.structs.replace(made.camera, url="rtsp://10.9.9.9/live")
+        answer = await made.history(60, 61)
+    written = [read_stamp(picture_of(frame.data)) * SECOND for frame in answer.frames]
+    assert written == [frame.header.event_time for frame in answer.frames] == [at(60), at(61)]
+
+
+@pytest.mark.parametrize(
+    ("habits", "reason"),
+    [
+        (Habits(stated=False, live=600), "recording_untimed"),
+        (Habits(stated=False, live=600, states="clock=20261125T101000Z-"), "recording_elsewhere"),
+    ],
+)
+async def test_recorder_that_plays_another_time_leaves_the_past_missing(habits: Habits, reason: str) -> None:
+    async with site(habits) as made:
+        answer = await made.history(60, 66)
+    assert (answer.origin, answer.reason, answer.frames) == (HistoryOrigin.MISSING, reason, ())
