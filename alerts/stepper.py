@@ -17,12 +17,14 @@ from alerts.store.writer import observe
 from alerts.timeline import Timeline
 from contracts import wire
 from contracts.command import CommandAnswer, CommandKind
+from contracts.coverage import CoverageReport
 from contracts.errors import MalformedMessage
 from contracts.filmstrip import Filmstrip
 from contracts.instant import SECOND, Instant
 from contracts.observation import Observation, Phase
 from contracts.read_schema import ChangeKind
 from contracts.source import HealthReport, SourceChange
+from contracts.storm import StormReport
 from runtime.log import get_log
 from runtime.log_link import LogEntry, Position
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from alerts.inbox import Inbox
     from alerts.store.journal import Committed
     from alerts.store.writer import Writer
+    from alerts.store.writing import Report
     from contracts.place import Place
     from runtime.clock import Clock
     from runtime.log_link import LogReceiver
@@ -120,7 +123,7 @@ class Stepper:
     def _work(self, taken: Taken) -> Work | None:
         """Let the engine judge what was taken; None when there is nothing to commit."""
         now = self._time.now()
-        reports: list[HealthReport] = []
+        reports: list[Report] = []
         refusals: list[Refusal] = []
         strips: list[Filmstrip] = []
         batch = self._batch(taken, reports, strips, refusals)
@@ -155,7 +158,7 @@ class Stepper:
         return work if step is not None or reports or len(taken) else None
 
     def _batch(
-        self, taken: Taken, reports: list[HealthReport], strips: list[Filmstrip], refusals: list[Refusal]
+        self, taken: Taken, reports: list[Report], strips: list[Filmstrip], refusals: list[Refusal]
     ) -> Batch:
         observations: list[Observation] = []
         source_changes: list[SourceChange] = []
@@ -176,7 +179,9 @@ class Stepper:
                 case HealthReport() if record.site == self._site:
                     reports.append(record)
                     refusals += [Refusal(n.reason, n.source_id, n.text, n.n) for n in record.refused]
-                case HealthReport() | Filmstrip():
+                case CoverageReport() | StormReport() if record.site == self._site:
+                    reports.append(record)
+                case HealthReport() | CoverageReport() | StormReport() | Filmstrip():
                     refusals.append(
                         Refusal("wrong_site", f"link:{entry.producer}", f"属于站点 {record.site} (another site's)")
                     )

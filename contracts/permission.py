@@ -12,6 +12,8 @@ NO_CONSENT = "no_consent"
 NO_GRANT = "no_grant"
 GRANT_EXPIRED = "grant_expired"
 GRANT_NOT_BEGUN = "grant_not_begun"
+NOT_LIVE = "not_live"
+NO_URL = "no_url"
 
 
 def withheld(camera: Camera) -> bool:
@@ -60,6 +62,15 @@ class Permissions:
         if any(grant.begins <= now < grant.expires for grant in grants):
             return None
         return GRANT_NOT_BEGUN if all(now < grant.begins for grant in grants) else GRANT_EXPIRED
+
+    def idle(self, camera: Camera, now: Instant) -> str | None:
+        """Code of why this camera is not received at `now`, None when it is wanted. The law comes first."""
+        barred = self.bar(camera, now)
+        if barred is not None:
+            return barred
+        if not camera.live:
+            return NOT_LIVE
+        return None if camera.url or camera.channel else NO_URL
 
     def next_turn(self, now: Instant) -> Instant | None:
         """The next moment after `now` at which a grant begins or ends, None when there is none."""

@@ -56,6 +56,8 @@ READ_TABLES: Final[dict[str, tuple[str, ...]]] = {
     "filmstrips": ("id", "incident_id", "source_id", "state", "updated_at", "seq", "body"),
     "mutes": ("id", "owner", "reason", "created_at", "expires_at", "seq", "body"),
     "health": ("service", "instance", "at", "body"),
+    "coverage": ("service", "instance", "at", "body"),
+    "storms": ("id", "began_at", "at", "body"),
     "refusals": ("reason", "source_id", "total", "last_at", "last_text"),
     "changes": ("seq", "at", "kind", "id", "body"),
     "meta": ("key", "value"),

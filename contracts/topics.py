@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 LOG: Final = "log"
-"""Observation, SourceChange, Filmstrip, HealthReport: producers to alerts."""
+"""Observation, SourceChange, Filmstrip, HealthReport, CoverageReport, StormReport: producers to alerts."""
 COMMAND: Final = "command"
 """Command and answer; also the snapshots of catalogue, grids and policy (asked by name)."""
 CHANGES: Final = "changes"

@@ -9,15 +9,17 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from contracts.coverage import CoverageReport
 from contracts.errors import MalformedMessage
 from contracts.filmstrip import Filmstrip
 from contracts.observation import Observation
 from contracts.source import HealthReport, SourceChange
+from contracts.storm import StormReport
 
 SCHEMA_VERSION: Final = 1
 """Version of all records; grows when a field changes its meaning. New optional fields do not change it."""
 
-LogRecord = Observation | SourceChange | Filmstrip | HealthReport
+LogRecord = Observation | SourceChange | Filmstrip | HealthReport | CoverageReport | StormReport
 """What travels on the Log link: to alerts, ordered per producer, acknowledged after commit."""
 
 DOES_NOT_PARSE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -59,7 +61,7 @@ def decode(data: bytes | memoryview, type_: type[T]) -> T:
 
 
 def decode_log_record(data: bytes | memoryview) -> LogRecord:
-    """An Observation, SourceChange, Filmstrip or HealthReport. Raises MalformedMessage."""
+    """Any record of the Log link. Raises MalformedMessage."""
     try:
         return _log_decoder.decode(_body(data))
     except DOES_NOT_PARSE as error:

@@ -17,12 +17,14 @@ from dashboard_api import openapi, problem
 from dashboard_api.audit import AccessRegister
 from dashboard_api.auth import Authenticator
 from dashboard_api.config import ApiConfig, read_token
+from dashboard_api.coverage_board import CoverageBoard
 from dashboard_api.database import DatabaseReader
 from dashboard_api.live import ChangeFeed
 from dashboard_api.page import Page
 from dashboard_api.routes import (
     commands,
     compliance,
+    coverage,
     deliveries,
     grids,
     health,
@@ -68,6 +70,7 @@ def make_services(
         client=client,
         snapshots=snapshots,
         feed=ChangeFeed(reader, lambda: snapshots.directory, config, clock, counters),
+        coverage=CoverageBoard(reader, lambda: snapshots.directory, clock, counters),
         register=AccessRegister(site.state_dir / "access.sqlite"),
         authenticator=authenticator,
         counters=counters,
@@ -96,6 +99,7 @@ def create_app(services: Services) -> FastAPI:
         incidents,
         tickets,
         sources,
+        coverage,
         compliance,
         grids,
         deliveries,

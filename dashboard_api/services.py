@@ -13,6 +13,7 @@ from contracts.principal import Principal
 from dashboard_api.audit import AccessRegister
 from dashboard_api.auth import Authenticator
 from dashboard_api.config import ApiConfig
+from dashboard_api.coverage_board import CoverageBoard
 from dashboard_api.database import DatabaseReader
 from dashboard_api.live import ChangeFeed
 from dashboard_api.problem import ApiError
@@ -35,6 +36,7 @@ class Services:
     client: RequestClient
     snapshots: Snapshots
     feed: ChangeFeed
+    coverage: CoverageBoard
     register: AccessRegister
     authenticator: Authenticator
     counters: StageCounters

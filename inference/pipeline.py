@@ -9,15 +9,14 @@ worker thread. Each stage takes what is there and never waits for more, so a slo
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from contracts.detection import Detections
 from contracts.errors import GridwhistleError
 from contracts.frame import ActivityNotice, Suspicion
-from contracts.instant import MINUTE, SECOND, Instant
+from contracts.instant import SECOND, Instant
 from contracts.source import Camera, Catalogue
 from inference.chain_book import Chained
 from inference.config import InferenceConfig
@@ -34,6 +33,7 @@ from runtime.clock import Clock
 from runtime.latest import LatestPuller
 from runtime.log import CountedLog
 from runtime.metrics import StageCounters
+from runtime.minute import MinuteBook
 from runtime.quarantine import Quarantine
 from runtime.snapshot_copy import SnapshotCopy
 from runtime.supervise import Backoff, supervise, wait_or_stop
@@ -88,7 +88,8 @@ class Pipeline:
         self._pictures: Channel[tuple[Decoder, Decoded]] = Channel(config.pull_max, Overflow.BLOCK)
         self._pixels = ThreadPoolExecutor(1, thread_name_prefix="pixels")
         self._decoding = ThreadPoolExecutor(config.decoders, thread_name_prefix="decoding")
-        self._analysed: deque[tuple[Instant, int]] = deque()
+        self.minutes = MinuteBook()
+        """Pictures that were looked at, by camera."""
         self.outgoing = Outgoing(config.outgoing_max, counters)
         self.onlooker: Callable[[Picture, Detections], None] | None = None
         """Called in the pixel thread with every picture that was looked at."""
@@ -114,6 +115,10 @@ class Pipeline:
     def camera(self, source_id: str) -> Camera | None:
         """The camera, None unless it is in the catalogue and may be looked at."""
         return self._known.get(source_id)
+
+    def rounds(self) -> Iterator[tuple[str, int | None]]:
+        """The cameras that this process is there for; their rounds on patrol are ingest's to tell."""
+        return ((camera_id, None) for camera_id, camera in self._known.items() if camera.live)
 
     def quarantined(self, source_id: str) -> bool:
         """Whether its pictures are left alone, since they ended the decoder twice."""
@@ -172,6 +177,7 @@ class Pipeline:
         cameras = [each for each in listed if not each.secrecy and not each.forbidden_place]
         self._known = {camera.id: camera for camera in cameras}
         self._scheduler.keep_only(self._known)
+        self.minutes.keep_only(self._known)
         if self.promoter is not None:
             self.promoter.promotions.keep_only(self._known.keys())
         self._counters.gauge("cameras_known", len(cameras))
@@ -312,6 +318,7 @@ class Pipeline:
                 decoder.release(decoded.slot)
             self._wake()
         for (_, decoded), outcome in zip(batch, outcomes, strict=True):
+            self.minutes.count(decoded.header.source_id, self._clock.monotonic_ns())
             self._follow_up(decoded.header.source_id, outcome)
         self._note(len(batch), self._clock.monotonic_ns() - began_ns)
 
@@ -337,12 +344,8 @@ class Pipeline:
                 self.promoter.suspected(source_id, outcome.urgency, outcome.suspicion)
 
     def _note(self, pictures: int, took_ns: int) -> None:
-        now = self._clock.now()
         self._counters.count("pictures_analysed", n=pictures)
         self._counters.gauge("analyse_ms_per_picture", took_ns / 1e6 / pictures)
-        self._analysed.append((now, pictures))
-        while self._analysed and now - self._analysed[0][0] > MINUTE:
-            self._analysed.popleft()
 
     async def watch_lateness(self) -> None:
         """Every second: late cameras become unknown, and the gauges of the wall are set."""
@@ -352,7 +355,6 @@ class Pipeline:
             self.outgoing.add(await self.on_pixels(self._observer.late, now))
             ages = sorted(await self.on_pixels(self._observer.ages_s, now))
             gauge = self._counters.gauge
-            gauge("analysed_per_minute", sum(n for at, n in self._analysed if now - at <= MINUTE))
             gauge("cameras_covered_60s", sum(age <= 60 for age in ages))
             gauge("age_s_p50", ages[len(ages) // 2] if ages else 0.0)
             gauge("age_s_max", ages[-1] if ages else 0.0)

@@ -9,6 +9,7 @@ import cv2
 
 from contracts import topics, wire
 from contracts.control import FilmstripRequest, LookRequest
+from contracts.coverage import CoverageStage
 from contracts.errors import CommandRefused
 from contracts.source import Catalogue
 from inference.config import InferenceConfig
@@ -21,6 +22,7 @@ from inference.promote import Promoter
 from inference.registry import load_model
 from inference.watch import Observer
 from runtime.clock import Clock
+from runtime.coverage import CoverageTeller
 from runtime.crew import Crew
 from runtime.health import report_forever
 from runtime.log import get_log
@@ -69,6 +71,9 @@ async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.E
         on_stop("promote no more", promoter.close)
         looks = LookDesk(config.look, clock, counters, detector.model, pipeline, promoter)
         pipeline.on_seen = looks.looked
+        teller = CoverageTeller(
+            CoverageStage.ANALYSED, pipeline.minutes, pipeline.rounds, counters, site.id, INSTANCE, clock
+        )
         control = ZmqRequestServer(site.endpoint(topics.CONTROL_INFERENCE), clock)
         seeing, sending = Crew(), Crew()
         on_stop("end the sending", sending.close)
@@ -82,6 +87,7 @@ async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.E
         seeing.add("detect", pipeline.detect_forever())
         seeing.add("watch lateness", pipeline.watch_lateness())
         seeing.add("report health", report_forever(counters, sender, site.id, INSTANCE, clock))
+        seeing.add("tell the coverage", teller.tell_forever(sender))
         try:
             await sending.work(seeing.work(stop.wait(), stop), stop)
         finally:

@@ -319,6 +319,7 @@ class CameraReceiver:
             between = (picture.dropped_pictures, picture.dropped_bytes, picture.dropped_bytes_max)
             activity = self._activity.interval(between, len(picture.data), picture.digest, picture.event_time)
             shop.counters.count("pictures_received")
+            shop.minutes.count(self.camera.id, shop.clock.monotonic_ns())
             self._promotion.set_suspect(self.camera.id, activity.suspicion is not Suspicion.NONE)
         header = FrameHeader(
             source_id=self.camera.id,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runtime.latest import LatestPublisher
     from runtime.log import CountedLog
     from runtime.metrics import StageCounters
+    from runtime.minute import MinuteBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class CameraShop:
     publisher: LatestPublisher
     ring: PictureRing
     board: ChangeBoard
+    minutes: MinuteBook
     counters: StageCounters
     credentials: dict[str, Credentials]
     media: MediaPool

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from contracts import permission, topics, wire
+from contracts.coverage import CoverageStage
 from contracts.errors import LinkError
 from contracts.instant import SECOND, Instant
 from contracts.permission import Permissions
@@ -24,6 +25,7 @@ from ingest.control import ControlDesk
 from ingest.guest.gate import Gate
 from ingest.guest.limits import guest_limits
 from ingest.guest.storm import StormBegan, StormEnded, StormWatch
+from ingest.guest.storm_news import StormNews
 from ingest.health import ChangeBoard, SourceHealth
 from ingest.media.pool import MediaPool, PoolLimits
 from ingest.platforms.play import PlatformUrls
@@ -33,12 +35,14 @@ from ingest.rtsp.credentials import Credentials, read_credentials
 from ingest.rtsp.receive import ReceivePool
 from ingest.rtsp.udp import UdpPorts
 from ingest.shop import CameraShop
+from runtime.coverage import CoverageTeller
 from runtime.crew import Crew
 from runtime.health import report_forever
 from runtime.latest import LatestStore
 from runtime.log import CountedLog, get_log
 from runtime.memory import give_back_forever
 from runtime.metrics import StageCounters
+from runtime.minute import MinuteBook
 from runtime.shutdown import Shutdown
 from runtime.supervise import wait_or_stop
 from runtime.zmq_latest import ZmqLatestPublisher
@@ -69,26 +73,16 @@ _TOTALS: Final = (
 """Of all RTSP sessions together."""
 
 
-_BARRED: Final = {
+_IDLE: Final = {
     permission.SECRECY: "Secrecy=1: 涉密, 永不接入 (secret: never opened)",
     permission.FORBIDDEN_PLACE: "禁止安装或分析的场所 (a place where the law forbids it): 永不接入",
     permission.NO_CONSENT: "临近涉密单位, 未取得同意 (near a secret unit that has not agreed: 国令第799号第十条)",
     permission.NO_GRANT: "没有权属单位的共享授权 (its owner has not granted it); 请登记授权",
     permission.GRANT_EXPIRED: "共享授权已到期 (the owner's share grant has expired); 请续期",
     permission.GRANT_NOT_BEGUN: "共享授权尚未生效 (the share grant has not begun yet)",
+    permission.NOT_LIVE: "目录中未启用 (not switched on in the catalogue)",
+    permission.NO_URL: "目录中没有地址 (no URL in the catalogue)",
 }
-
-
-def idle_reason(camera: Camera, permissions: Permissions, now: Instant) -> tuple[str, str] | None:
-    """Why a camera is not received (code and sentence), None when it is. The law comes first."""
-    barred = permissions.bar(camera, now)
-    if barred is not None:
-        return barred, _BARRED[barred]
-    if not camera.live:
-        return "not_live", "目录中未启用 (not switched on in the catalogue)"
-    if not camera.url and not camera.channel:
-        return "no_url", "目录中没有地址 (no URL in the catalogue)"
-    return None
 
 
 class CameraWorker:
@@ -100,11 +94,16 @@ class CameraWorker:
         self._tasks: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
         self._idle: dict[str, SourceHealth] = {}
         self._turn: Instant | None = None
+        self.storm_news = StormNews(shop.site, INSTANCE)
 
     @property
     def receivers(self) -> Mapping[str, CameraReceiver]:
         """The receivers by camera id; a live view."""
         return self._receivers
+
+    def rounds(self) -> Iterator[tuple[str, int | None]]:
+        """The cameras that are received, each with the seconds of its last round on patrol (see CameraMinute)."""
+        return ((camera_id, each.turns.completed_round_s) for camera_id, each in self._receivers.items())
 
     @property
     def turn_is_due(self) -> bool:
@@ -116,7 +115,7 @@ class CameraWorker:
         await self._shop.urls.use(catalogue)
         permissions, now = Permissions(catalogue), self._shop.clock.now()
         self._turn = permissions.next_turn(now)
-        reasons = {camera.id: idle_reason(camera, permissions, now) for camera in catalogue.cameras}
+        reasons = {camera.id: permissions.idle(camera, now) for camera in catalogue.cameras}
         wanted = {camera.id: camera for camera in catalogue.cameras if reasons[camera.id] is None}
         gone = [
             camera_id
@@ -129,12 +128,13 @@ class CameraWorker:
         for camera in catalogue.cameras:
             reason = reasons[camera.id]
             if reason is not None:
-                self._report_idle(camera, *reason)
+                self._report_idle(camera, reason, _IDLE[reason])
             elif camera.id not in self._receivers:
                 self._idle.pop(camera.id, None)
                 self._begin(camera)
         for camera_id in self._idle.keys() - listed:
             del self._idle[camera_id]
+        self._shop.minutes.keep_only(wanted)
         self._shop.counters.gauge("cameras_wanted", len(wanted))
 
     def _begin(self, camera: Camera) -> None:
@@ -189,9 +189,11 @@ class CameraWorker:
         self._shop.counters.gauge("patrol_period_s", max(rounds, default=0) / SECOND)
 
     def _storm_gauges(self) -> None:
-        """Tell of storms, once when one begins and once when it is over."""
-        counters, storms = self._shop.counters, self._shop.storms
-        told = storms.tell(self._shop.clock.monotonic_ns())
+        """Tell of storms: the log once when one begins and once when it is over, operators all the time."""
+        shop, now_ns = self._shop, self._shop.clock.monotonic_ns()
+        counters, storms = shop.counters, shop.storms
+        told = storms.tell(now_ns)
+        self.storm_news.look(storms, told, shop.clock.now(), now_ns)
         if isinstance(told, StormBegan):
             counters.count("storms")
             get_log().warning("A storm begins: many sessions ended at once", **told.fields())
@@ -262,7 +264,7 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
             ),
         )
         on_stop("end the media children", media.close)
-        board = ChangeBoard()
+        board, minutes = ChangeBoard(), MinuteBook()
         urls = PlatformUrls(credentials, clock)
         on_stop("close the platforms", urls.close)
         gate = Gate(clock, guest_limits(config, ()))
@@ -279,12 +281,14 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
                 publisher=publisher,
                 ring=ring,
                 board=board,
+                minutes=minutes,
                 counters=counters,
                 credentials=credentials,
                 media=media,
                 log=CountedLog(clock),
             )
         )
+        teller = CoverageTeller(CoverageStage.RECEIVED, minutes, worker.rounds, counters, site.id, INSTANCE, clock)
         desk = ControlDesk(
             worker.receivers,
             ring,
@@ -314,8 +318,10 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
         crew.add("sweep the sockets", pool.sweep_forever())
         crew.add("peek between key pictures", peek_forever(worker.receivers, clock))
         crew.add("send changes", send_changes(board, sender, counters, clock))
+        crew.add("tell of storms", worker.storm_news.tell_forever(sender, counters, clock))
         crew.add("give freed memory back", give_back_forever(clock))
         crew.add("report health", report_forever(counters, sender, site.id, INSTANCE, clock))
+        crew.add("tell the coverage", teller.tell_forever(sender))
         on_stop("tear down the sessions", worker.close)
         await crew.work(_follow(copy, worker, store, config, clock, stop), stop)
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from contracts import topics, wire
+from contracts.coverage import CoverageReport
 from contracts.observation import Observation
 from contracts.source import Camera, Catalogue, HealthReport, Sensor, SourceChange
+from contracts.storm import StormReport
 from runtime.clock import SystemClock
 from runtime.log_link import Position
 from runtime.site import PathsConfig, Site, SiteConfig
@@ -41,6 +43,8 @@ class AlertsEnd:
         self.observations: list[Observation] = []
         self.changes: list[SourceChange] = []
         self.reports: list[HealthReport] = []
+        self.coverage: list[CoverageReport] = []
+        self.storms: list[StormReport] = []
         self.changed = asyncio.Condition()
 
     async def _answer(self, kind: str, body: bytes) -> bytes:  # noqa: ARG002 - RequestHandler
@@ -59,12 +63,16 @@ class AlertsEnd:
                         self.sources[change.source_id] = change
                     case HealthReport() as report:
                         self.reports.append(report)
+                    case CoverageReport() as coverage:
+                        self.coverage.append(coverage)
+                    case StormReport() as storm:
+                        self.storms.append(storm)
                 held.append(Position(entry.producer, entry.incarnation, entry.sequence))
             if self.commits and held:
                 await receiver.commit(held)
                 held = []
             if not self._remembers:
-                for records in (self.observations, self.changes, self.reports):
+                for records in (self.observations, self.changes, self.reports, self.coverage, self.storms):
                     del records[:-_KEPT]
             async with self.changed:
                 self.changed.notify_all()

@@ -14,13 +14,12 @@ from alerts.delivery.outbox import Outcome
 from alerts.store import tables
 from alerts.store.digest import effects_digest
 from alerts.store.refusals import Refusal, Refusals
-from alerts.store.writing import Change, Writing
+from alerts.store.writing import Change, Report, Writing
 from contracts import wire
 from contracts.command import Command, CommandAnswer
 from contracts.filmstrip import Filmstrip
 from contracts.instant import Instant
 from contracts.read_schema import ChangeKind
-from contracts.source import HealthReport
 from runtime.log_link import Position
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     now: Instant
     step: Step | None = None
     positions: Sequence[Position] = ()
-    reports: Sequence[HealthReport] = ()
+    reports: Sequence[Report] = ()
     refusals: Sequence[Refusal] = ()
     outcomes: Sequence[Outcome] = ()
     filmstrips_wanted: Sequence[Filmstrip] = ()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contracts import wire
+from contracts.coverage import CoverageReport
 from contracts.delivery import Delivery
 from contracts.incident import Incident
 from contracts.policy import Mute
 from contracts.source import HealthReport, SourceChange
+from contracts.storm import StormReport
 from contracts.ticket import Ticket, TicketEvent
 
 Row = dict[str, object]
@@ -106,8 +108,13 @@ def mute_row(mute: Mute, seq: int, body: bytes) -> Row:
     }
 
 
-def health_row(report: HealthReport) -> Row:
-    """A row of `health`."""
+def storm_row(storm: StormReport) -> Row:
+    """A row of `storms`."""
+    return {"id": storm.id, "began_at": storm.began_at, "at": storm.at, "body": wire.encode(storm)}
+
+
+def report_row(report: HealthReport | CoverageReport) -> Row:
+    """A row of `health` or `coverage`."""
     return {
         "service": report.service,
         "instance": report.instance,

@@ -149,6 +149,22 @@ health: Final = Table(
     "health", metadata, _text("service", key=True), _text("instance", key=True), _big("at"), _body()
 )
 
+coverage: Final = Table(
+    "coverage", metadata, _text("service", key=True), _text("instance", key=True), _big("at"), _body()
+)
+"""The newest report of each process, as in `health`."""
+
+storms: Final = Table(
+    "storms",
+    metadata,
+    _text("id", key=True),
+    _big("began_at"),
+    _big("at"),
+    _body(),
+    Index("storms_by_beginning", "began_at"),
+)
+"""Storms as they were told last; the newest few hundred."""
+
 refusals: Final = Table(
     "refusals",
     metadata,

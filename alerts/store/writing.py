@@ -18,17 +18,22 @@ from alerts.core.effects import (
 )
 from alerts.delivery import outbox
 from alerts.delivery.outbox import Outcome
-from alerts.store import filmstrips, rows, tables
+from alerts.store import filmstrips, rows, storms, tables
 from alerts.store.refusals import Refusal
 from alerts.store.upsert import upsert
 from contracts import wire
 from contracts.command import Command, CommandAnswer
+from contracts.coverage import CoverageReport
 from contracts.delivery import Delivery
 from contracts.filmstrip import Filmstrip
 from contracts.instant import Instant
 from contracts.read_schema import ChangeKind
 from contracts.source import HealthReport
+from contracts.storm import StormReport
 from runtime.log_link import Position
+
+Report = HealthReport | CoverageReport | StormReport
+"""What a service says of itself: no fact of the county, never replayed."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -115,10 +120,16 @@ class Writing:
                 seq = self._change(ChangeKind.FILMSTRIP, strip.id, body)
                 self._keep(tables.filmstrips, strip.id, filmstrips.filmstrip_row(strip, self._now, seq, body))
 
-    def reports(self, reports: Sequence[HealthReport]) -> None:
-        """What services say of themselves; only the newest of each is kept."""
+    def reports(self, reports: Sequence[Report]) -> None:
+        """What services say of themselves; only the newest of each service, and of each storm, is kept."""
         for report in reports:
-            self._keep(tables.health, (report.service, report.instance), rows.health_row(report))
+            match report:
+                case StormReport():
+                    self._keep(tables.storms, report.id, rows.storm_row(report))
+                case CoverageReport():
+                    self._keep(tables.coverage, (report.service, report.instance), rows.report_row(report))
+                case HealthReport():
+                    self._keep(tables.health, (report.service, report.instance), rows.report_row(report))
 
     def positions(self, positions: Sequence[Position]) -> None:
         """How far each producer's log is in."""
@@ -144,6 +155,8 @@ class Writing:
         for table, new in self._new.items():
             if new:
                 self._connection.execute(insert(table), new)
+        if tables.storms in self._latest:
+            storms.prune(self._connection)
         if self._removed_mutes:
             self._connection.execute(delete(tables.mutes).where(tables.mutes.c.id.in_(self._removed_mutes)))
 

@@ -1,6 +1,6 @@
 """The bare receiver: sessions and buffer of ingest alone, without links, health or activity, in one process.
 
-`python -m bench.load.bare TEMPLATE STREAMS CONNECTS_PER_S`; its figure stands beside the worker's.
+`python -m bench.load.bare TEMPLATE STREAMS CONNECTS_PER_S HOSTS`; its figure stands beside the worker's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 
 import msgspec
 
+from bench.load.addresses import stream_url
 from bench.load.lines import answer_lines
 from contracts.errors import GridwhistleError
 from ingest.rtsp.receive import ReceivePool
@@ -43,7 +44,7 @@ class _Taker:
         self.key_pictures += picture.key
 
 
-async def receive(template: str, streams: int, connects_per_s: float) -> None:
+async def receive(template: str, streams: int, connects_per_s: float, hosts: int) -> None:
     """Receive until standard input ends."""
     clock = SystemClock()
     pool = ReceivePool(clock)
@@ -52,7 +53,7 @@ async def receive(template: str, streams: int, connects_per_s: float) -> None:
 
     async def play(number: int) -> None:
         nonlocal ended
-        url = template.replace("{i}", str(number))
+        url = stream_url(template, number, hosts)
         session = RtspSession(url, source_id=str(number), clock=clock, pool=pool, receiver=takers[number])
         await clock.asleep(number / connects_per_s)
         try:
@@ -70,4 +71,4 @@ async def receive(template: str, streams: int, connects_per_s: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(receive(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    asyncio.run(receive(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])))

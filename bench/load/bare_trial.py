@@ -6,13 +6,13 @@ from typing import Final
 
 import msgspec
 
+from bench.load.addresses import server_template
 from bench.load.bare import AskBare, BareCounts
 from bench.load.open_files import allow_open_files
 from bench.load.process import LineProcess
 from bench.load.progress import tell
 from bench.load.rig import RigPlan, load_server
 from bench.load.usage import usage
-from contracts.errors import ConfigError
 from contracts.instant import SECOND
 from ingest.config import IngestConfig
 from runtime.clock import SystemClock
@@ -36,20 +36,18 @@ class BareResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def run_bare(plan: RigPlan, *, seconds: float, start_s: float) -> BareResult:
-    """Measure for `seconds` once all are live, or `start_s` after the start. Raises ConfigError, LinkClosed."""
+    """Measure for `seconds` once all are live, or `start_s` after the start. Raises LinkClosed."""
     if plan.url_template is not None:
         return await _measure(plan.url_template, plan, seconds, start_s)
-    if plan.hosts != 1:
-        raise ConfigError("--bare 仅支持 --hosts 1 (the bare receiver knows one host alone)")
     allow_open_files(plan.streams * 2 + 1_000)
-    async with load_server(plan.clip, plan.streams, in_pairs=plan.in_pairs) as (_, ready):
-        return await _measure(f"rtsp://127.0.0.1:{ready.port}/cam/{{i}}", plan, seconds, start_s)
+    async with load_server(plan.clip, plan.streams, plan.hosts, in_pairs=plan.in_pairs) as (_, ready):
+        return await _measure(server_template(ready.port, plan.hosts), plan, seconds, start_s)
 
 
 async def _measure(template: str, plan: RigPlan, seconds: float, start_s: float) -> BareResult:
     clock = SystemClock()
     rate = plan.ingest.get("connect_rate_per_s", IngestConfig().connect_rate_per_s)
-    process = await LineProcess.start("bench.load.bare", [template, str(plan.streams), str(rate)])
+    process = await LineProcess.start("bench.load.bare", [template, str(plan.streams), str(rate), str(plan.hosts)])
     try:
         counts = await process.ask(AskBare(), BareCounts)
         deadline_ns = clock.monotonic_ns() + round(start_s * SECOND)

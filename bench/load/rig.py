@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from msgspec import structs
 
+from bench.load.addresses import server_template, stream_url
 from bench.load.clips import ClipName
 from bench.load.consumer import AskSeen, Seen
 from bench.load.control import AskSent, Done, Ready
@@ -38,7 +39,6 @@ ARRIVING: Final = frozenset({SourceState.LIVE, SourceState.SUSPECT})
 """States in which key pictures arrive: suspect is a judgement of what they show."""
 SERVICE: Final = "ingest-cameras"
 _STOP_S: Final = 30.0
-_HOSTS_A_NET: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +136,11 @@ def cameras(numbers: Iterable[int], template: str, hosts: int = 1) -> tuple[Came
             name=f"load {number}",
             place=place,
             owner="load",
-            url=template.replace("{i}", str(number)).replace("{host}", loopback(number % hosts)),
+            url=stream_url(template, number, hosts),
             live=True,
         )
         for number in numbers
     )
-
-
-def loopback(number: int) -> str:
-    """An address of this machine (127.0.0.0/8), another for each number up to 62,500."""
-    return f"127.0.{1 + number // _HOSTS_A_NET % _HOSTS_A_NET}.{1 + number % _HOSTS_A_NET}"
 
 
 def log_tail(folder: Path, lines: int = 20) -> str:
@@ -157,9 +152,10 @@ def log_tail(folder: Path, lines: int = 20) -> str:
 
 @asynccontextmanager
 async def load_server(
-    clip: ClipName, streams: int, host: str = "127.0.0.1", *, in_pairs: bool = False
+    clip: ClipName, streams: int, hosts: int = 1, *, in_pairs: bool = False
 ) -> AsyncIterator[tuple[LineProcess, Ready]]:
-    """A load server on a free port of this machine."""
+    """A load server on a free port of this machine, at one address or at all of them."""
+    host = "127.0.0.1" if hosts == 1 else "0.0.0.0"
     arguments = ["--host", host, "--port", "0", "--clip", clip.value, "--streams", str(2 * streams)]
     server = await LineProcess.start("bench.load_server", arguments + ["--in-pairs"] * in_pairs)
     try:
@@ -221,11 +217,10 @@ async def rig(plan: RigPlan, folder: Path) -> AsyncIterator[Rig]:
         server = ready = None
         template = plan.url_template
         if template is None:
-            host = "127.0.0.1" if plan.hosts == 1 else "0.0.0.0"
             server, ready = await stack.enter_async_context(
-                load_server(plan.clip, plan.streams, host, in_pairs=plan.in_pairs)
+                load_server(plan.clip, plan.streams, plan.hosts, in_pairs=plan.in_pairs)
             )
-            template = f"rtsp://{'127.0.0.1' if plan.hosts == 1 else '{host}'}:{ready.port}/cam/{{i}}"
+            template = server_template(ready.port, plan.hosts)
         listed = () if plan.begin_empty else cameras(range(plan.streams), template, plan.hosts)
         end = await stack.enter_async_context(alerts_end(site, cameras=listed, remembers=False))
         consumer = await stack.enter_async_context(consumer_of(site))

@@ -27,10 +27,11 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 async def get_metrics(api: Api) -> Response:
     """The services' last reports, and this process's numbers of now: these alone while alerts is absent."""
     now = api.clock.now()
-    own = api.counters.report(api.site.id, "api", now, api.started_at)
     try:
+        await api.coverage.now()
         reports = await api.reader.read(lambda connection: latest_reports(connection, now))
     except DatabaseAbsent:
         reports = ()
+    own = api.counters.report(api.site.id, "api", now, api.started_at)
     others = [each for each in reports if (each.service, each.instance) != (own.service, own.instance)]
     return Response(prometheus_text([*others, own], now), media_type=CONTENT_TYPE)

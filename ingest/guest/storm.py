@@ -50,6 +50,18 @@ class StormEnded:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class StormAccount:
+    """How a storm stands. `began_ns`: monotonic ns."""
+
+    began_ns: int
+    cameras: int
+    away: int
+    places: tuple[tuple[str, int], ...]
+    places_away: tuple[tuple[str, int], ...]
+    reasons: tuple[tuple[str, int], ...]
+
+
 class StormWatch:
     """Watches the ends of live sessions; times are monotonic ns. `rages`: a storm is on.
 
@@ -114,17 +126,24 @@ class StormWatch:
             if now_ns - self._began_ns < _GATHER_NS:
                 return None
             self._told = True
-            return StormBegan(
-                len(self._cameras),
-                _most(Counter(place for place, _ in self._cameras.values())),
-                _most(Counter(reason for _, reason in self._cameras.values())),
-            )
+            began = self.account()
+            return StormBegan(began.cameras, began.places, began.reasons)
         if self._away and now_ns - self._changed_ns < _QUIET_NS:
             return None
         self.rages = False
-        total, away = len(self._cameras), len(self._away)
-        return StormEnded(
-            (now_ns - self._began_ns) / SECOND, total, total - away, away, _most(Counter(self._away.values()))
+        last = self.account()
+        seconds = (now_ns - last.began_ns) / SECOND
+        return StormEnded(seconds, last.cameras, last.cameras - last.away, last.away, last.places_away)
+
+    def account(self) -> StormAccount:
+        """How the storm stands that is on, or that was the last one: it is kept until the next begins."""
+        return StormAccount(
+            self._began_ns,
+            len(self._cameras),
+            len(self._away),
+            _most(Counter(place for place, _ in self._cameras.values())),
+            _most(Counter(self._away.values())),
+            _most(Counter(reason for _, reason in self._cameras.values())),
         )
 
     def _take(self, source_id: str, place: str, reason: str, now_ns: int) -> None:

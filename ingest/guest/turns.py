@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from contracts.errors import GridwhistleError
-from contracts.instant import MINUTE
+from contracts.instant import MINUTE, SECOND
 
 _STANDS_NS: Final = MINUTE
 """A session for which nobody has waited for so long is no visit any more."""
@@ -55,6 +55,11 @@ class CameraTurns:
     def round_ns(self, now_ns: int) -> int:
         """How long it takes, or will take at least, from one visit to the next; 0 while it is not on patrol."""
         return max(self._round_ns, self.unseen_ns(now_ns))
+
+    @property
+    def completed_round_s(self) -> int | None:
+        """Begun seconds between its last two visits, 0 before the second one; None while it is not on patrol."""
+        return -(-self._round_ns // SECOND) if self.on_patrol else None
 
     def unseen_ns(self, now_ns: int) -> int:
         """How long ago the last visit was; 0 for one that is not on patrol."""

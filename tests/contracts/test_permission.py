@@ -52,6 +52,28 @@ def test_grant_by_somebody_who_does_not_own_the_camera_grants_nothing() -> None:
     assert bar(5, foreign, platforms=(Platform(id="p", grants_required=True),)) == "no_grant"
 
 
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, None),
+        ({"url": None, "channel": "34020000001320000001/34020000001310000001"}, None),
+        ({"url": None}, "no_url"),
+        ({"live": False}, "not_live"),
+        ({"live": False, "url": None}, "not_live"),
+        ({"secrecy": True, "live": False}, "secrecy"),
+        ({"owner": "文旅局", "live": False}, "grant_expired"),
+    ],
+)
+def test_camera_is_wanted_when_law_owner_and_catalogue_agree_and_the_law_is_told_first(
+    fields: dict[str, Any], reason: str | None
+) -> None:
+    wanted = msgspec.structs.replace(CAMERA, live=True, url="rtsp://10.0.0.1/1")
+    camera = msgspec.structs.replace(wanted, **fields)
+    over = grant(0, 1, owner="文旅局")
+    catalogue = Catalogue(site="s", county="152921", version=1, cameras=(camera,), sensors=(), grants=(over,))
+    assert Permissions(catalogue).idle(camera, Instant(5)) == reason
+
+
 def test_law_comes_before_any_grant() -> None:
     for fields, reason in ({"secrecy": True}, "secrecy"), ({"forbidden_place": True}, "forbidden_place"):
         closed = msgspec.structs.replace(CAMERA, **fields)

@@ -7,12 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import wire
+from contracts.coverage import CameraMinute, CoverageReport, CoverageStage
 from contracts.detection import Detections
 from contracts.errors import MalformedMessage
 from contracts.instant import Instant
 from contracts.observation import IncidentType, Observation, Phase, observation_id
 from contracts.place import Place
 from contracts.source import HealthReport, SourceChange, SourceKind, SourceState
+from contracts.storm import StormReport
 
 OBSERVATION = Observation(
     id="obs-1",
@@ -46,6 +48,30 @@ OBSERVATION = Observation(
         ),
         HealthReport(
             id="h", site="s", service="ingest-cameras", instance="0", at=Instant(1), started_at=Instant(0)
+        ),
+        CoverageReport(
+            id="v",
+            site="s",
+            service="ingest-cameras",
+            instance="0",
+            stage=CoverageStage.RECEIVED,
+            at=Instant(1),
+            started_at=Instant(0),
+            window_s=60.0,
+            cameras=(CameraMinute("x", 30, 1), CameraMinute("y", 0, None, 80)),
+        ),
+        StormReport(
+            id="w",
+            site="s",
+            instance="0",
+            began_at=Instant(1),
+            at=Instant(2),
+            cameras=30,
+            away=2,
+            places=(("p", 30),),
+            places_away=(("p", 2),),
+            reasons=(("closed", 30),),
+            ended_at=Instant(2),
         ),
     ],
 )

@@ -9,6 +9,7 @@ from random import Random
 
 import cv2
 import numpy as np
+from msgspec.structs import replace
 
 from contracts.command import MuteMatcher
 from contracts.delivery import Delivery, DeliveryState
@@ -30,6 +31,8 @@ from contracts.ticket import Origin, SlaClass, Ticket, TicketEvent, TicketState
 from sim.county import County, build_county
 
 SITE = "152921"
+LIVE = 48
+"""Cameras that are switched on, and heard of."""
 
 POLICY = Policy(
     version=1,
@@ -98,7 +101,9 @@ def shown_cameras() -> list[Camera]:
 
 
 def catalogue(of: County) -> Catalogue:
-    return Catalogue(site=SITE, county=SITE, version=1, cameras=of.cameras, sensors=of.sensors)
+    """The first `LIVE` cameras are switched on."""
+    live = (replace(each, live=True, url=f"rtsp://10.0.0.1/{each.id}") for each in of.cameras[:LIVE])
+    return Catalogue(site=SITE, county=SITE, version=1, cameras=(*live, *of.cameras[LIVE:]), sensors=of.sensors)
 
 
 def draw_evidence(folder: Path, random: Random, at: Instant, source_id: str) -> EvidenceRef:
@@ -263,7 +268,7 @@ def make_source_changes(now: Instant) -> list[SourceChange]:
         15: (SourceState.STALE, "stall", "已连接, 8 秒没有关键帧"),
     }
     changes = []
-    for number, camera in enumerate(county().cameras[:48]):
+    for number, camera in enumerate(county().cameras[:LIVE]):
         state, reason, detail = odd.get(number, (SourceState.LIVE, "", ""))
         changes.append(_source_change(camera.id, SourceKind.CAMERA, state, now, reason, detail))
     for number, sensor in enumerate(county().sensors[:110]):

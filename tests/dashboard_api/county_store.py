@@ -17,16 +17,18 @@ from alerts.store.filmstrips import filmstrip_row
 from alerts.store.rows import (
     Row,
     delivery_row,
-    health_row,
     incident_row,
     mute_row,
+    report_row,
     source_row,
+    storm_row,
     ticket_event_row,
     ticket_row,
 )
 from alerts.store.tables import metadata
 from contracts import topics, wire
 from contracts.command import Command, CommandAnswer, CommandKind
+from contracts.coverage import CoverageReport
 from contracts.delivery import Delivery
 from contracts.errors import CommandRefused
 from contracts.filmstrip import Filmstrip
@@ -36,6 +38,7 @@ from contracts.instant import Instant
 from contracts.policy import Mute, Policy
 from contracts.read_schema import ChangeKind
 from contracts.source import Catalogue, HealthReport, SourceChange
+from contracts.storm import StormReport
 from contracts.ticket import Ticket, TicketEvent
 from runtime.clock import Clock
 from runtime.site import Site
@@ -89,8 +92,11 @@ class CountyStore:
         for event in events:
             self._upsert("ticket_events", ticket_event_row(event))
 
-    def put_health(self, report: HealthReport) -> None:
-        self._upsert("health", health_row(report))
+    def put_report(self, report: HealthReport | CoverageReport) -> None:
+        self._upsert("health" if isinstance(report, HealthReport) else "coverage", report_row(report))
+
+    def put_storm(self, storm: StormReport) -> None:
+        self._upsert("storms", storm_row(storm))
 
     def put_refusal(self, reason: str, source_id: str, total: int, at: Instant, text: str) -> None:
         row: Row = {"reason": reason, "source_id": source_id, "total": total, "last_at": at, "last_text": text}

@@ -32,6 +32,7 @@ from tests.dashboard_api.county_records import (
     make_source_changes,
 )
 from tests.dashboard_api.county_store import AlertsStandIn, CountyStore
+from tests.dashboard_api.coverage_records import make_reports
 
 
 def make_site(folder: Path, *, exercise: bool = False) -> Site:
@@ -51,8 +52,10 @@ def seed(site: Site, now: Instant, *, pairs: int = 24, exercise: bool = False) -
     if made:
         store.put([make_delivery(made[0][1], DeliveryState.DELIVERED, now)], now)
     store.put([make_mute(now)], now)
-    for report in make_health(now):
-        store.put_health(report)
+    for health in make_health(now):
+        store.put_report(health)
+    for coverage in make_reports(now):
+        store.put_report(coverage)
     store.put_refusal("malformed", "S-017", 3, now, "无效 JSON (invalid JSON at byte 12)")
     store.put_refusal("unknown_source", "", 1, now, "目录中没有 S-999 (not in the catalogue)")
     store.put_meta(grids_version="1", catalogue_version="1", policy_version="1", epoch="1")

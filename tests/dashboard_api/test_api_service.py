@@ -110,13 +110,13 @@ async def test_health_tells_silent_services_and_refusals(api: RunningApi, client
     assert {refusal["reason"]["zh"] for refusal in fresh["refusals"]} == {"无法解析", "目录中无此来源"}
     long_ago = Instant(api.services.clock.now() - 60 * SECOND)
     reports = {report.service: report for report in make_health(long_ago)}
-    api.store.put_health(reports["ingest-cameras"])
+    api.store.put_report(reports["ingest-cameras"])
     degraded = (await client.get("health")).json()
     assert (degraded["status"], degraded["message"]) == ("degraded", "服务无响应: 视频接入 (silent: video intake)")
-    api.store.put_health(reports["alerts"])
+    api.store.put_report(reports["alerts"])
     assert (await client.get("health")).json()["status"] == "down"
     ahead = Instant(api.services.clock.now() + 3600 * SECOND)
-    api.store.put_health({report.service: report for report in make_health(ahead)}["alerts"])
+    api.store.put_report({report.service: report for report in make_health(ahead)}["alerts"])
     assert (await client.get("health")).json()["status"] == "down", "a clock that was set back hides a dead engine"
 
 

@@ -153,7 +153,8 @@ def test_coverage_counts_expected_live_and_unseeing() -> None:
         cameras[2].id: SourceRow(cameras[2].id, "camera", SourceState.OFF, "", "", NOW, 3),
         "stranger": SourceRow("stranger", "camera", SourceState.LIVE, "", "", NOW, 4),
     }
-    found = summary(rows, directory()).cameras
+    nothing_on = msgspec.structs.replace(catalogue(county()), cameras=county().cameras)
+    found = summary(rows, Directory(nothing_on, county().grids, POLICY)).cameras
     assert (found.total, found.expected, found.live, found.unseeing) == (len(cameras) + 1, 3, 2, 1)
     assert found.coverage == 2 / 3
     assert sum(state.count for state in found.states) == found.total

@@ -19,8 +19,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from contracts import wire
+from contracts.coverage import CameraMinute, CoverageReport, CoverageStage
 from contracts.instant import SECOND, Instant
 from contracts.source import SourceChange, SourceKind, SourceState
+from contracts.storm import StormReport
 from sim.alarm_drill import smoke_county
 from sim.sensors import senml
 from tests.fuzz.campaign import CORPUS
@@ -198,6 +200,34 @@ async def broker_packets(folder: Path) -> None:
             save("mqtt", name, said if len(said) % 2 == level - 4 else said[:-1])
 
 
+def reports() -> dict[str, msgspec.Struct]:
+    """What a process says of the last minute, and of a storm."""
+    coverage = CoverageReport(
+        id="coverage-1",
+        site="1",
+        service="ingest-cameras",
+        instance="ingest-0",
+        stage=CoverageStage.RECEIVED,
+        at=NOW,
+        started_at=NOW,
+        window_s=60.0,
+        cameras=(CameraMinute("S-1", 30, 1), CameraMinute("S-2", 0, None, 80)),
+    )
+    storm = StormReport(
+        id="storm-1",
+        site="1",
+        instance="ingest-0",
+        began_at=NOW,
+        at=NOW,
+        cameras=30,
+        away=2,
+        places=(("wvp-1", 30),),
+        places_away=(("wvp-1", 2),),
+        reasons=(("closed", 30),),
+    )
+    return {"coverage": coverage, "storm": storm}
+
+
 def catalogues() -> None:
     _, whole = smoke_county(6)
     catalogue = msgspec.structs.replace(whole, cameras=whole.cameras[:5])
@@ -212,6 +242,8 @@ def catalogues() -> None:
         reason="stale",
     )
     save("catalogue", "source-change", wire.encode(change))
+    for name, report in reports().items():
+        save("catalogue", name, wire.encode(report))
     for target, files in (("csv", spreadsheets()), ("grants", grants()), ("xml", messages())):
         for name, data in files.items():
             save(target, name, data)

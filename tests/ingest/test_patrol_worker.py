@@ -14,6 +14,7 @@ import pytest
 
 from contracts import topics, wire
 from contracts.control import Promote, PromoteAnswer
+from contracts.coverage import CameraMinute
 from contracts.frame import Frame
 from contracts.instant import SECOND, Instant
 from contracts.source import Camera, Platform, SourceState
@@ -147,6 +148,35 @@ def cameras_of(recorder: Recorder, names: list[str]) -> tuple[Camera, ...]:
 
 
 NAMES = [f"c{number}" for number in range(7)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+async def test_cameras_on_patrol_tell_their_round_with_what_was_received_of_them(short_dir: Path) -> None:
+    site = site_in(short_dir)
+    async with Recorder([*NAMES, "standing"], 3).serving() as recorder, alerts_end(site) as end:
+        limited = cameras_of(recorder, NAMES)
+        alone = camera("standing", recorder.url("standing"))
+        end.catalogue = msgspec.structs.replace(
+            end.catalogue,
+            cameras=(*limited, alone, camera("off", alone.url, live=False)),
+            platforms=(Platform(id="p", nvr_sessions_max=2),),
+        )
+        async with working(site, **FAST):
+
+            def told() -> dict[str, CameraMinute]:
+                return {each.camera_id: each for each in end.coverage[-1].cameras} if end.coverage else {}
+
+            await end.until(
+                lambda: bool(told()) and all(told()[name].round_s for name in NAMES if name in told()), 60.0
+            )
+            assert told().keys() == {*NAMES, "standing"}, "those that are received, no others"
+            assert all(told()[name].pictures >= 1 for name in NAMES)
+            rounds = {name: told()[name].round_s for name in NAMES}
+            assert all(round_s is not None and 1 <= round_s < 20 for round_s in rounds.values()), rounds
+            assert told()["standing"].round_s is None
+            assert told()["standing"].pictures > max(told()[name].pictures for name in NAMES)
+            assert end.coverage[-1].service == "ingest-cameras"
 
 
 async def test_seven_cameras_over_two_sessions_all_deliver_and_every_visit_is_torn_down(short_dir: Path) -> None:

@@ -9,7 +9,8 @@ const dialog = () => $("dialog");
 
 export const isOpen = () => dialog().open;
 
-function show(title, content, actions, closing = "cancel") {
+/** Open the dialog, or fill it anew: a title, nodes, buttons beside the one that closes it. */
+export function show(title, content, actions, closing = "cancel") {
   const close = el("button", { class: "act act-quiet", type: "button", text: word(closing), onclick: () => dialog().close() });
   dialog().replaceChildren(
     el("h2", { id: "dialog-title", text: title }),

@@ -2,6 +2,7 @@
 
 import { command, get, openSession } from "./api.js";
 import { alertCard, subjectOf } from "./alerts.js";
+import { CoverageMinute } from "./coverage.js";
 import * as dialogs from "./dialogs.js";
 import { $, el, levelShape, setHidden, setText } from "./dom.js";
 import { Link } from "./link.js";
@@ -55,6 +56,7 @@ const alerts = new SteadyList($("alerts"), (id) => alertCard(id, act, store), {
   emptyWord: () => (filter.level || filter.grid ? "empty_filtered" : "empty_alerts"),
 });
 const tickets = new SteadyList($("tickets"), (id) => ticketRow(id, act, store), { emptyWord: () => "empty_tickets" });
+const minute = new CoverageMinute((problem) => problem.status === 401 && askToken());
 const map = new GridMap($("map"), $("map-caption"), setGrid);
 for (const list of [alerts, tickets]) {
   list.blocked = dialogs.isOpen;
@@ -304,6 +306,7 @@ async function refreshHealth() {
     health = null;
   }
   drawHealth(health);
+  if (health && health.status !== "waiting") await minute.refresh();
 }
 
 function askToken() {
@@ -348,6 +351,7 @@ function retranslate() {
   drawConnection();
   drawSources();
   drawHealth(health);
+  minute.draw();
   map.describe(null);
   plan();
 }

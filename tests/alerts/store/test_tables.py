@@ -36,7 +36,8 @@ def test_states_that_an_older_release_stored_have_their_names_of_today(tmp_path:
     stored = ["idle", "stalled", "backoff", "refused", "quarantined", "live", "connecting"]
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
-        connection.exec_driver_sql("DROP TABLE filmstrips")  # came later
+        for later in ("filmstrips", "coverage", "storms"):
+            connection.exec_driver_sql(f"DROP TABLE {later}")
         for number, state in enumerate(stored):
             row = {"id": f"c{number}", "kind": "camera", "state": state, "reason": "", "detail": ""}
             connection.execute(sources.insert().values(**row, at=1, seq=1, body=b""))
