@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from contracts.errors import CommandRefused, GridwhistleError
 from contracts.frame import Frame, FrameHeader
-from contracts.instant import Instant
+from contracts.instant import SECOND, Instant
 from ingest.camera import host_of
 from ingest.control import Past
 from ingest.guest.place import Visitor
 from ingest.health import SKEW_NEWS_NS
 from ingest.platforms.play import recording_url
+from ingest.ring import thinned_out
 from ingest.rtsp.credentials import Credentials, find_credentials
 from ingest.rtsp.playback import PlaybackLimits, play_back
 from ingest.rtsp.quirks import Quirk, QuirkPolicy
@@ -86,7 +87,7 @@ class PlatformRecordings:
             wanted = Instant(begin + offset_ns), Instant(end + offset_ns), pictures_max
             taken = await self._in_turn(camera, *wanted)
             frames = [_frame(camera, number, each, offset_ns) for number, each in enumerate(taken.pictures, 1)]
-            return Past(frames, taken.ended)
+            return Past(thinned_out(frames, pictures_max), taken.ended)
         finally:
             self._runs -= 1
 
@@ -115,7 +116,12 @@ class PlatformRecordings:
         self, camera: Camera, begin: Instant, end: Instant, pictures_max: int, visit: Visit
     ) -> Playback:
         place = await recording_url(self._urls, camera, begin, end)
-        limits = PlaybackLimits(pictures_max=pictures_max, seconds_max=_RUN_S)
+        # Twice as many, so that they can be thinned out evenly; recorders often have a key picture a second.
+        limits = PlaybackLimits(
+            pictures_max=2 * pictures_max + 2,
+            seconds_max=_RUN_S,
+            every_s=(end - begin) / SECOND / (2 * pictures_max),
+        )
         try:
             try:
                 return await self._run(camera, place, begin, end, limits, visit, _SPEED)

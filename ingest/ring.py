@@ -142,9 +142,7 @@ class PictureRing:
         """Key pictures whose event time is in [begin, end], oldest first; evenly thinned out to `pictures_max`."""
         kept = self._sources.get(source_id, OrderedDict[int, Frame]())
         found = [frame for frame in kept.values() if frame.header.key and begin <= frame.header.event_time <= end]
-        if len(found) > pictures_max > 0:
-            found = [found[index * len(found) // pictures_max] for index in range(pictures_max)]
-        return found
+        return thinned_out(found, pictures_max)
 
     def expire(self, now: Instant) -> None:
         """Let go of what is older than the window, of cameras too that send nothing any more."""
@@ -220,6 +218,13 @@ class PictureRing:
         if self._placed.get(source_id) != place:
             self._placed[source_id] = place
             self._order.put(source_id, place)
+
+
+def thinned_out(frames: list[Frame], pictures_max: int) -> list[Frame]:
+    """Evenly thinned out to at most `pictures_max`."""
+    if len(frames) <= pictures_max:
+        return frames
+    return [frames[index * len(frames) // pictures_max] for index in range(pictures_max)]
 
 
 def _cost(frame: Frame) -> int:

@@ -41,12 +41,16 @@ _LATE_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class PlaybackLimits:
-    """Bounds of a run: key pictures, their bytes together, and seconds from connecting to the end."""
+    """Bounds of a run: key pictures, their bytes together, and seconds from connecting to the end.
+
+    Pictures nearer than `every_s` to the last one that was taken are passed over.
+    """
 
     pictures_max: int = 120
     bytes_max: int = 32 << 20
     seconds_max: float = 90.0
     stall_s: float = 5.0
+    every_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,8 @@ class RecordedPicture:
 
 @dataclass(frozen=True, slots=True)
 class Playback:
-    """What a run gave, in order. `ended`: "" when it came to the end of the span or of its bounds in pictures and
-    bytes, `recording_cut` when the server ended it before, `recording_slow` when the time bound did,
+    """What a run gave, in order. `ended`: "" when it came to the end of the span, `recording_cut` when the server
+    or the bounds in pictures and bytes ended it before, `recording_slow` when the time bound did,
     `recording_untimed` when the times of its pictures went back, so that those that followed have none."""
 
     pictures: list[RecordedPicture]
@@ -151,9 +155,9 @@ async def play_back(
     if pictures:
         if taker.refusal:
             return Playback(pictures, taker.refusal)
-        if taker.full.is_set() or taker.reached_end:
+        if taker.reached_end:
             return Playback(pictures)
-        return Playback(pictures, "recording_cut" if ended else "recording_slow")
+        return Playback(pictures, "recording_cut" if ended or taker.full.is_set() else "recording_slow")
     if taker.refusal:
         raise _refused(taker.refusal)
     if ended and isinstance(results[0], Exception):
@@ -205,6 +209,10 @@ class _Taker:
         self._limits = limits
         self._info: StreamInfo | None = None
         self._taken: list[tuple[int, ReceivedPicture]] = []
+        self._first_timestamp = 0
+        self._last: tuple[int, int] | None = None
+        """RTP ticks since the first picture, and RTP time, of the last one that came."""
+        self._step = 0
         self._bytes = 0
         self.full = asyncio.Event()
 
@@ -231,14 +239,18 @@ class _Taker:
         if self.full.is_set():
             return
         elapsed = 0
-        if self._taken:
-            before, last = self._taken[-1]
-            step = (picture.timestamp - last.timestamp) & 0xFFFFFFFF
-            elapsed = before + step
-            if not 0 < step < 1 << 31:
+        if self._last is None:
+            self._first_timestamp = picture.timestamp
+        else:
+            self._step = (picture.timestamp - self._last[1]) & 0xFFFFFFFF
+            elapsed = self._last[0] + self._step
+            if not 0 < self._step < 1 << 31:
                 # Key pictures come in the order in which they were taken: this clock began anew.
                 self._refuse("recording_untimed")
                 return
+        self._last = elapsed, picture.timestamp
+        if self._passed_over(elapsed):
+            return
         if len(self._taken) >= self._limits.pictures_max or (
             self._bytes + len(picture.data) > self._limits.bytes_max
         ):
@@ -248,11 +260,19 @@ class _Taker:
         self._taken.append((elapsed, picture))
         self._look()
 
+    def _passed_over(self, elapsed: int) -> bool:
+        """Whether a picture is from before the span, or too near to the last one that was taken."""
+        if self._info is None:
+            return False
+        at = self._time(elapsed)
+        near = bool(self._taken) and at - self._time(self._taken[-1][0]) < self._limits.every_s * SECOND
+        return at < self._begin or (near and at <= self._end)
+
     def _look(self) -> None:
         if (
             self._info is not None
-            and self._taken
-            and self._time(self._taken[-1][0]) > self._end + _LATE_S * SECOND
+            and self._last is not None
+            and self._time(self._last[0]) > self._end + _LATE_S * SECOND
         ):
             self.full.set()
 
@@ -260,16 +280,17 @@ class _Taker:
         """Wall time of a picture so many RTP ticks after the first one."""
         info = self._info
         assert info is not None
-        elapsed += _lead(self._taken[0][1].timestamp, info, self._end - self._first_ns)
+        elapsed += _lead(self._first_timestamp, info, self._end - self._first_ns)
         # With a Scale that the server took by itself, RTP time is that of the showing (RFC 2326, Appendix B).
         return Instant(self._first_ns + round(elapsed * SECOND * _number(info.play_scale) / info.clock_rate))
 
     @property
     def reached_end(self) -> bool:
         """Whether the last picture lies within two steps, at least 6 s, of the end: nothing is cut off."""
-        times = [self._time(elapsed) for elapsed, _ in self._taken[-2:]]
-        step = times[-1] - times[0] if len(times) > 1 else 0
-        return bool(times) and times[-1] + max(2 * step, _END_S * SECOND) >= self._end
+        if self._last is None or self._info is None:
+            return False
+        last, next_ = self._time(self._last[0]), self._time(self._last[0] + self._step)
+        return last + max(2 * (next_ - last), _END_S * SECOND) >= self._end
 
     def recorded(self) -> list[RecordedPicture]:
         """What was taken within the span."""

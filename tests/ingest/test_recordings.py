@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -78,8 +79,9 @@ class Site:
             recordings=self.recordings,
         )
 
-    async def history(self, begin: float, end: float) -> HistoryAnswer:
-        return await self.desk.history(HistoryRequest(source_id="a", begin=at(begin), end=at(end)))
+    async def history(self, begin: float, end: float, pictures_max: int = 64) -> HistoryAnswer:
+        wish = HistoryRequest(source_id="a", begin=at(begin), end=at(end), pictures_max=pictures_max)
+        return await self.desk.history(wish)
 
 
 @asynccontextmanager
@@ -198,3 +200,14 @@ async def test_recorder_that_plays_another_time_leaves_the_past_missing(habits: 
     async with site(habits) as made:
         answer = await made.history(60, 66)
     assert (answer.origin, answer.reason, answer.frames) == (HistoryOrigin.MISSING, reason, ())
+
+
+@pytest.mark.parametrize("lead_s", [0, 20])
+async def test_recorder_with_more_key_pictures_than_asked_for_shows_the_whole_span_evenly(lead_s: int) -> None:
+    async with site(Habits(lead_s=lead_s)) as made:
+        answer = await made.history(60, 80, 6)
+    seconds = [(frame.header.event_time - at(0)) / SECOND for frame in answer.frames]
+    assert len(seconds) == 6
+    assert seconds[0] <= 62
+    assert seconds[-1] >= 76
+    assert max(after - before for before, after in pairwise(seconds)) <= 6
