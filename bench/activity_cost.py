@@ -24,8 +24,9 @@ from bench.load.programme import Programme
 from contracts.instant import SECOND, Instant
 from ingest.between import CameraActivity
 from ingest.rtsp.depacketize_h264 import H264Depacketizer
-from ingest.rtsp.receive import Connection, ReceivePool
-from ingest.rtsp.session import Between
+from ingest.rtsp.pool import ReceivePool
+from ingest.rtsp.receive import Connection
+from ingest.rtsp.received import Between
 from runtime.clock import SystemClock
 
 RATE, KEY_EVERY_S = 25, 2

@@ -65,7 +65,7 @@ class TransportPolicy(enum.StrEnum):
     """How RTP comes to us."""
 
     TCP = "tcp"
-    """RTP interleaved in the RTSP connection (RFC 2326, 10.12); UDP where the server refuses it (461)."""
+    """RTP interleaved in the RTSP connection (RFC 2326, 10.12); UDP where the server refuses it."""
     UDP = "udp"
     """RTP over UDP, for servers that take TCP and then do not send."""
 

@@ -15,15 +15,20 @@ from dashboard_api.directory import Directory, SourceEntry
 from dashboard_api.names import REASONS, SOURCE_STATES, UNREPORTED, name_of
 from dashboard_api.views import Coded, coded
 
-UNSEEING: Final = frozenset(
-    {
-        SourceState.STALE,
-        SourceState.SUSPECT,
-        SourceState.BLIND,
-        SourceState.FAULTED,
-    }
-)
-"""States of a source that should tell us something and does not."""
+_MUTE: Final = frozenset({SourceState.STALE, SourceState.BLIND, SourceState.FAULTED})
+
+
+def is_unseeing(kind: str, state: str) -> bool:
+    """Whether a source that should tell us something does not.
+
+    A suspect camera is received and looked at; what a suspect sensor says is not to be relied on.
+    """
+    return state in _MUTE or (state == SourceState.SUSPECT and kind == SourceKind.SENSOR)
+
+
+def is_heard(kind: str, state: str) -> bool:
+    """Whether a source tells what it should, within its bound: it counts for the coverage."""
+    return state == SourceState.LIVE or (state == SourceState.SUSPECT and kind == SourceKind.CAMERA)
 
 
 class SourceView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -57,7 +62,8 @@ class StateCount(msgspec.Struct, frozen=True, gc=False):
 
 
 class KindSummary(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Coverage of one kind. `expected`: asked to be watched; `live`: heard within its bound; `unseeing`: not.
+    """Coverage of one kind. `expected`: asked to be watched; `live`: heard within its bound, suspect cameras
+    included; `unseeing`: not.
 
     `unheard`: expected, and nothing was heard of it yet. `coverage` = live / expected, null when nothing is
     expected.
@@ -156,13 +162,13 @@ def summary(rows: Mapping[str, SourceRow], directory: Directory) -> SourceSummar
 
 
 def _kind_summary(kind: str, states: Counter[str], expected: int, unheard: int) -> KindSummary:
-    live = states[SourceState.LIVE]
+    live = sum(count for state, count in states.items() if is_heard(kind, state))
     return KindSummary(
         kind=kind,
         total=states.total(),
         expected=expected,
         live=live,
-        unseeing=sum(states[state] for state in UNSEEING),
+        unseeing=sum(count for state, count in states.items() if is_unseeing(kind, state)),
         unheard=unheard,
         coverage=live / expected if expected else None,
         states=tuple(

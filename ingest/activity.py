@@ -224,6 +224,10 @@ class ActivityMeter:
         self._still_s = 0.0
         self._stills = False
 
+    def begin(self) -> None:
+        """A session begins: media servers send the key picture that they keep once more to whoever comes again."""
+        self._repeats, self._digests = 0, (-1, -1)
+
     def peek(self, dropped_pictures: int, dropped_bytes: int, since_ns: int) -> Suspicion:
         """BURST or SIZE_COLLAPSE in mid-interval; `since_ns` is the time since the last key picture.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from contracts.instant import Instant
     from ingest.camera import CameraReceiver
-    from ingest.rtsp.session import Between
+    from ingest.rtsp.received import Between
     from runtime.clock import Clock
 
 NOTICE_SCORE: Final = 4.0
@@ -39,6 +39,15 @@ class CameraActivity:
         self._meter = ActivityMeter()
         self._key_at: Instant | None = None
         self._told = Activity(1.0, Suspicion.NONE)
+
+    @property
+    def suspicion(self) -> Suspicion:
+        """What was told last: by a key picture, or since."""
+        return self._told.suspicion
+
+    def begin(self) -> None:
+        """A session begins."""
+        self._meter.begin()
 
     def interval(self, between: tuple[int, int, int], key_bytes: int, key_digest: int, at: Instant) -> Activity:
         """A key picture came at `at`; number, bytes and largest of the pictures between, size and digest of it."""

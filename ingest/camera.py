@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from contracts.source import Camera, SourceKind, SourceState
 from ingest.activity import Activity
 from ingest.between import CameraActivity
 from ingest.camera_media import CameraMedia
+from ingest.doubts import CameraDoubts
 from ingest.guest.backoff import PatientBackoff
 from ingest.guest.place import Visitor
 from ingest.guest.turns import CameraTurns
@@ -28,13 +30,13 @@ from ingest.health import SourceHealth
 from ingest.media.pool import QUARANTINED
 from ingest.promotion import Promotion
 from ingest.rtsp.credentials import Credentials, find_credentials
-from ingest.rtsp.quirks import QuirkPolicy
+from ingest.rtsp.quirks import QuirkPolicies
 from ingest.rtsp.session import RtspSession, SessionLimits
 from runtime.supervise import supervise
 
 if TYPE_CHECKING:
     from ingest.guest.gate import Visit
-    from ingest.rtsp.session import ReceivedPicture, StreamInfo
+    from ingest.rtsp.received import ReceivedPicture, StreamInfo
     from ingest.shop import CameraShop
 
 _HEALTHY_NS: Final = 30 * SECOND
@@ -48,6 +50,7 @@ class CameraReceiver:
         self._shop = shop
         self._health = SourceHealth(camera.id, SourceKind.CAMERA, shop.site, exercise=camera.exercise)
         self._activity = CameraActivity()
+        self._doubts = CameraDoubts(shop.doubts)
         self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
         if camera.keep_ring:
             shop.ring.name(camera.id)
@@ -95,20 +98,37 @@ class CameraReceiver:
             healthy_s=math.inf,
         )
 
-    def look(self) -> None:
-        """A look every now and then, for what no picture or failure of its own would say."""
+    def look(self, now_ns: int) -> None:
+        """A look every now and then (monotonic ns), for what no picture or failure of its own would say."""
+        self._doubt(now_ns)
         shop, host = self._shop, self._host
         reason = shop.gate.admission.dead_reason(host) if self._waits else ""
         if reason:
             sentence = f"{host} 无应答, 只派一路试连, 其余等待 (no answer; one camera tries, the others wait)"
             shop.board.post(self._health.failed(SourceUnreachable(sentence, reason=reason), shop.clock.now()))
         elif self._turns.on_patrol:
-            now, now_ns = shop.clock.now(), shop.clock.monotonic_ns()
+            now = shop.clock.now()
             if self._visit is not None and self._live_since_ns is not None:
                 if self._turns.stands(now_ns, contested=self._visit.contested):
                     shop.board.post(self._health.stands(now))
             elif self._waits and self._turns.missed(round(shop.config.patrol_period_s * SECOND), now_ns):
                 shop.board.post(self._health.missed_turns(now))
+
+    def _doubt(self, now_ns: int) -> None:
+        """Judge what is held against it; that costs next to nothing while it is as it was."""
+        shop, doubts, health, before = self._shop, self._doubts, self._health, self._doubts.reasons
+        reception = None
+        if self._visit is not None and self._live_since_ns is not None:
+            if self._session is not None and not self._through_ffmpeg:
+                reception = self._session.reception()
+            elif self._media is not None:
+                reception = self._media.reception()
+        up = health.link is SourceState.LIVE
+        if doubts.look(now_ns, self._activity.suspicion, reception, up=up, storm=shop.storms.number):
+            for doubt in set(doubts.reasons) - set(before):
+                shop.counters.count("cameras_doubted", doubt)
+            told = health.doubted(doubts.reasons, doubts.detail(), shop.clock.now(), long_away=doubts.long_away)
+            shop.board.post(told)
 
     def retire(self, reason: str, detail: str) -> None:
         """The camera is not asked for any more."""
@@ -126,6 +146,7 @@ class CameraReceiver:
         """One session; True when it showed a key picture and was ended since others wait."""
         shop = self._shop
         self._live_since_ns = None
+        self._activity.begin()
         contested = False
         try:
             credentials = find_credentials(shop.credentials, self.camera.credentials, self.camera.id)
@@ -218,7 +239,7 @@ class CameraReceiver:
                 pool=self._shop.pool,
                 receiver=self,
                 credentials=credentials,
-                policy=QuirkPolicy(policies),
+                quirks=QuirkPolicies(policies, partial(self._shop.counters.count, "rtsp_policies_used")),
                 udp_ports=self._shop.udp_ports,
                 limits=SessionLimits(
                     transport=self.camera.transport,
@@ -237,11 +258,13 @@ class CameraReceiver:
     def _on_failure(self, error: GridwhistleError, delay_s: float) -> None:
         shop = self._shop
         shop.counters.count("sessions_failed", error.reason)
-        shop.board.post(self._health.failed(error, shop.clock.now()))
-        camera = self.camera
+        shop.board.post(self._health.failed(error, shop.clock.now(), refused=self._backoff.refused))
+        camera, now_ns = self.camera, shop.clock.monotonic_ns()
         if self._live_since_ns is not None:
-            where = camera.platform or self._host
-            shop.storms.lost(camera.id, where, error.reason, shop.clock.monotonic_ns())
+            shop.storms.lost(camera.id, camera.platform or self._host, error.reason, now_ns)
+            if not self._turns.on_patrol:
+                # On patrol sessions are short, whoever ends them.
+                self._doubts.ended(now_ns, error.reason)
         if shop.storms.rages or error.reason == "platform_unreachable":
             # Told as one: a storm by StormWatch, a platform that is down by its own line for all of its cameras.
             return

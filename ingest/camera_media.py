@@ -9,8 +9,9 @@ from contracts.instant import Instant
 from contracts.source import Camera, TransportPolicy
 from ingest.activity import key_digest
 from ingest.media.link import Open
-from ingest.rtsp.session import ReceivedPicture
+from ingest.rtsp.received import ReceivedPicture
 from ingest.rtsp.timing import RtpTimeline
+from ingest.rtsp.totals import Reception
 
 if TYPE_CHECKING:
     from ingest.media.taken import MediaFormat, MediaPicture
@@ -31,10 +32,10 @@ class MediaReceiver(Protocol):
 
 
 class CameraMedia:
-    """One camera through FFmpeg, `run_once` for each life. `clock_jumps`: of its time line, over all lives."""
+    """One camera through FFmpeg, `run_once` for each life."""
 
     def __init__(self, camera: Camera, shop: CameraShop, receiver: MediaReceiver) -> None:
-        self.clock_jumps = 0
+        self._clock_jumps = 0
         self._camera = camera
         self._shop = shop
         self._receiver = receiver
@@ -46,6 +47,10 @@ class CameraMedia:
         if every_picture != self._collecting:
             self._collecting = every_picture
             self._shop.media.collect(self._camera.id, every_picture)
+
+    def reception(self) -> Reception:
+        """How well it arrives; FFmpeg does not tell of lost packets, nor of the camera's clock."""
+        return Reception(0, 0, self._clock_jumps, None)
 
     async def run_once(self, url: str, credentials: Credentials | None) -> None:
         """Play `url` in a child until it ends. Raises the SourceError that ended it."""
@@ -82,7 +87,7 @@ class CameraMedia:
         elif picture.time_s is not None:
             event = self._timeline.event_time(round(picture.time_s * _CLOCK_RATE) & 0xFFFFFFFF, now)
             event_time, jumped = event.at, event.jumped
-            self.clock_jumps += jumped
+            self._clock_jumps += jumped
         self._receiver.picture(
             ReceivedPicture(
                 data=picture.data,

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ingest.rtsp.assembly import KeyPicturePolicy
-from ingest.rtsp.quirks import QuirkPolicy
+from ingest.rtsp.quirks import QuirkPolicies
 from ingest.rtsp.recorder import read_policies
 from ingest.rtsp.udp import UdpPorts
 
@@ -78,8 +78,23 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """First of the local ports for RTP over UDP, two for each camera that needs it."""
     udp_port_last: int = 29_999
     """Last of them."""
+    suspect_after_s: float = 10.0
+    """A camera is suspect when frozen pictures, collapsed sizes, lost packets or clock jumps lasted so long..."""
+    suspect_quiet_s: float = 30.0
+    """...and no longer when nothing of it was seen for so long."""
+    suspect_loss_share: float = 0.01
+    """Share of lost packets, 0..1, from which their loss counts: an engineering value; of a key picture of 20
+    packets one in five is then damaged."""
+    flapping_ends: int = 4
+    """So many ends of live sessions..."""
+    flapping_window_s: float = 600.0
+    """...within so many seconds make a camera suspect as flapping..."""
+    flapping_steady_s: float = 300.0
+    """...until a session has held for so long."""
+    flapping_away_s: float = 30.0
+    """A flapping camera that is away for longer is told as faulted or stale, with the reason of that."""
     sweep_s: float = 0.25
-    """Every socket is read at least so often, whatever its low-water mark hides."""
+    """A socket not read for so long is read within half as long again, whatever its low-water mark hides."""
     low_water_bytes_max: int = 16 * 1024
     """Largest low-water mark of a socket, bytes; 0 switches the marks off."""
     ring_budget_mb: int = 24
@@ -133,11 +148,17 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             "backoff_first_s",
             "ring_window_s",
             "promote_max_s",
+            "suspect_after_s",
+            "suspect_quiet_s",
+            "flapping_ends",
+            "flapping_window_s",
+            "flapping_steady_s",
+            "flapping_away_s",
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"ingest.{name} 必须大于 0 (must be above 0)")
         for names in self.rtsp_policies.values():
-            QuirkPolicy(names)
+            QuirkPolicies(names)
         for names in self.recorder_policies.values():
             read_policies(names)
         UdpPorts(self.udp_port_first, self.udp_port_last)
@@ -166,6 +187,8 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError("ingest.backoff_max_s 小于 backoff_first_s (is below)")
         if self.key_stall_s < self.stall_s:
             raise ValueError("ingest.key_stall_s 小于 stall_s (is below)")
+        if not 0 < self.suspect_loss_share <= 1:
+            raise ValueError("ingest.suspect_loss_share 应在 0 与 1 之间 (must be above 0, at most 1)")
 
 
 class TopicMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

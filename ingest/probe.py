@@ -16,8 +16,9 @@ from ingest.media.link import Open
 from ingest.media.pool import MediaPool, PoolLimits
 from ingest.media.taken import MediaFormat, MediaPicture
 from ingest.rtsp.h264 import NAL_SPS, START_CODE, parse_sps
-from ingest.rtsp.receive import ReceivePool
-from ingest.rtsp.session import ReceivedPicture, RtspSession, SessionLimits, StreamInfo
+from ingest.rtsp.pool import ReceivePool
+from ingest.rtsp.received import ReceivedPicture, StreamInfo
+from ingest.rtsp.session import RtspSession, SessionLimits
 from runtime.metrics import StageCounters
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from ingest.platforms.play import recording_url
 from ingest.ring import thinned_out
 from ingest.rtsp.credentials import Credentials, find_credentials
 from ingest.rtsp.playback import PlaybackLimits, play_back
-from ingest.rtsp.quirks import Quirk, QuirkPolicy
+from ingest.rtsp.quirks import QuirkPolicies
 from ingest.rtsp.recorder import read_policies
 
 if TYPE_CHECKING:
@@ -154,8 +154,7 @@ class PlatformRecordings:
             ranged=place.ranged,
             origin=None if place.ranged else place.begin,
             limits=limits,
-            # Without its Range a playback would show another time than the one that was asked for.
-            policy=QuirkPolicy((*policies, f"-{Quirk.RANGE_REFUSED}")),
+            quirks=QuirkPolicies(policies),
             recorder=read_policies(recorder),
             playing=visit.opened,
         )

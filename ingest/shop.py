@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ingest.config import IngestConfig
+    from ingest.doubts import DoubtPolicy
     from ingest.guest.gate import Gate
     from ingest.guest.storm import StormWatch
     from ingest.health import ChangeBoard
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ingest.platforms.play import PlatformUrls
     from ingest.ring import PictureRing
     from ingest.rtsp.credentials import Credentials
-    from ingest.rtsp.receive import ReceivePool
+    from ingest.rtsp.pool import ReceivePool
     from ingest.rtsp.udp import UdpPorts
     from runtime.clock import Clock
     from runtime.latest import LatestPublisher
@@ -42,4 +43,5 @@ class CameraShop:
     counters: StageCounters
     credentials: dict[str, Credentials]
     media: MediaPool
+    doubts: DoubtPolicy
     log: CountedLog

@@ -22,6 +22,7 @@ from ingest.between import peek_forever
 from ingest.camera import CameraReceiver
 from ingest.catalogue import CatalogueCopy
 from ingest.control import ControlDesk
+from ingest.doubts import DoubtPolicy
 from ingest.guest.gate import Gate
 from ingest.guest.limits import guest_limits
 from ingest.guest.storm import StormBegan, StormEnded, StormWatch
@@ -32,7 +33,8 @@ from ingest.platforms.play import PlatformUrls
 from ingest.recordings import PlatformRecordings
 from ingest.ring import PictureRing
 from ingest.rtsp.credentials import Credentials, read_credentials
-from ingest.rtsp.receive import ReceivePool
+from ingest.rtsp.pool import ReceivePool
+from ingest.rtsp.totals import SessionTotals
 from ingest.rtsp.udp import UdpPorts
 from ingest.shop import CameraShop
 from runtime.coverage import CoverageTeller
@@ -165,14 +167,18 @@ class CameraWorker:
     def gauges(self) -> None:
         """Set the gauges of this moment."""
         counters = self._shop.counters
+        now_ns = self._shop.clock.monotonic_ns()
         for receiver in self._receivers.values():
-            receiver.look()
+            receiver.look(now_ns)
         states = [receiver.state for receiver in self._receivers.values()]
         for state in SourceState:
             counters.gauge(f"cameras_{state}", states.count(state))
-        totals = [r.session.statistics() for r in self._receivers.values() if r.session is not None]
+        totals = SessionTotals()
+        for receiver in self._receivers.values():
+            if receiver.session is not None:
+                receiver.session.add_to(totals)
         for name in _TOTALS:
-            counters.gauge(name, sum(getattr(each, name) for each in totals))
+            counters.gauge(name, getattr(totals, name))
         admission = self._shop.gate.admission
         counters.gauge("connections_waiting", admission.waiting)
         counters.gauge("connections_opening", admission.opening)
@@ -285,6 +291,7 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
                 counters=counters,
                 credentials=credentials,
                 media=media,
+                doubts=DoubtPolicy.of(config),
                 log=CountedLog(clock),
             )
         )

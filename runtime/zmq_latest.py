@@ -80,6 +80,10 @@ class ZmqLatestPublisher:
                     if len(self._lives) > 100:
                         self._lives.clear()
                     self._lives[puller] = life
+                    # Older questions may be a dead puller's, whose end the socket has not noticed yet: an answer
+                    # would be lost with its pipe, and the new puller never hear of those pictures. Who lives asks
+                    # again.
+                    self._credit.clear()
                     self._store.announce_all_again()
                 self._credit[puller] = int.from_bytes(limit, "big")
             case [puller, b"P", request, wants]:

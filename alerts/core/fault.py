@@ -15,7 +15,7 @@ from alerts.core import correlate, hold, lifecycle, limits, words
 from alerts.core.decide import about_end
 from alerts.core.effects import SourceChanged
 from alerts.core.policy import Rule
-from alerts.core.state import Fault, LiveIncident, SourceMemory
+from alerts.core.state import ARRIVING, Fault, LiveIncident, SourceMemory
 from alerts.core.turn import Turn
 from contracts.incident import Action, IncidentState, Reason
 from contracts.instant import Instant, to_rfc3339
@@ -33,9 +33,6 @@ _CAMERA_FAULTS: Final = {
 
 _FAILED: Final = frozenset(_CAMERA_FAULTS)
 """States of a sensor that are a fault; one that is switched off has none."""
-
-_ARRIVING: Final = frozenset({SourceState.LIVE, SourceState.SUSPECT})
-"""What the source tells still reaches us."""
 
 _LATE: Final = "late|"
 _LATE_ZH: Final = "迟到的报警"
@@ -77,7 +74,10 @@ def notice(change: SourceChange, turn: Turn) -> None:
         turn.effects.append(SourceChanged(told))
     if memory.blind:
         _hold_open(memory, told or change, min(change.at, turn.now), turn)
-    elif change.state is SourceState.LIVE:
+    elif change.state is SourceState.LIVE or (
+        change.state is SourceState.SUSPECT and change.kind is SourceKind.CAMERA
+    ):
+        # What a suspect sensor had told waits until it is believed again; a suspect camera is seen.
         _see_again(memory, turn)
     _queue(memory, change, of_sight, turn)
 
@@ -247,7 +247,7 @@ def _remember(memory: SourceMemory, change: SourceChange, of_sight: bool) -> Non
         return
     memory.link = change
     if change.state is not SourceState.CONNECTING:
-        memory.cut = change.state not in _ARRIVING
+        memory.cut = change.state not in ARRIVING
 
 
 def _hold_open(memory: SourceMemory, change: SourceChange, at: int, turn: Turn) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from alerts.core import limits
@@ -177,6 +179,10 @@ class Series(msgspec.Struct):
     incident_id: str | None = None
 
 
+ARRIVING: Final = frozenset({SourceState.LIVE, SourceState.SUSPECT})
+"""States of a link over which the source still reaches us."""
+
+
 class SourceMemory(msgspec.Struct):
     """What the engine knows of a source: what its two witnesses say, where it is, and what depends on it.
 
@@ -200,11 +206,9 @@ class SourceMemory(msgspec.Struct):
 
     @property
     def shown(self) -> SourceChange | None:
-        """What people are told: what hinders it, else that it is live."""
+        """What people are told, the worst first: nothing arrives, nothing is seen, it is suspect, it is live."""
         if self.link is None or (
-            self.link.state is SourceState.LIVE
-            and self.sight is not None
-            and self.sight.state is not SourceState.LIVE
+            self.link.state in ARRIVING and self.sight is not None and self.sight.state is not SourceState.LIVE
         ):
             return self.sight
         return self.link

@@ -13,8 +13,9 @@ import msgspec
 from bench.load.addresses import stream_url
 from bench.load.lines import answer_lines
 from contracts.errors import GridwhistleError
-from ingest.rtsp.receive import ReceivePool
-from ingest.rtsp.session import ReceivedPicture, RtspSession, StreamInfo
+from ingest.rtsp.pool import ReceivePool
+from ingest.rtsp.received import ReceivedPicture, StreamInfo
+from ingest.rtsp.session import RtspSession
 from runtime.clock import SystemClock
 
 

@@ -21,6 +21,8 @@ _JUMP_EVERY: Final = 200
 """Pictures between two jumps of the clock: 8 s."""
 _JUMP_S: Final = 3_600
 _GARBAGE_BYTES: Final = 4_096
+_LOST_EVERY: Final = 53
+"""Two in a hundred, and no divisor of how many packets the clip has: key pictures come through now and then."""
 
 
 class Fault(enum.StrEnum):
@@ -34,6 +36,10 @@ class Fault(enum.StrEnum):
     """After 4 s random bytes come, in which no interleaved packet begins."""
     WRONG_RTCP = "wrong_rtcp"
     """Each picture is followed by RTCP that lies: bad lengths and versions, absurd clocks; pictures are good."""
+    FROZEN = "frozen"
+    """Each key picture repeats the first one after the fault began, with its own time and sequence numbers."""
+    LOSS = "loss"
+    """Every 53rd packet is missing: about 2 %."""
     CLOCK_JUMP = "clock_jump"
     """Every 8 s the RTP clock and the reports' wall clock jump by an hour, forth and back; pictures are good."""
 
@@ -52,14 +58,49 @@ class Sending:
     reset: bool = False
 
 
+class FrozenStream:
+    """What a camera sends whose sensor hangs while its encoder goes on, from its first key picture on."""
+
+    def __init__(self) -> None:
+        self._held: PackedPicture | None = None
+        self._sequence: int | None = None
+
+    def send(self, picture: PackedPicture, channel: int) -> bytes:
+        """The held key picture in place of `picture`, or `picture` itself where that is none."""
+        if self._sequence is None:
+            self._sequence = picture.sequence
+        shown = picture
+        if picture.counter is not None:
+            shown = self._held = self._held or picture
+        stamp = picture.timestamp.to_bytes(4, "big")
+        packets = []
+        for packet in shown.packets:
+            number = self._sequence.to_bytes(2, "big")
+            self._sequence = (self._sequence + 1) & 0xFFFF
+            packets.append(interleave(channel, packet[:2] + number + stamp + packet[8:]))
+        return b"".join(packets)
+
+
 def send_with(
-    fault: Fault, picture: PackedPicture, *, channel: int, played: int, stream: int, ssrc: int, wall: Instant
+    fault: Fault,
+    picture: PackedPicture,
+    *,
+    channel: int,
+    played: int,
+    stream: int,
+    ssrc: int,
+    wall: Instant,
+    frozen: FrozenStream,
 ) -> Sending:
     """What a bad camera sends for its picture number `played` (from 0) of this connection; repeatable.
 
-    `wall` is the true wall time of the picture.
+    `wall` is the true wall time of the picture, `frozen` what the connection keeps for Fault.FROZEN.
     """
     match fault:
+        case Fault.FROZEN:
+            return Sending(frozen.send(picture, channel))
+        case Fault.LOSS:
+            return _thinned(picture, channel)
         case Fault.WRONG_RTCP:
             lie = _lying_report(picture, ssrc, random.Random(stream << 32 | played))
             return Sending(picture.framed(channel) + interleave(channel + 1, lie), whole=True)
@@ -74,6 +115,12 @@ def send_with(
             noise = random.Random(stream << 32 | played).randbytes(_GARBAGE_BYTES)
             return Sending(noise.replace(b"$", b"#").replace(b"R", b"r"))
     return Sending()
+
+
+def _thinned(picture: PackedPicture, channel: int) -> Sending:
+    numbered = enumerate(picture.packets, picture.sequence)
+    kept = [interleave(channel, packet) for number, packet in numbered if number % _LOST_EVERY]
+    return Sending(b"".join(kept), whole=len(kept) == len(picture.packets))
 
 
 def _lying_report(picture: PackedPicture, ssrc: int, rng: random.Random) -> bytes:

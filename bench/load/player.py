@@ -9,11 +9,11 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from bench.load.faults import Fault, FrozenStream
 from sim.rtsp_message import Request, response, take_request
 from sim.rtsp_server import METHODS, interleaved_channel, session_description
 
 if TYPE_CHECKING:
-    from bench.load.faults import Fault
     from bench.load.ledger import Ledger
     from bench.load.programme import Programme
     from runtime.clock import Clock
@@ -46,6 +46,7 @@ class Player:
         "_sock",
         "channel",
         "fault",
+        "frozen",
         "pictures",
         "pictures_left_out",
         "plain",
@@ -69,6 +70,7 @@ class Player:
         self.stream = -1
         self.channel = 0
         self.fault: Fault | None = None
+        self.frozen = FrozenStream()
         self.plain = True
         self.playing = False
         self.pictures = 0
@@ -86,6 +88,7 @@ class Player:
     def set_fault(self, fault: Fault | None) -> None:
         """What is wrong with the stream from now on."""
         self.fault = fault
+        self.frozen = FrozenStream()
         self._set_plain()
 
     def _set_plain(self) -> None:

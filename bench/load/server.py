@@ -230,6 +230,7 @@ class LoadServer:
                 stream=player.stream,
                 ssrc=self.programme.ssrc,
                 wall=wall,
+                frozen=player.frozen,
             )
             if sending.reset:
                 self._drop(player, reset=True)

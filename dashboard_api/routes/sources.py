@@ -15,7 +15,14 @@ from dashboard_api.problem import ApiError
 from dashboard_api.queries import Page
 from dashboard_api.routes.parameters import CursorText, GridPrefix, Id, Limit
 from dashboard_api.services import Api
-from dashboard_api.source_views import UNSEEING, SourceSummary, SourceView, read_rows, source_view, summary
+from dashboard_api.source_views import (
+    SourceSummary,
+    SourceView,
+    is_unseeing,
+    read_rows,
+    source_view,
+    summary,
+)
 
 router = APIRouter(prefix="/api/v1/sources", tags=["sources 来源"])
 
@@ -24,7 +31,8 @@ SourceStates = Annotated[
     Query(
         alias="state",
         max_length=20,
-        description="State codes, repeatable; `unseeing` stands for every state of an expected but mute source.",
+        description="State codes, repeatable; `unseeing` stands for every state of an expected but mute source: "
+        "stale, blind, faulted, of sensors suspect too.",
     ),
 ]
 Kind = Annotated[Literal["camera", "sensor"] | None, Query(description="Only cameras, or only sensors.")]
@@ -47,7 +55,7 @@ async def list_sources(
 ) -> Response:
     """Sources in the order of their ids: the catalogue joined with the states that alerts stored."""
     directory = api.snapshots.directory
-    wanted = {code for item in state or () for code in (UNSEEING if item == "unseeing" else (item,))}
+    wanted = set(state or ())
     rows_max = min(limit, api.config.page_size_max)
     after = queries.decode_cursor(cursor, "id").id if cursor else ""
 
@@ -73,7 +81,11 @@ async def list_sources(
 
 def _fits(view: SourceView, states: set[str], kind: str | None, grid: str | None, expected: bool | None) -> bool:
     return (
-        (not states or view.state.code in states)
+        (
+            not states
+            or view.state.code in states
+            or ("unseeing" in states and is_unseeing(view.kind, view.state.code))
+        )
         and (kind is None or view.kind == kind)
         and (grid is None or (view.grid_code or "").startswith(grid))
         and (expected is None or view.expected == expected)

@@ -76,7 +76,13 @@ class StormWatch:
         self._changed_ns = 0
         self._told = False
         self._moved = False
+        self._storms = 0
         self.rages = False
+
+    @property
+    def number(self) -> int:
+        """Which storm rages, counted from 1; 0 when there is none."""
+        return self._storms if self.rages else 0
 
     @property
     def lost_total(self) -> int:
@@ -99,6 +105,7 @@ class StormWatch:
         if len({entry[1] for entry in self._window}) < _CAMERAS_MIN:
             return
         self.rages, self._told = True, False
+        self._storms += 1
         self._began_ns = self._window[0][0]
         self._cameras.clear()
         self._away.clear()

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from contracts.errors import ProtocolViolation, SourceMissing, SourceRefused, SourceUnreachable
 from ingest.rtsp.auth import Authenticator
 from ingest.rtsp.message import RtspReply, RtspRequest, format_request
-from ingest.rtsp.quirks import Quirk, QuirkPolicy
+from ingest.rtsp.quirks import Quirk, QuirkPolicies
 
 if TYPE_CHECKING:
     from ingest.rtsp.credentials import Credentials
@@ -37,15 +37,15 @@ class Dialogue:
     """
 
     def __init__(
-        self, host: str, credentials: Credentials | None, reply_s: float, policy: QuirkPolicy | None = None
+        self, host: str, credentials: Credentials | None, reply_s: float, quirks: QuirkPolicies | None = None
     ) -> None:
         self.connection: Connection | None = None
         self.session_id = ""
         self.base_uri = ""
         self.nonce_renewed = False
         self.keep_alive_refused = False
-        self._keep_alive = -1
-        self._policy = policy or QuirkPolicy()
+        self._keep_alive: int | None = None
+        self._quirks = quirks or QuirkPolicies()
         self._host = host
         self._reply_s = reply_s
         self._authenticator = Authenticator(credentials) if credentials is not None else None
@@ -72,7 +72,8 @@ class Dialogue:
             if not self._authenticator.challenge(reply.all_headers("www-authenticate")):
                 raise SourceRefused(
                     f"{self._host} 拒绝了用户名或密码 (401: user or password refused); "
-                    "请检查密钥文件 (check the secrets file)"
+                    "请检查密钥文件 (check the secrets file); "
+                    f"若密码无误, 可试策略 (else try a policy) {Quirk.DIGEST_URI_PATH} / {Quirk.DIGEST_URI_BASE}"
                 )
         raise SourceRefused(f"{self._host} 反复要求登录 (401 again and again)")
 
@@ -139,9 +140,9 @@ class Dialogue:
         return self._cseq
 
     def _digest_uri(self, uri: str) -> str:
-        if self._policy.on(Quirk.DIGEST_URI_BASE) and self.base_uri:
+        if self.base_uri not in ("", uri) and self._quirks.use(Quirk.DIGEST_URI_BASE):
             uri = self.base_uri
-        if self._policy.on(Quirk.DIGEST_URI_PATH):
+        if self._quirks.use(Quirk.DIGEST_URI_PATH):
             parts = urlsplit(uri)
             return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return uri
@@ -150,8 +151,13 @@ class Dialogue:
         """Show that we live, without waiting; a refusal is told by `keep_alive_refused`."""
         self._keep_alive = self.send(method, uri)
 
+    @property
+    def keep_alive_open(self) -> bool:
+        """Whether the last keep-alive is not answered yet."""
+        return self._keep_alive is not None
+
     def on_message(self, message: RtspReply | RtspRequest) -> None:
-        """What the server said."""
+        """What the server said. Raises ProtocolViolation for what a policy would take that is switched off."""
         if isinstance(message, RtspRequest):
             self._on_request(message)
         elif message.status >= 200:
@@ -166,7 +172,9 @@ class Dialogue:
         line = "RTSP/1.0 200 OK" if known else "RTSP/1.0 501 Not Implemented"
         connection.send(f"{line}\r\nCSeq: {message.header('cseq') or '0'}\r\n\r\n".encode())
         if message.method == "TEARDOWN":
-            connection.fail(SourceUnreachable("服务器结束了会话 (the server ended the session)", reason="bye"))
+            connection.fail(
+                SourceUnreachable("服务器结束了会话 (the server ended the session)", reason="server_teardown")
+            )
         elif message.method == "REDIRECT" and location is not None:
             connection.fail(Redirected(location))
 
@@ -175,8 +183,9 @@ class Dialogue:
         assert connection is not None
         of_keep_alive = message.cseq == self._keep_alive
         future = self._replies.pop(message.cseq, None)
-        if future is None and not of_keep_alive and self._replies and self._policy.use(Quirk.UNNUMBERED_REPLY):
+        if future is None and not of_keep_alive and self._replies:
             # With one question open there is only one that this can answer.
+            self._unnumbered(message)
             _, future = self._replies.popitem()
         if future is not None:
             if not future.done():
@@ -187,12 +196,25 @@ class Dialogue:
                 self.nonce_renewed = True
         elif message.status == 454:
             connection.fail(SourceUnreachable("会话已失效 (454: the session is gone)", reason="session_gone"))
-        elif self._keep_alive >= 0:
+        elif self._keep_alive is not None:
             # Only keep-alives are open now: whatever number it bears, this is about one of them.
             if not of_keep_alive:
-                self._policy.use(Quirk.UNNUMBERED_REPLY)
-            self._keep_alive = -1
-            self.keep_alive_refused = message.status >= 400 and self._policy.use(Quirk.KEEP_ALIVE_REFUSED)
+                self._unnumbered(message)
+            self._keep_alive = None
+            if message.status >= 400:
+                self._quirks.require(
+                    Quirk.KEEP_ALIVE_REFUSED,
+                    f"心跳被拒 {message.status}",
+                    f"the keep-alive is answered with {message.status}",
+                )
+                self.keep_alive_refused = True
+
+    def _unnumbered(self, message: RtspReply) -> None:
+        self._quirks.require(
+            Quirk.UNNUMBERED_REPLY,
+            f"应答的 CSeq {message.header('cseq')!r} 与请求不符",
+            "the CSeq of a reply is not that of our request",
+        )
 
     async def last_words(self, method: str, uri: str) -> None:
         """Tell the server, and read on until it has heard: closing with unread bytes would reset the connection
@@ -201,6 +223,9 @@ class Dialogue:
         if connection is None or connection.closed:
             return
         answer = self._expect(self.send(method, uri))
+        if connection.unreadable:
+            # Its answer cannot be told from the garbage around it: the server's end of the connection is one.
+            connection.end_sending()
         waiting: set[asyncio.Future[Any]] = {answer, connection.gone}
         await asyncio.wait(waiting, timeout=_LAST_WORDS_S, return_when=asyncio.FIRST_COMPLETED)
         answer.cancel()

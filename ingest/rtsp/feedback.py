@@ -74,7 +74,9 @@ class ReceptionFeedback:
         gone = goodbyes(data, start, end)
         # A BYE of another source on the channel is not ours.
         if gone and (self.ssrc is None or self.ssrc in gone):
-            self._fail(SourceUnreachable("摄像机结束了码流 (RTCP BYE: the camera ended the stream)", reason="bye"))
+            self._fail(
+                SourceUnreachable("摄像机结束了码流 (RTCP BYE: the camera ended the stream)", reason="rtcp_bye")
+            )
 
     def key_picture(self, timestamp: int, arrival: Instant) -> None:
         """A key picture with this RTP timestamp was complete (6.4.1, A.8)."""

@@ -14,13 +14,15 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from contracts.errors import ProtocolViolation
 from contracts.source import TransportPolicy
 from ingest.rtsp.message import RtspReply, RtspUrl
-from ingest.rtsp.quirks import Quirk, QuirkPolicy
+from ingest.rtsp.quirks import Quirk, QuirkPolicies
 from ingest.rtsp.sdp import RECEIVED_CODECS, SessionDescription, parse_sdp
 
 if TYPE_CHECKING:
     from ingest.rtsp.dialogue import Dialogue
     from runtime.clock import Clock
 
+LIVE: Final = {"Range": "npt=0.000-"}
+"""Headers of PLAY for what the camera sees now."""
 _SESSION_TIMEOUT_S: Final = 60.0
 _LINES_QUIET_S: Final = 0.2
 _BODY_LINES_MAX: Final = 2_000
@@ -61,20 +63,22 @@ class Negotiation:
     """Says the opening of one session through its dialogue. `public` holds the methods of OPTIONS."""
 
     def __init__(
-        self, dialogue: Dialogue, url: RtspUrl, clock: Clock, policy: QuirkPolicy, reply_s: float
+        self, dialogue: Dialogue, url: RtspUrl, clock: Clock, quirks: QuirkPolicies, reply_s: float
     ) -> None:
         self.public: frozenset[str] = frozenset()
         self._dialogue = dialogue
         self._url = url
         self._clock = clock
-        self._policy = policy
+        self._quirks = quirks
         self._reply_s = reply_s
 
     async def options(self) -> None:
         """Ask what the server can. Raises SourceRefused on 401, else nothing for a status."""
         reply = await self._dialogue.ask("OPTIONS", self._url.text)
-        if 300 <= reply.status < 400 or not (reply.status < 300 or self._policy.use(Quirk.OPTIONS_REFUSED)):
+        if 300 <= reply.status < 400:
             self._dialogue.judge("OPTIONS", reply)
+        elif reply.status >= 400:
+            self._accept(Quirk.OPTIONS_REFUSED, "OPTIONS", reply)
         methods = ",".join(reply.all_headers("public")).upper().split(",")
         self.public = frozenset(sys.intern(method.strip()) for method in methods if method.strip())
 
@@ -83,10 +87,15 @@ class Negotiation:
         connection = self._dialogue.connection
         assert connection is not None
         lines: list[bytes] = []
-        connection.on_line = lines.append if self._policy.on(Quirk.UNSIZED_BODY) else None
+        connection.on_line = lines.append
         try:
             reply = await self._dialogue.request("DESCRIBE", self._url.text, {"Accept": "application/sdp"})
             if not reply.body and reply.header("content-length") is None:
+                self._quirks.require(
+                    Quirk.UNSIZED_BODY,
+                    "DESCRIBE 的应答没有 Content-Length",
+                    "a description of no stated length",
+                )
                 reply = replace(reply, body=await self._unsized(lines))
         finally:
             connection.on_line = None
@@ -100,7 +109,11 @@ class Negotiation:
                 reason="unsupported_codec",
             )
         if track.parameter_sets_odd:
-            self._policy.use(Quirk.PARAMETER_SETS_ODD)
+            self._quirks.require(
+                Quirk.PARAMETER_SETS_ODD,
+                "SDP 中的参数集缺失或无效",
+                "parameter sets are missing or unusable in the SDP",
+            )
         description = SessionDescription(
             self._here(found.control), replace(track, control=self._here(track.control))
         )
@@ -113,8 +126,6 @@ class Negotiation:
             seen = len(lines)
             await self._clock.asleep(_LINES_QUIET_S)
             waited_s += _LINES_QUIET_S
-        if lines:
-            self._policy.use(Quirk.UNSIZED_BODY)
         return b"".join(lines)
 
     def _base(self, reply: RtspReply) -> str:
@@ -125,15 +136,22 @@ class Negotiation:
             return asked
         try:
             if text.startswith("/"):
+                self._repair(text)
                 return _replaced(asked, urlsplit(urljoin("http://host/", text)).path)
             parts = urlsplit(text)
             usable = parts.scheme == "rtsp" and parts.hostname not in (None, "rtsp") and "://" not in parts.path
             _ = parts.port
         except ValueError:
             usable = False
-        if not usable and self._policy.use(Quirk.BASE_REPAIRED):
+        if not usable:
+            self._repair(text)
             return asked
         return self._here(text)
+
+    def _repair(self, text: str) -> None:
+        self._quirks.require(
+            Quirk.BASE_REPAIRED, f"Content-Base {text[:80]!r} 不是 RTSP 地址", "Content-Base is no RTSP URL"
+        )
 
     def _here(self, text: str) -> str:
         """The URL on the host that we are connected to."""
@@ -144,12 +162,13 @@ class Negotiation:
             raise ProtocolViolation("SDP 的 control 属性无效 (cannot be read)", reason="sdp") from None
         if there == (self._url.host, self._url.port) or parts.scheme != "rtsp":
             return text
-        if not self._policy.use(Quirk.BASE_ELSEWHERE):
-            return text
+        self._quirks.require(
+            Quirk.BASE_ELSEWHERE, f"服务器给出另一地址 {text[:80]!r}", "its URLs name another host or port"
+        )
         return urlunsplit(parts._replace(netloc=urlsplit(self._url.text).netloc))
 
     async def setup(self, control: str, transport: TransportPolicy, client_port: Callable[[], int]) -> Agreed:
-        """Set the track up over `transport`; over UDP too when TCP is refused with 461.
+        """Set the track up over `transport`; over UDP too when TCP is refused, or answered with UDP.
 
         `client_port` opens a pair of UDP ports and gives the even one. The dialogue knows the session as soon as
         the server accepts, so that it can be torn down whatever follows.
@@ -162,13 +181,20 @@ class Negotiation:
                 f"RTP/AVP;unicast;client_port={port}-{port + 1}" if udp else "RTP/AVP/TCP;unicast;interleaved=0-1"
             )
             reply = await self._setup_at(control, offer)
-            if reply.status == 461 and not udp and self._policy.use(Quirk.UDP_WHEN_TCP_REFUSED):
+            if reply.status == 461 and not udp:
+                self._accept(Quirk.UDP_WHEN_TCP_REFUSED, "SETUP", reply)
                 udp = True
                 continue
             self._dialogue.judge("SETUP", reply)
             name, _, parameters = (reply.header("session") or "").partition(";")
             self._dialogue.session_id = name.strip()
             answer = parse_transport(reply.header("transport") or "", udp=udp)
+            if not answer.tcp and not udp:
+                self._quirks.require(
+                    Quirk.UDP_WHEN_TCP_REFUSED, "SETUP 要求 TCP 而应答为 UDP", "SETUP for TCP is answered with UDP"
+                )
+                udp = True
+                continue
             if answer.tcp:
                 answer = self._channels(answer)
             return Agreed(answer, session_timeout_s(parameters))
@@ -177,22 +203,22 @@ class Negotiation:
         reply = await self._dialogue.ask("SETUP", control, {"Transport": offer})
         path, mark, query = control.partition("?")
         rest, slash, track = query.rpartition("/")
-        if reply.status in (400, 404) and mark and slash and self._policy.use(Quirk.CONTROL_BEFORE_QUERY):
+        if reply.status in (400, 404) and mark and slash:
+            self._accept(Quirk.CONTROL_BEFORE_QUERY, "SETUP", reply)
             return await self._dialogue.ask("SETUP", f"{path.rstrip('/')}/{track}?{rest}", {"Transport": offer})
         return reply
 
     def _channels(self, answer: TransportAnswer) -> TransportAnswer:
         if answer.channel is None:
-            if not self._policy.use(Quirk.CHANNEL_UNNAMED):
-                raise ProtocolViolation(
-                    "SETUP 的应答未给出 interleaved 通道 (no interleaved channels in the reply)",
-                    reason="transport_refused",
-                )
+            self._quirks.require(
+                Quirk.CHANNEL_UNNAMED, "SETUP 的应答未给出 interleaved 通道", "SETUP is answered without channels"
+            )
             return replace(answer, channel=0)
-        if answer.channel != 0 and not self._policy.use(Quirk.CHANNEL_CHOSEN):
-            raise ProtocolViolation(
-                f"SETUP 的应答改用通道 {answer.channel} (other interleaved channels than asked for)",
-                reason="transport_refused",
+        if answer.channel != 0:
+            self._quirks.require(
+                Quirk.CHANNEL_CHOSEN,
+                f"SETUP 的应答改用通道 {answer.channel}",
+                "SETUP is answered with other channels than asked for",
             )
         return answer
 
@@ -200,23 +226,31 @@ class Negotiation:
         """Play with these headers; the URL that the session is controlled by, and the server's reply."""
         control = description.control
         reply = await self._dialogue.ask("PLAY", control, headers)
-        if reply.status == 457 and self._policy.use(Quirk.RANGE_REFUSED):
+        if reply.status == 457 and headers == LIVE:
+            self._accept(Quirk.RANGE_REFUSED, "PLAY", reply)
             headers = {}
             reply = await self._dialogue.ask("PLAY", control)
         track = description.video.control
-        if reply.status in (400, 404, 459) and track != control and self._policy.use(Quirk.PLAY_TRACK):
+        if reply.status in (400, 404, 459) and track != control:
+            self._accept(Quirk.PLAY_TRACK, "PLAY", reply)
             control = track
             reply = await self._dialogue.ask("PLAY", control, headers)
         self._dialogue.judge("PLAY", reply)
         return control, reply
 
+    def _accept(self, quirk: Quirk, method: str, reply: RtspReply) -> None:
+        """Go on after a reply that says no. Raises ProtocolViolation where the policy is switched off."""
+        said = f"{reply.status} {reply.phrase[:80]}".strip()
+        self._quirks.require(quirk, f"{method} 的应答为 {said}", f"{method} is answered with {reply.status}")
+
     def keep_alives(self) -> tuple[str, ...]:
         """Methods to show that we live with, the best first."""
-        if self._policy.on(Quirk.KEEP_ALIVE_OPTIONS):
+        named = tuple(method for method in _KEEP_ALIVES if method in self.public or method == "OPTIONS")
+        if named[0] != "OPTIONS" and self._quirks.use(Quirk.KEEP_ALIVE_OPTIONS):
             return ("OPTIONS",)
-        if self._policy.on(Quirk.KEEP_ALIVE_PARAMETER):
+        if named[0] == "OPTIONS" and self._quirks.use(Quirk.KEEP_ALIVE_PARAMETER):
             return ("GET_PARAMETER", "OPTIONS")
-        return tuple(method for method in _KEEP_ALIVES if method in self.public or method == "OPTIONS")
+        return named
 
 
 def _replaced(url: str, path: str) -> str:
@@ -224,18 +258,18 @@ def _replaced(url: str, path: str) -> str:
 
 
 def parse_transport(text: str, *, udp: bool) -> TransportAnswer:
-    """A server's Transport header; `udp` is what was asked for.
+    """A server's Transport header; `udp` is what was asked for. UDP may be the answer to either.
 
-    Raises ProtocolViolation with reason `transport_refused` when it answers the other, or multicast.
+    Raises ProtocolViolation with reason `transport_refused` when it answers UDP with TCP, or with multicast.
     """
     first = text.split(",")[0]
     name, *parts = [part.strip() for part in first.split(";")]
     fields = {key.strip().lower(): value.strip() for key, _, value in (part.partition("=") for part in parts)}
     tcp = "tcp" in name.lower() or "interleaved" in fields or (not udp and not name)
-    if tcp == udp or "multicast" in fields:
+    if (tcp and udp) or "multicast" in fields:
         raise ProtocolViolation(
-            f"服务器未按要求的方式传输 (it answered Transport: {text[:80]}); 请设 transport = "
-            f"{'tcp' if udp else 'udp'}",
+            f"服务器未按要求的方式传输 (it answered Transport: {text[:80]}); "
+            + ("请设 transport = tcp" if tcp else "请关闭该流的组播 (switch multicast off for this stream)"),
             reason="transport_refused",
         )
     ssrc = fields.get("ssrc", "")
@@ -263,5 +297,5 @@ def session_timeout_s(parameters: str) -> float:
         name, _, value = part.partition("=")
         digits = value.strip().strip('"').split(".")[0].strip()
         if name.strip().lower() == "timeout" and digits.isascii() and digits.isdigit():
-            return float(min(max(int(digits[:6]), 5), 3600)) if int(digits[:6]) else _SESSION_TIMEOUT_S
+            return float(min(int(digits[:6]), 3600)) if int(digits[:6]) else _SESSION_TIMEOUT_S
     return _SESSION_TIMEOUT_S

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Final
 from contracts.errors import SourceUnreachable
 from contracts.frame import Codec
 from contracts.instant import SECOND, Instant
-from ingest.rtsp.quirks import Quirk, QuirkPolicy
-from ingest.rtsp.receive import ReceivePool
+from ingest.rtsp.pool import ReceivePool
+from ingest.rtsp.received import ReceivedPicture, StreamInfo
 from ingest.rtsp.recorder import RecorderPolicy
-from ingest.rtsp.session import ReceivedPicture, RtspSession, SessionLimits, StreamInfo
+from ingest.rtsp.session import RtspSession, SessionLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ingest.rtsp.credentials import Credentials
+    from ingest.rtsp.quirks import QuirkPolicies
     from runtime.clock import Clock
 
 _UTC_TIME: Final = re.compile(r"clock\s*=\s*(\d{8}T\d{6})(?:\.(\d{1,9}))?Z", re.IGNORECASE)
@@ -100,7 +101,7 @@ async def play_back(
     ranged: bool = True,
     origin: Instant | None = None,
     limits: PlaybackLimits | None = None,
-    policy: QuirkPolicy | None = None,
+    quirks: QuirkPolicies | None = None,
     recorder: frozenset[RecorderPolicy] = frozenset(),
     playing: Callable[[], None] = lambda: None,
 ) -> Playback:
@@ -135,7 +136,7 @@ async def play_back(
         credentials=credentials,
         limits=SessionLimits(stall_s=limits.stall_s, key_stall_s=limits.seconds_max),
         play=headers,
-        policy=policy or QuirkPolicy((f"-{Quirk.RANGE_REFUSED}",)),
+        quirks=quirks,
     )
     sweep = asyncio.create_task(pool.sweep_forever())
     life = asyncio.create_task(session.run_once())

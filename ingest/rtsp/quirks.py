@@ -2,17 +2,19 @@
 
 A policy acts when the behaviour is seen, not by the vendor's name, and every use is counted.
 `[ingest.rtsp_policies]` names policies for a camera or a platform: `name` switches one on that cannot be found out
-by itself, `-name` switches one off.
+by itself, `-name` switches one off. Where one that is off would have to act the session ends with the reason
+`rtsp_policy_off` and a sentence that names it; where one that must be configured is missing, with the reason that
+its docstring says. Each has a capture of bytes in tests/ingest/rtsp/captures.
 """
 
 from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from contracts.errors import ConfigError
+from contracts.errors import ConfigError, ProtocolViolation
 
 
 class Quirk(enum.StrEnum):
@@ -22,15 +24,15 @@ class Quirk(enum.StrEnum):
     """CSeq is missing in replies, 0, or one behind (HiSilicon media server, Tapo C220 after a bad keep-alive):
     with one question open, its reply is the next one that comes."""
     STRAY_BYTES = "stray_bytes"
-    """Line ends, spaces and zero bytes stand between messages: skipped."""
+    """Spaces and zero bytes stand between messages: skipped. Empty lines always are, as RFC 2616, 4.1 wants."""
     UNSIZED_BODY = "unsized_body"
     """The reply to DESCRIBE has no Content-Length: lines of a session description behind it are its body."""
     BASE_REPAIRED = "base_repaired"
     """Content-Base without scheme, with the scheme twice, or that does not parse (no-name cameras): the asked URL
-    is the base."""
+    is the base; of a path alone, the path on the asked host."""
     BASE_ELSEWHERE = "base_elsewhere"
     """Content-Base or control names another host or port (the private address behind NAT, as Axis encoders do):
-    the host and port that we are connected to stay, the path is taken."""
+    the host and port that we are connected to stay, the path is taken. Only a redirect sends us elsewhere."""
     OPTIONS_REFUSED = "options_refused"
     """OPTIONS is refused with any status but 401: nothing special is asked for later."""
     CHANNEL_CHOSEN = "channel_chosen"
@@ -38,7 +40,8 @@ class Quirk(enum.StrEnum):
     CHANNEL_UNNAMED = "channel_unnamed"
     """The reply to SETUP names no interleaved channels although TCP was asked for: the asked ones are read."""
     UDP_WHEN_TCP_REFUSED = "udp_when_tcp_refused"
-    """SETUP for TCP is answered with 461 (or with a UDP transport): asked again for UDP."""
+    """SETUP for TCP is answered with 461, or accepted with a UDP transport: asked again for UDP, in the latter
+    case within the session that the server has made (RFC 2326, 10.4)."""
     PLAY_TRACK = "play_track"
     """PLAY of the whole presentation is refused (459, 404, 400): the track's own URL is played."""
     CONTROL_BEFORE_QUERY = "control_before_query"
@@ -51,13 +54,14 @@ class Quirk(enum.StrEnum):
     GET_PARAMETER, OPTIONS, SET_PARAMETER is used, the session goes on."""
     KEEP_ALIVE_OPTIONS = "keep_alive_options"
     """Only when configured. Keep-alive by OPTIONS from the start: for servers that end the session at
-    GET_PARAMETER, so that its refusal cannot be seen (Hipcam)."""
+    GET_PARAMETER, so that its refusal cannot be seen (Hipcam). Without it: `keep_alive_fatal`."""
     KEEP_ALIVE_PARAMETER = "keep_alive_parameter"
     """Only when configured. Keep-alive by GET_PARAMETER although Public does not name it: for servers that do not
-    count OPTIONS as a sign of life (EvoStream)."""
+    count OPTIONS as a sign of life (EvoStream). Without it: `session_timed_out`."""
     DIGEST_URI_PATH = "digest_uri_path"
     """Only when configured. The digest is made over the path, not over the whole URL, for servers that compare so.
-    Not tried by itself: a second guess after a wrong password may lock the account."""
+    Not tried by itself: a second guess after a wrong password may lock the account. Without it, as without the
+    next: `refused_credentials`."""
     DIGEST_URI_BASE = "digest_uri_base"
     """Only when configured. Every digest is made over the URL of DESCRIBE: for servers that compare the uri
     with the presentation, not with the request."""
@@ -79,14 +83,15 @@ ASKED_FOR: Final = frozenset(
     }
 )
 """Policies that act only when the configuration names them."""
+_UNASKED: Final = frozenset(Quirk) - ASKED_FOR
 
 
-class QuirkPolicy:
+class QuirkPolicies:
     """Which policies may act for a camera, and how often each acted. One object per camera."""
 
-    def __init__(self, configured: Iterable[str] = ()) -> None:
-        """Raises ConfigError for a name that is no policy."""
-        allowed = set(Quirk) - ASKED_FOR
+    def __init__(self, configured: Iterable[str] = (), on_use: Callable[[Quirk], None] | None = None) -> None:
+        """`on_use` hears of each act. Raises ConfigError for a name that is no policy."""
+        allowed = set(_UNASKED)
         for text in configured:
             name = text.removeprefix("-")
             try:
@@ -95,13 +100,15 @@ class QuirkPolicy:
                 raise ConfigError(
                     f"ingest.rtsp_policies 中没有策略 '{name[:40]}' (no such policy); "
                     f"可用 (choose from): {', '.join(Quirk)}",
-                    reason="policy",
+                    reason="unknown_rtsp_policy",
                 ) from None
             if text.startswith("-"):
                 allowed.discard(quirk)
             else:
                 allowed.add(quirk)
-        self._allowed = frozenset(allowed)
+        # One set for the thousands of cameras that nothing is configured for.
+        self._allowed = _UNASKED if allowed == _UNASKED else frozenset(allowed)
+        self._on_use = on_use
         self.seen: Counter[Quirk] = Counter()
         """How often each policy acted, over all lives of the session."""
 
@@ -114,4 +121,24 @@ class QuirkPolicy:
         if quirk not in self._allowed:
             return False
         self.seen[quirk] += 1
+        if self._on_use is not None:
+            self._on_use(quirk)
         return True
+
+    def require(self, quirk: Quirk, zh: str, en: str) -> None:
+        """This policy acts now, and is counted; `zh` and `en` say what the server did.
+
+        Raises ProtocolViolation with reason `rtsp_policy_off` where it is switched off: a session without it can
+        only guess, and the sentence names the policy that would go on.
+        """
+        if not self.use(quirk):
+            raise policy_off(quirk, zh, en)
+
+
+def policy_off(quirk: Quirk, zh: str, en: str) -> ProtocolViolation:
+    """The error of a session that this policy, switched off, would have kept."""
+    return ProtocolViolation(
+        f"{zh}, 策略 {quirk} 已停用 ({en}, and policy {quirk} is switched off); "
+        f'请在 [ingest.rtsp_policies] 中去掉 "-{quirk}" (take it out there)',
+        reason="rtsp_policy_off",
+    )

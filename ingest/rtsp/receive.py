@@ -5,7 +5,7 @@ left over is at most one incomplete message, or of a dropped picture only the nu
 
 Low-water mark (SO_RCVLOWAT): the kernel wakes us only when so many bytes wait. Bytes below it are invisible, so it
 is at most half of the smallest recent key picture, 1 while a key picture is incomplete or a reply is due, and
-every socket is read at least once per sweep whatever the kernel thinks.
+a socket that was not read for one sweep is read within half of another, whatever the kernel thinks.
 """
 
 from __future__ import annotations
@@ -17,70 +17,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from contracts.errors import ProtocolViolation, SourceError, SourceUnreachable
-from contracts.instant import SECOND
 from ingest.rtsp.message import MESSAGE_BYTES_MAX, RtspReply, RtspRequest, parse_message
-from ingest.rtsp.quirks import Quirk, QuirkPolicy
+from ingest.rtsp.quirks import Quirk, QuirkPolicies
 from ingest.rtsp.resync import RESYNC_BYTES_MAX, RESYNCS_MAX, find_message
 from ingest.rtsp.rtp import RTP, RTP_HEADER_BYTES, payload_bounds
 
 if TYPE_CHECKING:
     from ingest.rtsp.depacketize import Depacketizer
-    from runtime.clock import Clock
+    from ingest.rtsp.pool import ReceivePool
 
 _DOLLAR: Final = 0x24
 _EQUALS: Final = 0x3D
 _OUTGOING_BYTES_MAX: Final = 65_536
 _RECENT_KEY_PICTURES: Final = 8
-_SWEEP_PARTS: Final = 10
-
-
-class ReceivePool:
-    """The buffer and the sweep that all connections of one event loop share.
-
-    `sweep_s`: every socket is read at least so often. `low_water_bytes_max`: 0 switches the marks off.
-    """
-
-    def __init__(
-        self,
-        clock: Clock,
-        *,
-        buffer_bytes: int = 256 * 1024,
-        sweep_s: float = 0.25,
-        low_water_bytes_max: int = 16 * 1024,
-    ) -> None:
-        if buffer_bytes < 2 * (MESSAGE_BYTES_MAX + 4):
-            raise ValueError("the receive buffer must hold at least two messages of 64 KiB")
-        self.clock = clock
-        self.buffer = bytearray(buffer_bytes)
-        self.view = memoryview(self.buffer)
-        self.low_water_bytes_max = low_water_bytes_max
-        self._sweep_s = sweep_s
-        self._connections: dict[Connection, None] = {}
-
-    def __len__(self) -> int:
-        return len(self._connections)
-
-    def add(self, connection: Connection) -> None:
-        """Take part in the sweep."""
-        self._connections[connection] = None
-
-    def discard(self, connection: Connection) -> None:
-        """Leave the sweep."""
-        self._connections.pop(connection, None)
-
-    async def sweep_forever(self) -> None:
-        """Read what the marks hide and find stalls, a tenth of the sockets at a time, until cancelled."""
-        part_s = self._sweep_s / _SWEEP_PARTS
-        due_ns = round(self._sweep_s * SECOND)
-        part = 0
-        while True:
-            await self.clock.asleep(part_s)
-            now_ns = self.clock.monotonic_ns()
-            for connection in list(self._connections)[part::_SWEEP_PARTS]:
-                if now_ns - connection.last_read_ns >= due_ns:
-                    connection.read()
-                connection.check(now_ns)
-            part = (part + 1) % _SWEEP_PARTS
 
 
 class Connection:
@@ -116,11 +65,12 @@ class Connection:
         "on_message",
         "on_rtcp",
         "packets_malformed",
-        "policy",
+        "quirks",
         "replies_due",
         "resyncs",
         "rtp_channel",
         "skipped_bytes",
+        "unreadable",
     )
 
     def __init__(
@@ -130,7 +80,7 @@ class Connection:
         on_message: Callable[[RtspReply | RtspRequest], None],
         on_rtcp: Callable[[bytearray, int, int], None],
         *,
-        policy: QuirkPolicy | None = None,
+        quirks: QuirkPolicies | None = None,
     ) -> None:
         self._pool = pool
         self._socket = connected
@@ -138,7 +88,7 @@ class Connection:
         self.on_message = on_message
         self.on_rtcp = on_rtcp
         self.on_line: Callable[[bytes], None] | None = None
-        self.policy = policy or QuirkPolicy()
+        self.quirks = quirks or QuirkPolicies()
         self.resyncs = 0
         self._seeking = 0
         self.check: Callable[[int], None] = _nothing_to_check
@@ -147,6 +97,8 @@ class Connection:
         self.depacketizer: Depacketizer | None = None
         self.eager = False
         """True while no byte may wait below the low-water mark."""
+        self.unreadable = False
+        """True once something came that cannot be read: what follows is thrown away."""
         self.rtp_channel = -1
         self.replies_due = 0
         self.bytes_received = 0
@@ -185,12 +137,15 @@ class Connection:
             return
         self.last_read_ns = pool.clock.monotonic_ns()
         self.bytes_received += count
+        if self.unreadable:
+            return
         try:
             self._walk(begin + count)
         except SourceError as error:
+            # The socket stays open, deaf, for a TEARDOWN.
             self.fail(error)
-            self.close()
-            return
+            self.unreadable = True
+            self._rest = b""
         self._set_mark()
 
     def _walk(self, end: int) -> None:
@@ -270,7 +225,10 @@ class Connection:
         buffer = self._pool.buffer
         if buffer[at] in b"\r\n":
             return at + 1
-        if buffer[at] in b" \0" and self.policy.use(Quirk.STRAY_BYTES):
+        if buffer[at] in b" \0":
+            self.quirks.require(
+                Quirk.STRAY_BYTES, "消息之间有多余的字节", "spaces or zero bytes stand between messages"
+            )
             return at + 1
         if self.on_line is not None and buffer[at + 1] == _EQUALS and 0x61 <= buffer[at] <= 0x7A:
             after = buffer.find(b"\n", at, end) + 1
@@ -280,8 +238,10 @@ class Connection:
         try:
             message, length = parse_message(bytes(buffer[at : min(end, at + 2 * MESSAGE_BYTES_MAX)]))
         except ProtocolViolation:
-            if self.depacketizer is None or not self._may_seek():
+            if self.depacketizer is None or self.resyncs >= RESYNCS_MAX:
                 raise
+            self.quirks.require(Quirk.RESYNC, "数据包之间有无法识别的字节", "bytes between packets belong to none")
+            self.resyncs += 1
             self._seeking = 1
             return self._seek(at + 1, end)
         if message is None:
@@ -290,10 +250,6 @@ class Connection:
             self.replies_due = max(0, self.replies_due - 1)
         self.on_message(message)
         return at + length
-
-    def _may_seek(self) -> bool:
-        self.resyncs += 1
-        return self.resyncs <= RESYNCS_MAX and self.policy.use(Quirk.RESYNC)
 
     def _seek(self, at: int, end: int) -> int:
         """The framing is lost: skip to what looks like a packet or a reply. Raises ProtocolViolation when there is
@@ -325,7 +281,7 @@ class Connection:
 
     def _set_mark(self) -> None:
         depacketizer = self.depacketizer
-        low = self.replies_due or self.eager or depacketizer is None or depacketizer.assembling
+        low = self.replies_due or self.eager or depacketizer is None or depacketizer.assembling or self.unreadable
         mark = 1 if low else self._mark
         if mark != self._socket_mark and not self._closed:
             self._socket_mark = mark
@@ -361,6 +317,12 @@ class Connection:
             self._writing = False
             self._loop.remove_writer(self._socket.fileno())
 
+    def end_sending(self) -> None:
+        """Nothing follows what was sent: the server closes its end when it has read that."""
+        if not self._closed and not self._outgoing:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
+
     def fail(self, error: Exception) -> None:
         """End the session with this error, the first one counts; the socket stays open for a TEARDOWN."""
         if not self.ended.done():
@@ -395,30 +357,3 @@ class Connection:
 
 def _nothing_to_check(_now_ns: int) -> None:
     return None
-
-
-async def connect(host: str, port: int, timeout_s: float) -> socket.socket:
-    """A connected non-blocking TCP socket. Raises SourceUnreachable within `timeout_s`."""
-    loop = asyncio.get_running_loop()
-    cause = "no address"
-    try:
-        async with asyncio.timeout(timeout_s):
-            for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-                attempt = socket.socket(family, kind, protocol)
-                try:
-                    attempt.setblocking(False)
-                    attempt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    await loop.sock_connect(attempt, address)
-                except OSError as error:
-                    attempt.close()
-                    cause = error.strerror or str(error)
-                except BaseException:
-                    attempt.close()
-                    raise
-                else:
-                    return attempt
-    except TimeoutError:
-        cause = f"no answer within {timeout_s:g} s"
-    except OSError as error:
-        cause = error.strerror or str(error)
-    raise SourceUnreachable(f"无法连接 {host}:{port} (cannot connect): {cause}", reason="unreachable")

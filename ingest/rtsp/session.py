@@ -7,33 +7,36 @@ is runtime.supervise's. Only key pictures leave, see ingest.rtsp.depacketize.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from contracts.errors import ConfigError, ProtocolViolation, SourceUnreachable
 from contracts.frame import Codec
-from contracts.instant import SECOND, Instant
+from contracts.instant import SECOND
 from contracts.source import TransportPolicy
 from ingest.rtsp.assembly import KeyPicturePolicy
+from ingest.rtsp.codecs import CODECS, make_depacketizer
+from ingest.rtsp.connect import connect
 from ingest.rtsp.credentials import Credentials
-from ingest.rtsp.depacketize_h264 import H264Depacketizer
-from ingest.rtsp.depacketize_h265 import H265Depacketizer
 from ingest.rtsp.dialogue import Dialogue, Redirected
 from ingest.rtsp.feedback import ReceptionFeedback
+from ingest.rtsp.keep_alive import KeepAlive
 from ingest.rtsp.message import RtspUrl, parse_url
-from ingest.rtsp.negotiate import Described, Negotiation
-from ingest.rtsp.quirks import QuirkPolicy
-from ingest.rtsp.receive import Connection, ReceivePool, connect
+from ingest.rtsp.negotiate import LIVE, Agreed, Described, Negotiation
+from ingest.rtsp.quirks import QuirkPolicies
+from ingest.rtsp.receive import Connection
+from ingest.rtsp.received import Between, ReceivedPicture, StreamInfo
 from ingest.rtsp.timing import RtpTimeline
+from ingest.rtsp.totals import Reception, SessionTotals
 from ingest.rtsp.udp import UdpPorts, UdpTrack
 
 if TYPE_CHECKING:
-    from ingest.rtsp.assembly import Octets, PictureSink
+    from ingest.rtsp.assembly import Octets
     from ingest.rtsp.depacketize import Depacketizer
+    from ingest.rtsp.pool import ReceivePool
+    from ingest.rtsp.received import PictureReceiver
     from runtime.clock import Clock
-
-_KEEP_ALIVE_MAX_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,84 +54,7 @@ class SessionLimits:
     picture_bytes_max: int = 4 << 20
     key_pictures: KeyPicturePolicy = KeyPicturePolicy.RECOVERY_POINT
     transport: TransportPolicy = TransportPolicy.TCP
-    """TCP falls to UDP where the server answers 461."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamInfo:
-    """What the server said of the stream when it began to play; `play_range`, `rtp_info` and
-    `play_scale` as in its reply."""
-
-    codec: str
-    server: str
-    transport: str
-    url: str
-    clock_rate: int = 90_000
-    play_range: str = ""
-    rtp_info: str = ""
-    play_scale: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedPicture:
-    """One picture as Annex B bytes, parameter sets in front of a key picture.
-
-    What follows the key picture comes only while everything is collected, in decoding order. Of a key picture:
-    `dropped_pictures`, `dropped_bytes`, `dropped_bytes_max`: number, sum and largest of what came since the key
-    picture before, collected or not; `digest`: CRC-32 of its slices, alike when the encoder repeats itself.
-    `clock_offset_ns`: camera clock minus ours by its last sender report, None while unknown. `discontinuity`: the
-    first picture of a session, the RTP clock jumped, or the parameter sets changed.
-    """
-
-    data: bytes
-    codec: Codec
-    key: bool
-    event_time: Instant
-    arrival_time: Instant
-    discontinuity: bool
-    dropped_pictures: int
-    dropped_bytes: int
-    dropped_bytes_max: int
-    digest: int
-    clock_offset_ns: int | None
-    timestamp: int = 0
-    """The RTP timestamp, 32 bits."""
-
-
-class Between(NamedTuple):
-    """What came since the last key picture, `since_ns` ago: number and bytes of the other pictures, so far."""
-
-    pictures: int
-    size: int
-    since_ns: int
-
-
-class PictureReceiver(Protocol):
-    """Who takes what a session gives; called within the event loop, must not wait."""
-
-    def playing(self, info: StreamInfo) -> None:
-        """The server accepted PLAY."""
-
-    def picture(self, picture: ReceivedPicture) -> None:
-        """A picture is complete."""
-
-
-@dataclass(slots=True)
-class SessionTotals:
-    """Running totals of one session object over all its lives."""
-
-    sessions: int = 0
-    resyncs: int = 0
-    packets_late: int = 0
-    packets_foreign: int = 0
-    rtcp_malformed: int = 0
-    bytes_received: int = 0
-    packets_lost: int = 0
-    packets_malformed: int = 0
-    key_pictures: int = 0
-    key_pictures_lost: int = 0
-    key_pictures_refused: int = 0
-    pictures: int = 0
+    """TCP falls to UDP where the server refuses it."""
 
 
 class RtspSession:
@@ -144,12 +70,12 @@ class RtspSession:
         receiver: PictureReceiver,
         credentials: Credentials | None = None,
         limits: SessionLimits | None = None,
-        policy: QuirkPolicy | None = None,
+        quirks: QuirkPolicies | None = None,
         udp_ports: UdpPorts | None = None,
         play: dict[str, str] | None = None,
     ) -> None:
         """`play`: headers of PLAY, live by default. Raises ConfigError for a URL that is not usable."""
-        self.play_headers = play or {"Range": "npt=0.000-"}
+        self.play_headers = play or LIVE
         self._home = parse_url(url)
         self._source_id = source_id
         self._clock = clock
@@ -157,7 +83,7 @@ class RtspSession:
         self._receiver = receiver
         self._credentials = credentials
         self._limits = limits or SessionLimits()
-        self._policy = policy or QuirkPolicy()
+        self._quirks = quirks or QuirkPolicies()
         self._udp_ports = udp_ports or UdpPorts()
         self._totals = SessionTotals()
         self._life: _Life | None = None
@@ -200,19 +126,37 @@ class RtspSession:
             self._life.collect(every_picture)
 
     @property
-    def policy(self) -> QuirkPolicy:
+    def quirks(self) -> QuirkPolicies:
         """The policies for what this server does against the standards, and how often each acted."""
-        return self._policy
+        return self._quirks
 
     def between(self) -> Between | None:
         """What came since the last key picture; None before the first one of a life."""
         return self._life.between() if self._life is not None else None
 
-    def statistics(self) -> SessionTotals:
-        """Totals of all lives, the present one included."""
-        totals = replace(self._totals)
+    def reception(self) -> Reception:
+        """How well it arrives, cheaper than `statistics`: it is asked of every camera every other second."""
+        past, life = self._totals, self._life
+        if life is None:
+            return Reception(past.packets, past.packets_lost, past.clock_jumps, None)
+        of = life._depacketizer
+        return Reception(
+            past.packets + of.packets,
+            past.packets_lost + of.packets_lost,
+            past.clock_jumps + life._timeline.jumps,
+            life._feedback.clock_offset_ns,
+        )
+
+    def add_to(self, totals: SessionTotals) -> None:
+        """Add the totals of all lives, the present one included; cheaper than `statistics` of each."""
+        totals.add(self._totals)
         if self._life is not None:
             self._life.add_to(totals)
+
+    def statistics(self) -> SessionTotals:
+        """Totals of all lives, the present one included."""
+        totals = SessionTotals()
+        self.add_to(totals)
         return totals
 
     def credentials_for(self, url: RtspUrl) -> Credentials | None:
@@ -230,11 +174,11 @@ class _Life:
         self._limits = session._limits
         self._clock = session._clock
         self._receiver = session._receiver
-        self._policy = session._policy
+        self._quirks = session._quirks
         self._url = url
         self._at = at
-        self._dialogue = Dialogue(url.host, session.credentials_for(at), self._limits.reply_s, self._policy)
-        self._opening = Negotiation(self._dialogue, url, self._clock, self._policy, self._limits.reply_s)
+        self._dialogue = Dialogue(url.host, session.credentials_for(at), self._limits.reply_s, self._quirks)
+        self._opening = Negotiation(self._dialogue, url, self._clock, self._quirks, self._limits.reply_s)
         self._connection: Connection | None = None
         self._udp: UdpTrack | None = None
         self._control = url.text
@@ -247,9 +191,7 @@ class _Life:
         self._sets_seen = 0
         self._key_ns = self._packets_ns = self._clock.monotonic_ns()
         self._packets_seen = 0
-        self._keep_alives: tuple[str, ...] = ()
-        self._keep_alive_s = _KEEP_ALIVE_MAX_S
-        self._keep_alive_due_ns = 0
+        self._keep_alive: KeepAlive | None = None
 
     def _make_depacketizer(self) -> Depacketizer:
         return make_depacketizer(
@@ -270,19 +212,19 @@ class _Life:
         opened = await connect(self._at.host, self._at.port, self._limits.connect_s)
         local, peer = opened.getsockname()[0], opened.getpeername()[0]
         connection = Connection(
-            session._pool, opened, self._dialogue.on_message, self._on_rtcp, policy=self._policy
+            session._pool, opened, self._dialogue.on_message, self._on_rtcp, quirks=self._quirks
         )
         self._connection = self._dialogue.connection = connection
         try:
             await self._opening.options()
             described = await self._opening.describe()
             try:
-                await self._setup(described, local, peer)
-                await self._play(described)
-                del described  # its texts are not needed for the hours that follow
+                agreed = await self._setup(described, local, peer)
+                await self._play(described, agreed.timeout_s)
+                del described, agreed  # their texts are not needed for the hours that follow
                 # Not awaited directly: a cancelled wait would cancel the future too.
                 await asyncio.wait({connection.ended})
-                connection.ended.result()
+                self._end(connection)
             finally:
                 connection.check = _unchecked
                 if self._dialogue.session_id:
@@ -292,9 +234,17 @@ class _Life:
             if self._udp is not None:
                 self._udp.close()
 
-    async def _setup(self, described: Described, local: str, peer: str) -> None:
+    def _end(self, connection: Connection) -> None:
+        """Raise what ended the playing session."""
+        try:
+            connection.ended.result()
+        except SourceUnreachable as error:
+            assert self._keep_alive is not None
+            raise self._keep_alive.explain(error, self._clock.monotonic_ns()) from None
+
+    async def _setup(self, described: Described, local: str, peer: str) -> Agreed:
         track = described.description.video
-        self._codec = _CODECS[track.codec]
+        self._codec = CODECS[track.codec]
         self._depacketizer = self._make_depacketizer()
         self._feedback = self._make_feedback()
         self._feedback.clock_rate = track.clock_rate
@@ -310,8 +260,6 @@ class _Life:
 
         self._control = described.description.control
         agreed = await self._opening.setup(track.control, self._limits.transport, client_port)
-        self._keep_alives = self._opening.keep_alives()
-        self._keep_alive_s = min(_KEEP_ALIVE_MAX_S, agreed.timeout_s / 2)
         transport = agreed.transport
         self._feedback.ssrc = transport.ssrc
         assert self._connection is not None
@@ -321,11 +269,13 @@ class _Life:
         elif self._udp is not None:
             self._udp.start(transport.source or peer, transport.server_port)
         self.collect(self._session.collecting)
+        return agreed
 
-    async def _play(self, described: Described) -> None:
+    async def _play(self, described: Described, timeout_s: float) -> None:
         self._control, reply = await self._opening.play(described.description, self._session.play_headers)
         self._key_ns = self._packets_ns = self._clock.monotonic_ns()
-        self._keep_alive_due_ns = self._key_ns + round(self._keep_alive_s * SECOND)
+        methods = self._opening.keep_alives()
+        self._keep_alive = KeepAlive(self._dialogue, self._control, methods, timeout_s, self._key_ns)
         assert self._connection is not None
         self._connection.check = self._check
         transport = "RTP/AVP/TCP interleaved" if self._udp is None else "RTP/AVP/UDP"
@@ -361,19 +311,11 @@ class _Life:
                     reason="no_key_picture",
                 )
             )
-        elif now_ns >= self._keep_alive_due_ns or self._dialogue.nonce_renewed:
-            self._keep_alive(now_ns)
+        elif self._keep_alive is not None:
+            self._keep_alive.check(now_ns)
         if self._udp is not None:
             self._udp.check(now_ns)
         self._feedback.check(now_ns)
-
-    def _keep_alive(self, now_ns: int) -> None:
-        dialogue = self._dialogue
-        if dialogue.keep_alive_refused and len(self._keep_alives) > 1:
-            self._keep_alives = self._keep_alives[1:]
-        dialogue.nonce_renewed = dialogue.keep_alive_refused = False
-        self._keep_alive_due_ns = now_ns + round(self._keep_alive_s * SECOND)
-        dialogue.keep_alive(self._keep_alives[0], self._control)
 
     def _on_rtcp(self, buffer: Octets, start: int, end: int) -> None:
         self._feedback.receive(buffer, start, end)
@@ -454,28 +396,14 @@ class _Life:
             totals.packets_late += self._udp.packets_late
             totals.packets_foreign += self._udp.foreign
         totals.rtcp_malformed += self._feedback.malformed
+        totals.packets += depacketizer.packets
         totals.packets_lost += depacketizer.packets_lost
         totals.packets_malformed += depacketizer.packets_malformed
         totals.key_pictures += depacketizer.key_pictures
         totals.key_pictures_lost += depacketizer.key_pictures_lost
         totals.key_pictures_refused += depacketizer.key_pictures_too_large + depacketizer.key_pictures_without_sets
         totals.pictures += depacketizer.pictures
-
-
-def make_depacketizer(
-    codec: Codec, on_picture: PictureSink, *, picture_bytes_max: int, policy: KeyPicturePolicy
-) -> Depacketizer:
-    """The depacketizer of a codec."""
-    kind = _DEPACKETIZERS[codec]
-    return kind(on_picture, picture_bytes_max=picture_bytes_max, policy=policy)
-
-
-_CODECS: Final = {"H264": Codec.H264, "H265": Codec.HEVC}
-"""By the names in SDP, `sdp.RECEIVED_CODECS`."""
-_DEPACKETIZERS: Final[dict[Codec, type[H264Depacketizer] | type[H265Depacketizer]]] = {
-    Codec.H264: H264Depacketizer,
-    Codec.HEVC: H265Depacketizer,
-}
+        totals.clock_jumps += self._timeline.jumps
 
 
 def _redirect_target(location: str, url: RtspUrl) -> RtspUrl:

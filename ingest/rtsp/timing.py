@@ -25,13 +25,17 @@ class EventTime:
 
 
 class RtpTimeline:
-    """One session's RTP timestamps (32 bits, wrapping) to Instants. Event time never lies behind arrival."""
+    """One session's RTP timestamps (32 bits, wrapping) to Instants. Event time never lies behind arrival.
 
-    __slots__ = ("_elapsed_ns", "_last", "_offset_ns", "_rate")
+    `jumps`: how often the clock was set or began anew.
+    """
+
+    __slots__ = ("_elapsed_ns", "_last", "_offset_ns", "_rate", "jumps")
 
     def __init__(self, clock_rate: int = 90_000) -> None:
         if clock_rate <= 0:
             raise ValueError("the RTP clock rate must be positive")
+        self.jumps = 0
         self._rate = clock_rate
         self._last = -1
         self._elapsed_ns = 0
@@ -51,6 +55,7 @@ class RtpTimeline:
         late_ns = arrival - (elapsed_ns + self._offset_ns)
         if abs(late_ns) > JUMP_NS:
             self._anchor(timestamp, arrival)
+            self.jumps += 1
             return EventTime(arrival, True)
         self._elapsed_ns = elapsed_ns
         if late_ns < 0:

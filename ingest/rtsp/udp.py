@@ -20,7 +20,7 @@ from ingest.rtsp.rtp import RTP, RTP_HEADER_BYTES, payload_bounds
 if TYPE_CHECKING:
     from ingest.rtsp.assembly import Octets
     from ingest.rtsp.depacketize import Depacketizer
-    from ingest.rtsp.receive import ReceivePool
+    from ingest.rtsp.pool import ReceivePool
 
 _HELD_MAX: Final = 64
 _HELD_NS: Final = SECOND // 10
@@ -43,7 +43,7 @@ class UdpPorts:
         self._next = 0
 
     def open(self, address: str) -> tuple[socket.socket, socket.socket]:
-        """Two bound sockets. Raises SourceUnreachable with reason `no_udp_port` when all pairs are taken."""
+        """Two bound sockets. Raises SourceUnreachable, `udp_ports_exhausted`, when all pairs are taken."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         for _ in range(self._pairs):
             port = self._first + 2 * self._next
@@ -60,7 +60,7 @@ class UdpPorts:
                 continue
             return pair
         raise SourceUnreachable(
-            "没有空闲的 UDP 端口 (no free pair of UDP ports); 请扩大 udp_port 范围", reason="no_udp_port"
+            "UDP 端口已用尽 (no free pair of UDP ports); 请扩大 udp_port 范围", reason="udp_ports_exhausted"
         )
 
 

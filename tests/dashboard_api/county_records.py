@@ -266,6 +266,11 @@ def make_source_changes(now: Instant) -> list[SourceChange]:
         7: (SourceState.FAULTED, "not_found", "RTSP 404: 平台上没有这路视频"),
         11: (SourceState.FAULTED, "unreachable", "无法连接, 16 秒后重试"),
         15: (SourceState.STALE, "stall", "已连接, 8 秒没有关键帧"),
+        19: (
+            SourceState.SUSPECT,
+            "flapping",
+            "10 分钟内断开 4 次以上 (its sessions end again and again: broken 4)",
+        ),
     }
     changes = []
     for number, camera in enumerate(county().cameras[:LIVE]):

@@ -19,6 +19,7 @@ from dashboard_api.routes.examples import COMMANDS, INCIDENT, TICKET
 from dashboard_api.source_views import SourceRow, summary
 from dashboard_api.ticket_views import TicketView, ticket_detail, ticket_view
 from dashboard_api.views import level_view
+from ingest.doubts import Doubt
 from tests.dashboard_api.county_records import POLICY, catalogue, county, make_events, make_pair, shown_cameras
 
 NOW = Instant(1_763_800_000_000_000_000)
@@ -35,6 +36,7 @@ def test_every_code_of_the_contracts_has_names_in_both_languages() -> None:
         (names.TICKET_STATES, TicketState),
         (names.SOURCE_STATES, SourceState),
         (names.REASONS, Reason),
+        (names.REASONS, Doubt),
     ):
         for code in codes:
             assert code in table, code
@@ -158,6 +160,17 @@ def test_coverage_counts_expected_live_and_unseeing() -> None:
     assert (found.total, found.expected, found.live, found.unseeing) == (len(cameras) + 1, 3, 2, 1)
     assert found.coverage == 2 / 3
     assert sum(state.count for state in found.states) == found.total
+
+
+def test_suspect_camera_is_received_and_suspect_sensor_is_not_relied_on() -> None:
+    camera, sensor = shown_cameras()[0].id, county().sensors[0].id
+    rows = {
+        camera: SourceRow(camera, "camera", SourceState.SUSPECT, "frozen", "", NOW, 1),
+        sensor: SourceRow(sensor, "sensor", SourceState.SUSPECT, "stuck", "", NOW, 2),
+    }
+    found = summary(rows, directory())
+    assert (found.cameras.live, found.cameras.unseeing) == (1, 0)
+    assert (found.sensors.live, found.sensors.unseeing) == (0, 1)
 
 
 def test_coverage_of_nothing_expected_is_unknown_not_full() -> None:

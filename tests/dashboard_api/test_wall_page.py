@@ -35,6 +35,8 @@ async def test_wall_shows_alerts_tickets_sources_and_health(short_dir: Path) -> 
         await expect(page.locator("#health-status")).to_have_text("运行正常")
         await expect(page.locator("#refused")).to_have_text("拒收 4")
         await expect(page.locator("#unseeing")).to_contain_text("画面被遮挡")
+        await expect(page.locator("#unseeing li").last).to_contain_text("可疑")
+        await expect(page.locator("#unseeing li").last).to_contain_text("10 分钟内断开 4 次以上")
         await expect(page.locator("#map .area")).to_have_count(147)
         assert await page.locator("#map .symbol").count() > 3
         first = page.locator("#alerts .card").first

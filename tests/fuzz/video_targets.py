@@ -16,7 +16,8 @@ from ingest.rtsp.depacketize_h264 import H264Depacketizer
 from ingest.rtsp.depacketize_h265 import H265Depacketizer
 from ingest.rtsp.dialogue import Dialogue
 from ingest.rtsp.message import RtspReply, RtspRequest, parse_url
-from ingest.rtsp.receive import Connection, ReceivePool
+from ingest.rtsp.pool import ReceivePool
+from ingest.rtsp.receive import Connection
 from ingest.rtsp.rtcp import find_sender_report
 from ingest.rtsp.sdp import parse_sdp
 from runtime.clock import SimClock

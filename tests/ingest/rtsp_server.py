@@ -63,11 +63,12 @@ class Script:
 
 
 class ScriptedServer:
-    """Serves one script on a free port; `requests` holds all (method, uri, headers)."""
+    """Serves one script on a free port; `requests` holds (method, uri, headers), `replies` (status, headers)."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.replies: list[tuple[str, dict[str, str]]] = []
         self.binary: list[bytes] = []
         self.changed = asyncio.Condition()
         self.connections = 0
@@ -114,8 +115,11 @@ class ScriptedServer:
                     continue
                 text = (first + await reader.readuntil(b"\r\n\r\n")).decode()
                 lines = text.split("\r\n")
-                method, uri, _ = lines[0].split()
                 headers = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
+                if lines[0].startswith("RTSP/1.0 "):
+                    self.replies.append((lines[0].removeprefix("RTSP/1.0 "), headers))
+                    continue
+                method, uri, _ = lines[0].split()
                 await self._note(request=(method, uri, headers))
                 if script.greeting is None and script.silent_after != method:
                     await self._answer(writer, method, uri, headers)

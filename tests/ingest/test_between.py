@@ -7,7 +7,7 @@ from itertools import pairwise
 from contracts.frame import Suspicion
 from contracts.instant import SECOND, Instant
 from ingest.between import NOTICE_FACTOR, NOTICE_SCORE, CameraActivity
-from ingest.rtsp.session import Between
+from ingest.rtsp.received import Between
 
 GOP_S = 10
 
@@ -67,3 +67,16 @@ def test_key_picture_told_the_suspicion_then_the_next_interval_does_not_tell_it_
 def test_lens_is_covered_in_mid_interval_then_the_collapse_is_told_once() -> None:
     told = Camera().seconds([250.0, 250.0, 20.0, 20.0, 20.0, 20.0, 20.0])
     assert [suspicion for _, suspicion in told] == [Suspicion.SIZE_COLLAPSE]
+
+
+def test_key_pictures_that_repeat_are_frozen_within_a_session_and_the_first_of_the_next_is_not() -> None:
+    """Media servers keep the last key picture and send it to whoever comes again."""
+
+    def shown(activity: CameraActivity, number: int) -> Suspicion:
+        return activity.interval((49, 49 * 250, 300), 9_000, 7, Instant(number * 2 * SECOND)).suspicion
+
+    one, many = CameraActivity(), CameraActivity()
+    assert [shown(one, number) for number in range(6)][-1] is Suspicion.FROZEN_BYTES
+    for number in range(6):
+        many.begin()
+        assert shown(many, number) is Suspicion.NONE

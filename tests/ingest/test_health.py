@@ -15,6 +15,7 @@ from contracts.errors import (
 )
 from contracts.instant import SECOND, Instant
 from contracts.source import SourceChange, SourceKind, SourceState
+from ingest.doubts import Doubt
 from ingest.health import ChangeBoard, SourceHealth, state_of_failure
 
 NOW = Instant(1_795_000_000 * SECOND)
@@ -112,9 +113,96 @@ def test_clock_skew_is_news_beyond_2_s_and_ends_within_1_5_s() -> None:
     assert [each.reason if each else None for each in told] == [None, "clock_skew", None, None, "", "clock_skew"]
 
 
+def said(change: SourceChange | None) -> tuple[SourceState, str] | None:
+    return None if change is None else (change.state, change.reason)
+
+
+def doubt(camera: SourceHealth, *doubts: Doubt, long_away: bool = False) -> tuple[SourceState, str] | None:
+    return said(camera.doubted(doubts, " ".join(doubts), NOW, long_away=long_away))
+
+
+BROKEN = SourceUnreachable("x", reason="broken")
+FLAPPING = (SourceState.SUSPECT, "flapping")
+
+
+def test_doubted_camera_is_suspect_while_it_is_live_and_what_it_was_again_afterwards() -> None:
+    camera = health()
+    assert doubt(camera, Doubt.FROZEN) is None, "nothing is told before the link is"
+    told = [
+        said(camera.connecting(NOW)),
+        said(camera.live(NOW)),
+        said(camera.clock_offset(9 * SECOND, NOW)),
+        doubt(camera, Doubt.FROZEN),
+        doubt(camera, Doubt.FROZEN, Doubt.PACKET_LOSS),
+        doubt(camera, Doubt.PACKET_LOSS),
+        said(camera.failed(BROKEN, NOW)),
+        said(camera.live(NOW)),
+        said(camera.clock_offset(9 * SECOND, NOW)),
+        doubt(camera),
+    ]
+    assert told == [
+        (SourceState.CONNECTING, ""),
+        (SourceState.SUSPECT, "frozen"),
+        None,
+        None,
+        (SourceState.SUSPECT, "frozen"),
+        (SourceState.SUSPECT, "packet_loss"),
+        (SourceState.FAULTED, "broken"),
+        (SourceState.SUSPECT, "packet_loss"),
+        None,
+        (SourceState.LIVE, "clock_skew"),
+    ]
+
+
+def test_flapping_camera_is_suspect_up_and_briefly_away_and_faulted_when_it_stays_away() -> None:
+    camera = health()
+    camera.live(NOW)
+    camera.failed(BROKEN, NOW)
+    told = [
+        doubt(camera, Doubt.FLAPPING),
+        said(camera.live(NOW)),
+        said(camera.failed(SourceUnreachable("x", reason="stall"), NOW)),
+        said(camera.failed(BROKEN, NOW)),
+        doubt(camera, Doubt.FLAPPING, long_away=True),
+        said(camera.failed(SourceUnreachable("x", reason="stall"), NOW)),
+        said(camera.live(NOW)),
+        said(camera.failed(BROKEN, NOW)),
+        said(camera.become(SourceState.OFF, "removed", "", NOW)),
+    ]
+    assert told == [
+        FLAPPING,
+        None,
+        None,
+        None,
+        (SourceState.FAULTED, "broken"),
+        (SourceState.STALE, "stall"),
+        FLAPPING,
+        None,
+        (SourceState.OFF, "removed"),
+    ]
+
+
+def test_refused_camera_is_told_as_refused_though_it_flapped() -> None:
+    camera = health()
+    camera.live(NOW)
+    assert doubt(camera, Doubt.FLAPPING) == FLAPPING
+    refusal = SourceRefused("x", reason="refused_credentials")
+    assert said(camera.failed(refusal, NOW, refused=True)) == (SourceState.FAULTED, "refused_credentials")
+    assert said(camera.failed(BROKEN, NOW)) == FLAPPING
+
+
 ACTIONS = st.lists(
-    st.sampled_from(["connecting", "live", "stall", "missing", "refused", "skew", "calm"]), max_size=40
+    st.sampled_from(
+        ["connecting", "live", "stall", "missing", "refused", "skew", "calm", "doubt", "flap", "away", "trust"]
+    ),
+    max_size=40,
 )
+DOUBTED: dict[str, tuple[Doubt, ...]] = {
+    "doubt": (Doubt.FROZEN,),
+    "flap": (Doubt.FLAPPING, Doubt.FROZEN),
+    "away": (Doubt.FLAPPING,),
+    "trust": (),
+}
 
 
 @given(ACTIONS)
@@ -129,7 +217,9 @@ def test_no_change_repeats_the_one_before(actions: list[str]) -> None:
     for step, action in enumerate(actions):
         at = Instant(NOW + step)
         if action in errors:
-            change = camera.failed(errors[action], at)
+            change = camera.failed(errors[action], at, refused=action != "stall")
+        elif action in DOUBTED:
+            change = camera.doubted(DOUBTED[action], action, at, long_away=action == "away")
         elif action == "connecting":
             change = camera.connecting(at)
         elif action == "live":
@@ -138,8 +228,11 @@ def test_no_change_repeats_the_one_before(actions: list[str]) -> None:
             change = camera.clock_offset(9 * SECOND if action == "skew" else 0, at)
         if change is not None:
             told.append(change)
+        assert camera.state is not SourceState.LIVE or camera.link is SourceState.LIVE
     for before, after in pairwise(told):
-        assert (before.state, before.reason) != (after.state, after.reason)
+        if before.state is not SourceState.SUSPECT:
+            assert (before.state, before.reason) != (after.state, after.reason)
+        assert (before.state, before.reason, before.detail) != (after.state, after.reason, after.detail)
     assert len({each.id for each in told}) == len(told)
 
 

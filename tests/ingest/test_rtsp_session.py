@@ -18,11 +18,14 @@ from contracts.errors import (
     SourceUnreachable,
 )
 from contracts.instant import SECOND
+from ingest.rtsp.connect import connect
 from ingest.rtsp.credentials import Credentials
 from ingest.rtsp.depacketize_h264 import H264Depacketizer
 from ingest.rtsp.message import RtspReply, RtspRequest, parse_url
-from ingest.rtsp.receive import Connection, ReceivePool, connect
-from ingest.rtsp.session import ReceivedPicture, RtspSession, SessionLimits, StreamInfo
+from ingest.rtsp.pool import ReceivePool
+from ingest.rtsp.receive import Connection
+from ingest.rtsp.received import ReceivedPicture, StreamInfo
+from ingest.rtsp.session import RtspSession, SessionLimits
 from runtime.clock import SystemClock
 from tests.ingest.h264_clip import clip, fragments, interleaved, rtp, stream
 from tests.ingest.rtsp_server import MD5, SHA256, Script, ScriptedServer, clip_media, clip_sdp
@@ -410,9 +413,9 @@ async def test_mutated_sessions_end_with_a_reason_or_not_at_all() -> None:
             raw[rng.randrange(len(raw))] = rng.randrange(256)
         walked = Walked(pool)
         for at in range(0, len(raw), 700):
-            walked.theirs.sendall(raw[at : at + 700]) if not walked.connection.closed else None
+            walked.theirs.sendall(raw[at : at + 700])
             walked.connection.read()
-        if walked.connection.closed:
+        if walked.connection.ended.done():
             error = walked.connection.ended.exception()
             assert isinstance(error, ProtocolViolation)
         walked.close()

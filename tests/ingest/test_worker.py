@@ -223,3 +223,19 @@ async def test_gstreamer_camera_is_received_over_each_transport_with_and_without
             await end.until(lambda: end.counter("ingest-cameras", "pictures_received") >= 4)
             gauges = dict(end.reports[-1].gauges)
             assert gauges["key_pictures_lost"] == gauges["packets_lost"] == 0
+
+
+async def test_policies_that_act_are_counted_and_one_that_is_off_is_the_cameras_reason(short_dir: Path) -> None:
+    site = site_in(short_dir)
+    media = clip_media(channel=2, times=2)
+    async with ScriptedServer(Script(media=media, channels="2-3")) as server:
+        cameras = (camera("taken", server.url), camera("strict", server.url))
+        async with (
+            alerts_end(site, cameras=cameras) as end,
+            working(site, rtsp_policies={"strict": ["-channel_chosen"]}) as puller,
+        ):
+            await pull(puller, {"taken"})
+            await end.until(state(end, "strict", SourceState.FAULTED, "rtsp_policy_off"))
+            await end.until(lambda: end.counter("ingest-cameras", "rtsp_policies_used:channel_chosen") >= 1)
+            strict = [change for change in end.changes if change.source_id == "strict"][-1]
+            assert "channel_chosen" in strict.detail

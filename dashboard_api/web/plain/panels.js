@@ -36,14 +36,20 @@ export function drawCoverage(summary) {
   $("coverage").replaceChildren(coverageRow(word("cameras"), summary.cameras), coverageRow(word("sensors"), summary.sensors));
 }
 
-export function drawUnseeing(page, total, unheard) {
-  const rows = page.items.slice(0, UNSEEING_SHOWN).map((source) => el("li", {},
+function sourceRow(source) {
+  return el("li", {},
     el("span", { class: `badge state-badge state-${source.state.code}`, text: nameOf(source.state) }),
     el("span", { class: "source-name", text: source.name, title: source.id }),
-    el("span", { class: "quiet", text: sentence(source.detail) || nameOf(source.reason) })));
+    el("span", { class: "quiet", text: sentence(source.detail) || nameOf(source.reason) }));
+}
+
+// Suspect cameras are seen, so they stand behind those that are not, in what room those leave.
+export function drawUnseeing(page, total, suspect, unheard) {
+  const rows = page.items.slice(0, UNSEEING_SHOWN).map(sourceRow);
   const rest = total - rows.length;
+  rows.push(...suspect.items.slice(0, UNSEEING_SHOWN - rows.length).map(sourceRow));
   if (rest > 0) rows.push(el("li", { class: "quiet", text: word("unseeing_more", { n: integer(rest) }) }));
-  if (!total) rows.push(el("li", { class: "quiet", text: unheard ? word("unheard", { n: integer(unheard) }) : word("unseeing_none") }));
+  if (!rows.length) rows.push(el("li", { class: "quiet", text: unheard ? word("unheard", { n: integer(unheard) }) : word("unseeing_none") }));
   $("unseeing").replaceChildren(...rows);
 }
 

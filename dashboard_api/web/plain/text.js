@@ -25,7 +25,7 @@ const WORDS = {
   fit_alerts: ["告警区", "Alerts"],
   fit_all: ["全域", "All"],
   sources: ["来源与覆盖", "Sources and coverage"],
-  unseeing_label: ["看不见的来源", "Sources that cannot see"],
+  unseeing_label: ["看不见的来源, 其后为可疑的", "Sources that cannot see, suspect ones behind them"],
   unseeing_none: ["应看来源全部在线", "Every expected source is live"],
   unseeing_more: ["另有 {n} 个", "{n} more"],
   cameras: ["摄像头", "Cameras"],

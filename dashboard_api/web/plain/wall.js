@@ -26,6 +26,7 @@ let meta = null;
 let health = null;
 let summary = null;
 let unseeing = { items: [] };
+let suspect = { items: [] };
 let connection = { state: "connecting", retryAt: 0, since: 0, waiting: "" };
 let drawPlanned = false;
 let drawnMs = 0;
@@ -281,6 +282,7 @@ const refreshMutes = () => quietly(async () => {
 
 const refreshUnseeing = () => quietly(async () => {
   unseeing = await get("sources?state=unseeing&limit=30");
+  suspect = await get("sources?state=suspect&kind=camera&limit=30");
   drawSources();
 });
 
@@ -288,7 +290,7 @@ function drawSources() {
   if (!summary) return;
   drawCoverage(summary);
   const total = summary.cameras.unseeing + summary.sensors.unseeing;
-  drawUnseeing(unseeing, total, summary.cameras.unheard + summary.sensors.unheard);
+  drawUnseeing(unseeing, total, suspect, summary.cameras.unheard + summary.sensors.unheard);
 }
 
 async function quietly(work) {

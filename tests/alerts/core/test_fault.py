@@ -125,6 +125,48 @@ def test_ingest_and_inference_tell_of_one_camera_by_two_clocks_and_neither_is_re
     assert states == [SourceState.LIVE, SourceState.STALE, SourceState.BLIND, SourceState.LIVE]
 
 
+def test_of_a_camera_the_worst_is_shown_nothing_arrives_nothing_is_seen_suspect_live() -> None:
+    county = County()
+    county.camera().goes(SourceState.LIVE)
+    county.at(10).camera().goes(SourceState.BLIND, reason="covered")
+    county.at(20).camera().goes(SourceState.SUSPECT, reason="size_collapse")
+    county.at(30).camera().goes(SourceState.FAULTED, reason="broken")
+    county.at(40).camera().goes(SourceState.SUSPECT, reason="size_collapse")
+    county.at(50).camera().goes(SourceState.LIVE, reason=SEEING)
+    county.at(60).camera().goes(SourceState.LIVE)
+    assert [change.state for change in county.sources] == [
+        SourceState.LIVE,
+        SourceState.BLIND,
+        SourceState.FAULTED,
+        SourceState.BLIND,
+        SourceState.SUSPECT,
+        SourceState.LIVE,
+    ]
+
+
+def test_suspect_camera_arrives_so_its_loss_is_over_and_it_is_no_fault_itself() -> None:
+    county = County()
+    county.camera().goes(SourceState.FAULTED)
+    county.at(31)
+    assert county.incident().type is IncidentType.VIDEO_LOSS
+    county.camera().goes(SourceState.SUSPECT, reason="flapping")
+    county.at(42)
+    assert county.incident().state is IncidentState.CLEARED
+    county.at(600)
+    assert len(county.incidents) == 1
+
+
+def test_alarm_of_a_silent_sensor_that_comes_back_suspect_waits_until_it_is_believed() -> None:
+    county = County()
+    county.detector().alarms("A")
+    county.at(70).detector().goes(SourceState.STALE, SENSOR)
+    alarm = next(incident for incident in county.incidents.values() if not incident.operations)
+    county.at(80).detector().goes(SourceState.SUSPECT, SENSOR, reason="stuck")
+    assert county.incidents[alarm.id].unknown
+    county.at(90).detector().goes(SourceState.LIVE, SENSOR)
+    assert not county.incidents[alarm.id].unknown
+
+
 def test_covered_camera_whose_stream_comes_back_is_still_covered() -> None:
     county = County()
     for second in range(0, 66, 2):

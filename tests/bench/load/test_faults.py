@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 import pytest
 
 from bench.load.clips import KEY_INTERVAL
-from bench.load.faults import HARMLESS, Fault, Sending, send_with
+from bench.load.faults import Fault, FrozenStream, Sending, send_with
 from bench.load.programme import PackedPicture, Programme
 from contracts.errors import SourceError
 from contracts.instant import SECOND, Instant
@@ -22,10 +23,47 @@ def programme() -> Programme:
 
 
 def sending(fault: Fault, picture: PackedPicture, played: int, stream: int = 3) -> Sending:
-    return send_with(fault, picture, channel=0, played=played, stream=stream, ssrc=77, wall=WALL)
+    return send_with(
+        fault, picture, channel=0, played=played, stream=stream, ssrc=77, wall=WALL, frozen=FrozenStream()
+    )
 
 
-@pytest.mark.parametrize("fault", sorted(set(Fault) - HARMLESS))
+def packets(blob: bytes) -> list[bytes]:
+    """The interleaved packets in it."""
+    found = []
+    while blob:
+        end = 4 + int.from_bytes(blob[2:4], "big")
+        found.append(blob[4:end])
+        blob = blob[end:]
+    return found
+
+
+def test_frozen_stream_repeats_its_first_key_picture_in_running_packets_and_times(programme: Programme) -> None:
+    frozen = FrozenStream()
+    shown = [frozen.send(programme.picture(number), 0) for number in range(3 * KEY_INTERVAL)]
+    first, later = packets(shown[0]), packets(shown[2 * KEY_INTERVAL])
+    assert programme.picture(2 * KEY_INTERVAL).packets != programme.picture(0).packets
+    assert [packet[12:] for packet in later] == [packet[12:] for packet in first]
+    assert later[0][4:8] == programme.picture(2 * KEY_INTERVAL).packets[0][4:8]
+    assert packets(shown[1])[0][12:] == programme.picture(1).packets[0][12:]
+    numbers = [int.from_bytes(packet[2:4], "big") for blob in shown for packet in packets(blob)]
+    assert {(later - earlier) % 65_536 for earlier, later in pairwise(numbers)} == {1}
+
+
+def test_lossy_stream_lacks_two_packets_in_a_hundred_and_says_which_pictures_are_whole(
+    programme: Programme,
+) -> None:
+    sent = missing = 0
+    for number in range(300):
+        picture = programme.picture(number)
+        found = sending(Fault.LOSS, picture, number)
+        lost = len(picture.packets) - len(packets(found.blob))
+        assert found.whole is (lost == 0)
+        sent, missing = sent + len(picture.packets), missing + lost
+    assert 0.015 < missing / sent < 0.025
+
+
+@pytest.mark.parametrize("fault", [Fault.FLAP, Fault.STALL, Fault.GARBAGE])
 def test_stream_that_breaks_is_good_for_four_seconds(programme: Programme, fault: Fault) -> None:
     picture = programme.picture(0)
     assert sending(fault, picture, 99) == Sending(picture.framed(0), whole=True)

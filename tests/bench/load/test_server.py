@@ -16,8 +16,9 @@ from bench.load.ledger import Ledger, compare, load_table
 from bench.load.marks import find_mark
 from bench.load.server import PHASES, LoadServer, phase_of
 from contracts.errors import ConfigError, SourceUnreachable
-from ingest.rtsp.receive import ReceivePool
-from ingest.rtsp.session import ReceivedPicture, RtspSession, StreamInfo
+from ingest.rtsp.pool import ReceivePool
+from ingest.rtsp.received import ReceivedPicture, StreamInfo
+from ingest.rtsp.session import RtspSession
 from runtime.clock import SystemClock
 from tests.bench.load.small_clip import clip
 

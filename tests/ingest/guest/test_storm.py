@@ -73,6 +73,22 @@ def test_camera_that_left_the_catalogue_is_not_waited_for() -> None:
     assert ended.away == 0
 
 
+def test_storms_are_numbered_and_there_is_none_between_them() -> None:
+    storms = StormWatch()
+    numbers = [storms.number]
+    for storm in range(2):
+        at_ns = storm * 100 * SECOND
+        for number in range(20):
+            storms.lost(f"c{number}", "p", "closed", at_ns)
+        numbers.append(storms.number)
+        for number in range(20):
+            storms.back(f"c{number}")
+        storms.tell(at_ns + 4 * SECOND)
+        storms.tell(at_ns + 5 * SECOND)
+        numbers.append(storms.number)
+    assert numbers == [0, 1, 0, 2, 0]
+
+
 class Watched:
     """A watch of which somebody tells, looked at as the worker does: every two seconds."""
 
