@@ -30,7 +30,7 @@ class Promote(msgspec.Struct, frozen=True, kw_only=True):
 
 class PromoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """`reason` is a stable code when not accepted: `unknown_source`, `not_live`, `limit` (too many promoted, or
-    staying on patrol), `codec`, `no_link`.
+    staying on patrol), `no_link`.
 
     `until` is the end in force (ingest may shorten it); `from_last_key` whether the open group was handed on.
     """
@@ -107,7 +107,12 @@ class HistoryRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Key pictures oldest first. `origin` MISSING, with a stable `reason`, when there are none."""
+    """Key pictures oldest first. `origin` MISSING, with a stable `reason`, when there are none.
+
+    Of a RECORDING `reason` says why nothing follows the last picture: `recording_empty` (nothing was recorded
+    then), `recording_cut` (its playback broke off), `recording_slow` (it did not come in time),
+    `recording_untimed` (what followed does not say its time).
+    """
 
     source_id: str
     origin: HistoryOrigin

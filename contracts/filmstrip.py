@@ -53,9 +53,11 @@ class FilmstripPicture(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 class FilmstripGap(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """No picture is shown of this time. `reason`: a stable code.
 
-    `no_recording`, `recording_empty`, `unknown_source` and codes of errors as ingest gives them; `no_link` (ingest
-    or inference did not answer); `no_picture` (none came); `dark`, `covered`, `undecodable` (nobody could be seen
-    and hidden in it, so it is not shown); `evidence_full`; `busy` (too many filmstrips at once); `unanswered`.
+    `no_recording`, `recording_empty`, `recording_cut`, `recording_slow`, `recording_untimed`,
+    `recording_elsewhere`, `no_session`, `unknown_source` and codes of errors as ingest gives them; `no_link`
+    (ingest or inference did not answer); `no_picture` (none came); `dark`, `covered`, `undecodable` (nobody could
+    be seen and hidden in it, so it is not shown); `evidence_full`; `busy` (too many filmstrips at once);
+    `unanswered`.
     """
 
     begin: Instant

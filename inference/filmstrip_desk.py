@@ -43,7 +43,8 @@ T = TypeVar("T")
 _SPAN_MAX_NS: Final = 20 * 60 * SECOND
 _SETTLE_S: Final = 4.0
 """After the end, for the last key picture to come, be decoded and looked at."""
-_HISTORY_TIMEOUT_S: Final = 15.0
+_HISTORY_TIMEOUT_S: Final = 50.0
+"""A recorder that plays no faster than it happened needs half a minute for half a minute."""
 _GAPS_ASKED_MAX: Final = 4
 _REMEMBERED_MAX: Final = 256
 _PREFERRED: Final = 3.0
@@ -192,6 +193,9 @@ class FilmstripDesk:
             HistoryRequest(source_id=wish.source_id, begin=begin, end=end, pictures_max=share + 1)
         )
         await self._eyes.on_pixels(strip.miss, begin, end, reason or answer.reason or "no_picture")
+        if answer.origin is HistoryOrigin.RECORDING and not reason:
+            # Why it ended holds for what follows its last picture; what is not there before was not recorded.
+            await self._eyes.on_pixels(strip.miss, begin, answer.frames[-1].header.event_time, "recording_empty")
         origin = _ORIGINS.get(answer.origin)
         if origin is None:
             return

@@ -52,6 +52,10 @@ class CameraReceiver:
         self._activity = CameraActivity()
         self._doubts = CameraDoubts(shop.doubts)
         self._promotion = Promotion(shop.publisher, shop.ring, self._collect, keep_ring=camera.keep_ring)
+        if camera.keep_ring:
+            shop.ring.name(camera.id)
+        self.clock_offset_ns = 0
+        """Its clock minus ours by what it said last, 0 while unknown."""
         self._live_since_ns: int | None = None
         self._lost_ns: int | None = None
         self._visit: Visit | None = None
@@ -216,6 +220,7 @@ class CameraReceiver:
             if self._through_ffmpeg:
                 if self._media is None:
                     self._media = CameraMedia(self.camera, self._shop, self)
+                    self._media.collect(self._promotion.collecting)
                 await self._media.run_once(play.url, credentials)
         finally:
             await way.release(self.camera, play)
@@ -246,6 +251,7 @@ class CameraReceiver:
                     key_pictures=config.key_pictures,
                 ),
             )
+            self._session.collect(self._promotion.collecting)
         self._session.move(url)
         return self._session
 
@@ -278,12 +284,8 @@ class CameraReceiver:
         """Hand on every picture until `until`; True when that begins with the group of pictures that is open.
 
         On patrol its session stays so long, or is the next one to begin. Raises CommandRefused when the camera is
-        not live, comes through FFmpeg, which gives key pictures only, or too many stay already while others wait.
+        not live, or too many stay already while others wait.
         """
-        if self._through_ffmpeg:
-            raise CommandRefused(
-                f"摄像机 {self.camera.id} 经 FFmpeg 接入, 只有关键帧 (it gives key pictures only)", reason="codec"
-            )
         visit, turns = self._visit, self._turns
         if self._live_since_ns is not None and visit is not None and not visit.recalled:
             if not visit.stay((until - self._shop.clock.now()) / SECOND):
@@ -309,6 +311,8 @@ class CameraReceiver:
     def _collect(self, every_picture: bool) -> None:
         if self._session is not None:
             self._session.collect(every_picture)
+        if self._media is not None:
+            self._media.collect(every_picture)
 
     def peek(self) -> None:
         """Look at what came since the last key picture, and announce what is worth a look before the next."""
@@ -333,6 +337,7 @@ class CameraReceiver:
         if picture.key:
             self._became_live()
             if picture.clock_offset_ns is not None:
+                self.clock_offset_ns = picture.clock_offset_ns
                 shop.board.post(self._health.clock_offset(picture.clock_offset_ns, picture.arrival_time))
             between = (picture.dropped_pictures, picture.dropped_bytes, picture.dropped_bytes_max)
             activity = self._activity.interval(between, len(picture.data), picture.digest, picture.event_time)

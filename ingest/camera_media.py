@@ -28,7 +28,7 @@ class MediaReceiver(Protocol):
         """FFmpeg opened the source; it is live with its first key picture, not before."""
 
     def picture(self, picture: ReceivedPicture) -> None:
-        """A key picture came."""
+        """A picture came; one that is no key picture only while they are collected."""
 
 
 class CameraMedia:
@@ -40,6 +40,13 @@ class CameraMedia:
         self._shop = shop
         self._receiver = receiver
         self._timeline = RtpTimeline(_CLOCK_RATE)
+        self._collecting = False
+
+    def collect(self, every_picture: bool) -> None:
+        """Hand on every picture from the next key picture on, or key pictures only again; over all lives."""
+        if every_picture != self._collecting:
+            self._collecting = every_picture
+            self._shop.media.collect(self._camera.id, every_picture)
 
     def reception(self) -> Reception:
         """How well it arrives; FFmpeg does not tell of lost packets, nor of the camera's clock."""
@@ -64,10 +71,12 @@ class CameraMedia:
         )
 
     def _on_format(self, _media: MediaFormat) -> None:
+        if self._collecting:
+            self._shop.media.collect(self._camera.id, True)
         self._receiver.opened()
 
     def _on_picture(self, codec: Codec, picture: MediaPicture, first: bool, wall_ns: int | None) -> None:
-        """A key picture of the child; recordings have their own clock, all else is anchored to arrival."""
+        """A picture of the child; recordings have their own clock, all else is anchored to arrival."""
         now = self._shop.clock.now()
         if first:
             # A file that begins anew, or pictures left out on the way: nothing of the time line before holds.
@@ -83,14 +92,14 @@ class CameraMedia:
             ReceivedPicture(
                 data=picture.data,
                 codec=codec,
-                key=True,
+                key=picture.key,
                 event_time=event_time,
                 arrival_time=now,
                 discontinuity=first or jumped,
                 dropped_pictures=picture.dropped_pictures,
                 dropped_bytes=picture.dropped_bytes,
                 dropped_bytes_max=0,
-                digest=key_digest(picture.data),
+                digest=key_digest(picture.data) if picture.key else 0,
                 clock_offset_ns=None,
             )
         )

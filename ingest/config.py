@@ -9,6 +9,7 @@ import msgspec
 
 from ingest.rtsp.assembly import KeyPicturePolicy
 from ingest.rtsp.quirks import QuirkPolicies
+from ingest.rtsp.recorder import read_policies
 from ingest.rtsp.udp import UdpPorts
 
 
@@ -70,6 +71,9 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     rtsp_policies: dict[str, tuple[str, ...]] = {}
     """Policies for what single servers do against RTSP, by camera id or platform key: `name` switches one on,
     `-name` one off. All names are in ingest/rtsp/quirks.py."""
+    recorder_policies: dict[str, tuple[str, ...]] = {}
+    """Policies for what recorders say of time, by camera id or platform key: `range_unstated`, `range_local`. What
+    they mean and when they may be set: docs/runbooks/filmstrip-has-gaps.md."""
     udp_port_first: int = 20_000
     """First of the local ports for RTP over UDP, two for each camera that needs it."""
     udp_port_last: int = 29_999
@@ -94,7 +98,9 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     low_water_bytes_max: int = 16 * 1024
     """Largest low-water mark of a socket, bytes; 0 switches the marks off."""
     ring_budget_mb: int = 24
-    """Memory for the last pictures of suspects and of cameras with `keep_ring`, MiB; the oldest goes first."""
+    """Memory for the last pictures of suspects and of cameras with `keep_ring`, MiB; when it is spent, the oldest
+    of those go first that are suspect no more, then of suspects, then of cameras with `keep_ring`. An open group
+    of pictures takes at most an eighth of it."""
     ring_window_s: float = 40.0
     """How long those are kept."""
     playbacks_max: int = 4
@@ -153,6 +159,8 @@ class IngestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
                 raise ValueError(f"ingest.{name} 必须大于 0 (must be above 0)")
         for names in self.rtsp_policies.values():
             QuirkPolicies(names)
+        for names in self.recorder_policies.values():
+            read_policies(names)
         UdpPorts(self.udp_port_first, self.udp_port_last)
         if self.media_processes < 0 or self.folder_quiet_s < 0:
             raise ValueError("ingest.media_processes 与 folder_quiet_s 不得为负 (0 = by cores, at once)")
@@ -270,16 +278,6 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Times further ahead of ours than this are replaced by arrival; the sensor's clock is news."""
     mapping: tuple[TopicMapping, ...] = DEFAULT_MAPPINGS
     """Topics to subscribe to and how to read them, first match first."""
-    ring_budget_mb: int = 24
-    """Memory for the last pictures of suspects and of cameras with `keep_ring`, MiB; the oldest goes first."""
-    ring_window_s: float = 40.0
-    """How long those are kept."""
-    playbacks_max: int = 4
-    """Recordings of platforms that are played back at once, for filmstrips; 0 = none."""
-    promoted_max: int = 16
-    """Cameras at once of which every picture is handed on."""
-    promote_max_s: float = 120.0
-    """Longest time that a camera stays promoted by one request."""
     catalogue_poll_s: float = 10.0
     """Seconds between two looks for a newer catalogue."""
 

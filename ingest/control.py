@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from contracts import topics, wire
@@ -22,11 +23,26 @@ _EXPIRE_EVERY_S: Final = 0.5
 _HISTORY_PICTURES_MAX: Final = 256
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Key pictures of a recording, oldest first. `ended`: why it ends with the last of them (`recording_cut`,
+    `recording_slow`, `recording_untimed`), "" when the whole time was played, so that what is missing was not
+    recorded."""
+
+    pictures: list[Frame]
+    ended: str = ""
+
+
 class Recordings(Protocol):
     """Who can play back what a platform or recorder has kept."""
 
-    async def pictures(self, camera: Camera, begin: Instant, end: Instant, pictures_max: int) -> list[Frame]:
-        """Key pictures of that time, oldest first. Raises GridwhistleError when there are none to be had."""
+    async def pictures(
+        self, camera: Camera, begin: Instant, end: Instant, pictures_max: int, clock_offset_ns: int = 0
+    ) -> Past:
+        """Key pictures of that time, oldest first; the camera's clock is `clock_offset_ns` before ours.
+
+        Raises GridwhistleError when there are none to be had.
+        """
 
 
 class ControlDesk:
@@ -91,14 +107,19 @@ class ControlDesk:
         reason = "unknown_source" if receiver is None else "no_recording"
         if receiver is not None and self._recordings is not None:
             try:
-                played = await self._recordings.pictures(receiver.camera, wish.begin, wish.end, pictures_max)
+                played = await self._recordings.pictures(
+                    receiver.camera, wish.begin, wish.end, pictures_max, receiver.clock_offset_ns
+                )
             except GridwhistleError as error:
                 reason = error.reason
             else:
-                if played:
+                if played.pictures:
                     self._counters.count("histories", HistoryOrigin.RECORDING)
                     return HistoryAnswer(
-                        source_id=wish.source_id, origin=HistoryOrigin.RECORDING, frames=tuple(played)
+                        source_id=wish.source_id,
+                        origin=HistoryOrigin.RECORDING,
+                        frames=tuple(played.pictures),
+                        reason=played.ended or "recording_empty",
                     )
                 reason = "recording_empty"
         self._counters.count("histories_missing", reason)
@@ -118,4 +139,9 @@ class ControlDesk:
             self._ring.expire(now)
             self._counters.gauge("cameras_promoted", len(self._promoted))
             self._counters.gauge("ring_bytes", self._ring.size_bytes)
-            self._counters.gauge("ring_evicted", self._ring.evicted)
+            self._counters.gauge("ring_budget_bytes", self._ring.budget_bytes)
+            self._counters.gauge("ring_pictures", len(self._ring))
+            self._counters.gauge("ring_cameras", self._ring.cameras)
+            for worth, evicted in self._ring.evicted.items():
+                self._counters.gauge(f"ring_evicted_{worth.name.lower()}", evicted)
+            self._counters.gauge("ring_groups_cut", self._ring.groups_cut)

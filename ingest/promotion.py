@@ -55,6 +55,11 @@ class Promotion:
         """Whether every picture is asked for."""
         return self.until is not None
 
+    @property
+    def collecting(self) -> bool:
+        """Whether every picture is to be collected, to be handed on or to be kept."""
+        return self.promoted or self.suspect
+
     def promote(self, source_id: str, until: Instant, *, from_last_key: bool) -> bool:
         """Hand on every picture until `until` (the later end holds); True when the open group went out too."""
         begins = self.until is None
@@ -73,7 +78,7 @@ class Promotion:
         suspect = (suspect or self.suspect) and self._ring.watch(source_id, suspect)
         if suspect != self.suspect:
             self.suspect = suspect
-            self._collect(suspect or self.promoted)
+            self._collect(self.collecting)
 
     def expire(self, now: Instant) -> bool:
         """End a promotion whose time is over; True when it ended now."""

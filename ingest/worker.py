@@ -276,6 +276,7 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
         board, minutes = ChangeBoard(), MinuteBook()
         urls = PlatformUrls(credentials, clock)
         on_stop("close the platforms", urls.close)
+        gate = Gate(clock, guest_limits(config, ()))
         worker = CameraWorker(
             CameraShop(
                 site=site.id,
@@ -283,7 +284,7 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
                 clock=clock,
                 pool=pool,
                 udp_ports=UdpPorts(config.udp_port_first, config.udp_port_last),
-                gate=Gate(clock, guest_limits(config, ())),
+                gate=gate,
                 storms=StormWatch(),
                 urls=urls,
                 publisher=publisher,
@@ -305,7 +306,15 @@ async def run(site: Site, config: IngestConfig, clock: Clock, stop: asyncio.Even
             clock,
             promoted_max=config.promoted_max,
             promote_max_s=config.promote_max_s,
-            recordings=PlatformRecordings(urls, credentials, clock, runs_max=config.playbacks_max),
+            recordings=PlatformRecordings(
+                urls,
+                credentials,
+                clock,
+                gate,
+                runs_max=config.playbacks_max,
+                policies=config.rtsp_policies,
+                recorders=config.recorder_policies,
+            ),
         )
         crew = Crew()
 

@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 import threading
-from collections import OrderedDict, deque
 from typing import Final
 
 import av
@@ -26,17 +25,17 @@ from ingest.media.link import (
     LENGTHS,
     Beat,
     Close,
+    Collect,
     Ended,
-    Message,
     Open,
     Opened,
     Ready,
-    Taken,
+    Skipped,
     from_parent,
     lengths,
-    pack,
 )
 from ingest.media.note import NoteTable
+from ingest.media.outbox import Outbox
 from ingest.media.play import MediaPlay, PlayedPicture
 from ingest.media.taken import MediaFormat
 from runtime.clock import SystemClock
@@ -44,60 +43,6 @@ from runtime.clock import SystemClock
 BEAT_S: Final = 1.0
 _STACK_BYTES: Final = 2 << 20
 _PAGE_BYTES: Final = resource.getpagesize()
-
-
-class Outbox:
-    """What waits for the link: events in order, and of each source its latest picture only.
-
-    A recording that is read as fast as it is taken waits for its turn instead and loses nothing.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._events: deque[Message] = deque()
-        self._pictures: OrderedDict[int, tuple[PlayedPicture, int]] = OrderedDict()
-
-    def event(self, message: Message) -> None:
-        """Add an event. They are few: an end and an opening per source, a beat only while none waits."""
-        with self._changed:
-            if isinstance(message, Beat) and any(isinstance(each, Beat) for each in self._events):
-                return
-            self._events.append(message)
-            self._changed.notify_all()
-
-    def picture(self, number: int, played: PlayedPicture) -> None:
-        """Leave a picture; one of the same source that still waits is replaced and counted."""
-        with self._changed:
-            while played.every and number in self._pictures:
-                self._changed.wait()
-            before = self._pictures.pop(number, None)
-            self._pictures[number] = (played, 0 if before is None else before[1] + 1)
-            self._changed.notify_all()
-
-    def take(self) -> bytes:
-        """The next frame; waits for one. A source's picture leaves before its end."""
-        with self._changed:
-            while not self._events and not self._pictures:
-                self._changed.wait()
-            if self._events and not (
-                isinstance(self._events[0], Ended) and self._events[0].number in self._pictures
-            ):
-                return pack(self._events.popleft())
-            number = self._events[0].number if self._events else next(iter(self._pictures))
-            played, replaced = self._pictures.pop(number)
-            self._changed.notify_all()
-        picture = played.picture
-        head = Taken(
-            number=number,
-            codec=played.format.codec,
-            time_s=picture.time_s,
-            wall_ns=played.wall_ns,
-            first=played.first or replaced > 0,
-            dropped_pictures=picture.dropped_pictures,
-            dropped_bytes=picture.dropped_bytes,
-            replaced=replaced,
-        )
-        return pack(head, picture.data)
 
 
 class MediaChild:
@@ -135,6 +80,10 @@ class MediaChild:
         match from_parent(head):
             case Open() as asked:
                 self._open(asked)
+            case Collect(number=number, every=every):
+                play = self._plays.get(number)
+                if play is not None:
+                    play.collecting = every
             case Close(number=number):
                 play = self._plays.get(number)
                 if play is not None:
@@ -165,7 +114,13 @@ class MediaChild:
                 )
             )
 
-        play = MediaPlay(asked, self._clock, opened, lambda played: self._outbox.picture(number, played))
+        def skipped(file: str, error: GridwhistleError) -> None:
+            self._outbox.event(Skipped(number=number, file=file, reason=error.reason, text=str(error)))
+
+        def take(played: PlayedPicture) -> None:
+            self._outbox.picture(number, played)
+
+        play = MediaPlay(asked, self._clock, opened, take, skipped)
         self._plays[number] = play
         threading.Thread(target=self._play, args=(number, play), name=f"source {number}", daemon=True).start()
 

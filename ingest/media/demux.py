@@ -1,7 +1,7 @@
 """All that is not RTSP over TCP, through FFmpeg (PyAV): files, HLS, HTTP-FLV, MPEG-TS, MJPEG, RTSP over UDP.
 
-Demultiplexed, never decoded: key pictures leave as Annex B with parameter sets in front (JPEG as it is). All of it
-blocks and may crash, so it runs in a thread of a media child.
+Demultiplexed, never decoded: key pictures leave as Annex B with parameter sets in front (JPEG as it is), and while
+they are collected the others too. All of it blocks and may crash, so it runs in a thread of a media child.
 """
 
 from __future__ import annotations
@@ -98,24 +98,41 @@ class MediaSource:
 
     def key_pictures(self) -> Iterator[MediaPicture]:
         """Key pictures in order until the end of the source. Raises as the class does."""
+        return self.access_units(lambda: False)
+
+    def access_units(self, collecting: Callable[[], bool]) -> Iterator[MediaPicture]:
+        """Key pictures, and while `collecting` all that follow one, in decoding order. Raises as the class does.
+
+        A picture that is damaged, too large or of another codec ends what follows its key picture.
+        """
         codec = self.format.codec
         name = _FILTERS.get(codec)
         to_annexb = BitStreamFilterContext(name, self._stream) if name is not None else None
         sets = _annexb_sets(self._stream.codec_context.extradata)
         seen = b""
         dropped = dropped_bytes = foreign = 0
+        following = False
         try:
             for packet in self._packets():
                 self.pictures += 1
                 self.bytes += packet.size
+                too_large = packet.size > self._picture_bytes_max
+                whole = not packet.is_corrupt and not too_large
+                time_s = float(packet.pts * packet.time_base) if packet.pts is not None else None
                 if not packet.is_keyframe or packet.is_corrupt:
                     dropped += 1
                     dropped_bytes += packet.size
+                    following = following and whole and collecting()
+                    if following:
+                        data = _annexb(packet, to_annexb)
+                        following = to_annexb is None or _is_slice(data, codec)
+                        if following:
+                            yield MediaPicture(data, time_s, 0, 0, key=False)
                     continue
-                if packet.size > self._picture_bytes_max:
+                following = False
+                if too_large:
                     self.refused_too_large += 1
                     continue
-                time_s = float(packet.pts * packet.time_base) if packet.pts is not None else None
                 data = _annexb(packet, to_annexb)
                 if not data:
                     continue
@@ -136,6 +153,8 @@ class MediaSource:
                     changed, seen = bool(seen) and own != seen, own
                 yield MediaPicture(data, time_s, dropped, dropped_bytes, changed)
                 dropped = dropped_bytes = 0
+                # Asked once it is taken: whoever began to collect meanwhile gets what follows this one.
+                following = collecting()
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise _mapped(error, self._name) from None
 
@@ -217,6 +236,21 @@ def head_of(data: bytes, codec: Codec) -> tuple[bytes, bool]:
         elif not h264 and kind <= 31:
             return found, 16 <= kind <= 23 and not head & 0x81
     return found, False
+
+
+def _is_slice(data: bytes, codec: Codec) -> bool:
+    """Whether a picture between key pictures holds a slice of this codec: H.264 types 1 to 4, H.265 0 to 9."""
+    for match in _START.finditer(data):
+        if match.end() + 1 >= len(data):
+            break
+        head = data[match.end()]
+        if codec is Codec.H264:
+            if 1 <= head & 0x1F <= 4:
+                return True
+        # Layer 0 and a temporal id above 0, as every H.265 header has it, tell it from H.264.
+        elif not head & 0x81 and head >> 1 <= 9 and not data[match.end() + 1] >> 3 and data[match.end() + 1] & 7:
+            return True
+    return False
 
 
 def _mapped(error: Exception, name: str) -> GridwhistleError:

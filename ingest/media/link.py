@@ -39,6 +39,12 @@ class Open(Message, frozen=True, kw_only=True):
     quiet_s: float = 10.0
 
 
+class Collect(Message, frozen=True, kw_only=True):
+    """Parent: hand on every picture of this source, from its next key picture on, or key pictures only again."""
+
+    every: bool
+
+
 class Close(Message, frozen=True):
     """Parent: end this source."""
 
@@ -58,9 +64,10 @@ class Opened(Message, frozen=True, kw_only=True):
 
 
 class Taken(Message, frozen=True, kw_only=True):
-    """Child: a key picture follows. `wall_ns`: when it was taken, by the recording's own clock, None for live.
+    """Child: a picture follows. `wall_ns`: when it was taken, by the recording's own clock, None for live.
 
-    `replaced`: pictures of this source since the last one sent that a newer one replaced while the link was full.
+    `key` False: it follows the picture before it in decoding order with none missing between. `replaced`: pictures
+    of this source since the last one sent that were given up while the link was full.
     """
 
     codec: Codec
@@ -69,7 +76,16 @@ class Taken(Message, frozen=True, kw_only=True):
     first: bool
     dropped_pictures: int
     dropped_bytes: int
+    key: bool = True
     replaced: int = 0
+
+
+class Skipped(Message, frozen=True, kw_only=True):
+    """Child: a file of a folder cannot be read, or not to its end, and the next one is read."""
+
+    file: str
+    reason: str
+    text: str
 
 
 class Ended(Message, frozen=True, kw_only=True):
@@ -90,8 +106,8 @@ class Beat(Message, frozen=True, kw_only=True):
     hanging: list[int] = []
 
 
-FromParent = Open | Close
-FromChild = Ready | Opened | Taken | Ended | Beat
+FromParent = Open | Collect | Close
+FromChild = Ready | Opened | Taken | Skipped | Ended | Beat
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _from_parent: Final[msgspec.msgpack.Decoder[FromParent]] = msgspec.msgpack.Decoder(FromParent)

@@ -27,9 +27,10 @@ _FOLDER_EVERY_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class PlayedPicture:
-    """A key picture; `wall_ns` by the recording's own clock or None; `first` of a pass, file or format.
+    """A picture; `wall_ns` by the recording's own clock or None; `first` of a pass, file or format.
 
-    `every`: read as fast as it is taken, so none is to be replaced by a later one.
+    `every`: read as fast as it is taken, so none is to be replaced by a later one. `collected`: all pictures of
+    the source are wanted, so a later one does not replace it.
     """
 
     format: MediaFormat
@@ -37,10 +38,14 @@ class PlayedPicture:
     wall_ns: int | None
     first: bool
     every: bool
+    collected: bool
 
 
 class MediaPlay:
-    """One source from its opening to its end. `stop` is looked at between packets and while waiting."""
+    """One source from its opening to its end. `stop` is looked at between packets and while waiting.
+
+    `skipped` hears of a file of a folder that cannot be read, or not to its end.
+    """
 
     def __init__(
         self,
@@ -48,11 +53,15 @@ class MediaPlay:
         clock: Clock,
         opened: Callable[[MediaFormat], None],
         take: Callable[[PlayedPicture], None],
+        skipped: Callable[[str, GridwhistleError], None] = lambda _file, _error: None,
     ) -> None:
         self._asked = asked
         self._clock = clock
         self._opened = opened
         self._take = take
+        self._skipped = skipped
+        self.collecting = False
+        """Whether all pictures are wanted; set by the thread that hears the parent."""
         self.stop = threading.Event()
         self.native_since_ns = 0
         """Since when the thread is within a native call (monotonic ns), 0 while it is not."""
@@ -82,8 +91,8 @@ class MediaPlay:
             file, begins_ns = found
             try:
                 self._pass(str(file), begins_ns)
-            except GridwhistleError:
-                continue
+            except GridwhistleError as error:
+                self._skipped(file.name, error)
 
     def _pass(self, url: str, begins_ns: int | None) -> None:
         asked = self._asked
@@ -113,7 +122,7 @@ class MediaPlay:
         first = True
         origin_s: float | None = None
         began_ns = self._clock.monotonic_ns()
-        for picture in source.key_pictures():
+        for picture in source.access_units(lambda: self.collecting):
             wall_ns = None
             if picture.time_s is not None:
                 origin_s = picture.time_s if origin_s is None else origin_s
@@ -125,7 +134,12 @@ class MediaPlay:
                 return
             self._take(
                 PlayedPicture(
-                    source.format, picture, wall_ns, first or picture.changed, source.finite and not paced
+                    source.format,
+                    picture,
+                    wall_ns,
+                    first or picture.changed,
+                    every=source.finite and not paced,
+                    collected=self.collecting,
                 )
             )
             first = False

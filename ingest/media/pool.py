@@ -26,7 +26,7 @@ from contracts.frame import Codec
 from contracts.instant import SECOND
 from ingest.media.address import full_address
 from ingest.media.child_process import ChildProcess, Loss
-from ingest.media.link import Close, Ended, FromChild, Open, Opened, Taken
+from ingest.media.link import Close, Collect, Ended, FromChild, Open, Opened, Skipped, Taken
 from ingest.media.taken import MediaFormat, MediaPicture
 from runtime.log import get_log
 from runtime.quarantine import Quarantine
@@ -111,6 +111,13 @@ class MediaPool:
                 return member.child.pid
         return None
 
+    def collect(self, source_id: str, every: bool) -> None:
+        """Let a source that plays hand on every picture from its next key picture on, or key pictures only."""
+        for member in self._members:
+            for number, feed in member.feeds.items():
+                if feed.source_id == source_id and member.child is not None:
+                    member.child.send(Collect(number=number, every=every))
+
     async def play(
         self,
         asked: Open,
@@ -193,8 +200,19 @@ class MediaPool:
                 if message.replaced:
                     self._counters.count("media_pictures_dropped", "replaced", message.replaced)
                 self._quarantine.succeeded(feed.source_id)
-                picture = MediaPicture(data, message.time_s, message.dropped_pictures, message.dropped_bytes)
+                picture = MediaPicture(
+                    data, message.time_s, message.dropped_pictures, message.dropped_bytes, key=message.key
+                )
                 feed.take(message.codec, picture, message.first, message.wall_ns)
+            case Skipped():
+                text = f"{message.file}: {message.text}"
+                self._counters.refuse("media_files_skipped", message.reason, feed.source_id, text)
+                get_log().warning(
+                    "A file of a folder of recordings is passed over",
+                    source_id=feed.source_id,
+                    reason=message.reason,
+                    file=message.file,
+                )
             case Ended() if not feed.ended.done():
                 if not message.kind:
                     feed.ended.set_result(None)

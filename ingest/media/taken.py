@@ -20,9 +20,11 @@ class MediaFormat:
 
 @dataclass(frozen=True, slots=True)
 class MediaPicture:
-    """One key picture; `time_s` on the stream's own time line, None when it has none.
+    """One picture; `time_s` on the stream's own time line, None when it has none.
 
-    `changed`: its parameter sets differ from those of the key picture before, as after a change of resolution.
+    `key` False: it needs every picture since the key picture before it, and all of them were given. `changed`: the
+    parameter sets of a key picture differ from those of the one before, as after a change of resolution.
+    `dropped_*` of a key picture: what lay between it and the key picture before, handed on or not.
     """
 
     data: bytes
@@ -30,3 +32,4 @@ class MediaPicture:
     dropped_pictures: int
     dropped_bytes: int
     changed: bool = False
+    key: bool = True

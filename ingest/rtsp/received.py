@@ -11,7 +11,8 @@ from contracts.instant import Instant
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What the server said of the stream when it began to play; `play_range` and `rtp_info` as in its reply."""
+    """What the server said of the stream when it began to play; `play_range`, `rtp_info` and `play_scale` as in
+    its reply."""
 
     codec: str
     server: str
@@ -20,6 +21,7 @@ class StreamInfo:
     clock_rate: int = 90_000
     play_range: str = ""
     rtp_info: str = ""
+    play_scale: str = ""
 
 
 @dataclass(frozen=True, slots=True)

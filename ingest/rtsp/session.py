@@ -289,6 +289,7 @@ class _Life:
                 described.description.video.clock_rate,
                 reply.header("range") or "",
                 reply.header("rtp-info") or "",
+                reply.header("scale") or "",
             )
         )
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import msgspec
+import numpy as np
 import pytest
 
 from contracts import topics, wire
@@ -19,12 +21,17 @@ from contracts.frame import Codec, Frame, FrameHeader
 from contracts.instant import SECOND, Instant
 from contracts.source import Camera
 from inference.config import EvidenceConfig, FilmstripConfig, InferenceConfig
-from ingest.control import ControlDesk
+from ingest.control import ControlDesk, Past, Recordings
+from ingest.guest.gate import Gate
+from ingest.guest.limits import GuestLimits
+from ingest.platforms.play import PlatformUrls
+from ingest.recordings import PlatformRecordings
 from ingest.ring import PictureRing
 from runtime.metrics import StageCounters
 from runtime.zmq_request import ZmqRequestClient, ZmqRequestServer
 from tests.inference.county import CLOCK, CONFIG, County, county, until
 from tests.inference.pictures import camera, catalogue, encode, noisy, textured
+from tests.ingest.recording_server import Habits, RecordingServer, read_stamp, recording_server
 
 CAMERA = camera(camera_id="15292100001320000001")
 PICTURES = [encode(noisy(textured(), seed)) for seed in range(3)]
@@ -33,13 +40,17 @@ PICTURES = [encode(noisy(textured(), seed)) for seed in range(3)]
 class Recorder:
     """A platform that recorded everything, a key picture every two seconds."""
 
-    async def pictures(self, camera: Camera, begin: Instant, end: Instant, pictures_max: int) -> list[Frame]:
+    async def pictures(
+        self, camera: Camera, begin: Instant, end: Instant, pictures_max: int, clock_offset_ns: int = 0
+    ) -> Past:
         times = range(begin, end, 2 * SECOND)[:pictures_max]
-        return [_frame(Instant(at), camera.id) for at in times]
+        return Past([_frame(Instant(at), camera.id) for at in times])
 
 
 class NoRecorder:
-    async def pictures(self, camera: Camera, begin: Instant, end: Instant, pictures_max: int) -> list[Frame]:
+    async def pictures(
+        self, camera: Camera, begin: Instant, end: Instant, pictures_max: int, clock_offset_ns: int = 0
+    ) -> Past:
         raise GridwhistleError("nothing", reason="recording_empty")
 
 
@@ -49,6 +60,7 @@ class Receiver:
     def __init__(self, camera: Camera) -> None:
         self.camera = camera
         self.promoted = False
+        self.clock_offset_ns = 0
 
 
 def _frame(at: Instant, source_id: str = CAMERA.id) -> Frame:
@@ -81,7 +93,7 @@ class Asker:
 async def asking(
     folder: Path,
     *,
-    recorder: Recorder | NoRecorder | None = None,
+    recorder: Recordings | None = None,
     recording_url: str | None = None,
     config: InferenceConfig = CONFIG,
 ) -> AsyncIterator[Asker]:
@@ -165,6 +177,32 @@ async def test_platform_recorded_then_the_past_comes_from_there(short_dir: Path)
         assert {each.origin for each in told.pictures} == {FilmstripOrigin.RECORDING}
         assert len(told.pictures) >= 14
         assert told.gaps == ()
+
+
+@pytest.mark.parametrize("gap", [range(0), range(80, 92)])
+async def test_recorder_plays_the_past_then_each_picture_shows_its_own_time_and_the_hole_is_missing(
+    short_dir: Path, gap: range
+) -> None:
+    """A real recorder over RTSP, decoded, detected and written as evidence; the time is written in the picture."""
+    began = datetime.fromtimestamp(CLOCK.now() // SECOND - 100, UTC)
+    async with recording_server(RecordingServer(Habits(gap=gap), began)) as server:
+        gate = Gate(CLOCK, GuestLimits())
+        recordings = PlatformRecordings(PlatformUrls({}, CLOCK), {}, CLOCK, gate, runs_max=1)
+        async with asking(short_dir, recorder=recordings, recording_url=server.url) as asker:
+            asked = wish(30, 0)
+            await accepted(asker, asked)
+            told = await asker.strip(FilmstripState.COMPLETE)
+            folder = asker.made.site.evidence_dir
+            shown = [cv2.imread(str(folder / each.evidence.path)) for each in told.pictures]
+    assert {each.origin for each in told.pictures} == {FilmstripOrigin.RECORDING}
+    assert len(told.pictures) >= (12 if gap else 18)
+    stamps = [read_stamp(np.asarray(each, np.uint8)) for each in shown if each is not None]
+    assert stamps == [each.evidence.event_time // SECOND for each in told.pictures]
+    assert [each.reason for each in told.gaps] == (["recording_empty"] if gap else [])
+    if gap:
+        hole = Instant(round(began.timestamp()) * SECOND)
+        assert told.gaps[0].begin <= hole + 80 * SECOND
+        assert told.gaps[0].end >= hole + 92 * SECOND
 
 
 async def test_nobody_has_the_past_then_it_is_missing_with_the_reason(short_dir: Path) -> None:

@@ -189,6 +189,9 @@ async def test_folder_is_read_in_order_of_its_names_and_new_recordings_are_picke
     recording(tmp_path / "cam_20261125_100004.mp4")
     recording(tmp_path / "cam_20261125_100000.mp4")
     (tmp_path / "cam_20261125_095900.mp4").write_bytes(b"torn" * 1000)
+    for file in tmp_path.iterdir():
+        # Quiet all together: one that is not yet waits, and the others do not wait for it.
+        os.utime(file, ns=(1_795_600_000 * SECOND, 1_795_600_000 * SECOND))
     async with pooled() as rig:
         taken = rig.play("folder", str(tmp_path), paced=False, quiet_s=0.3)
         await taken.until(8)
