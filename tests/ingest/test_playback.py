@@ -16,6 +16,7 @@ from tests.ingest.recording_server import (
     picture_of,
     read_stamp,
     recording_server,
+    stamped_group,
 )
 from tests.ingest.test_media import decodes
 
@@ -142,7 +143,7 @@ async def test_bounds_end_the_run_with_teardown(limits: PlaybackLimits) -> None:
     [
         (Habits(gap=range(62, 70)), [60, 61, 70, 71, 72], ""),
         (Habits(cut_s=4), [60, 61, 62, 63], "recording_cut"),
-        (Habits(pace=20.0), [60, 61, 62], "recording_slow"),
+        (Habits(pace=60.0), [60, 61, 62], "recording_slow"),
         (Habits(scale=4), [*range(60, 73)], ""),
     ],
 )
@@ -150,7 +151,10 @@ async def test_pictures_bear_the_times_that_are_written_in_them_and_the_end_has_
     habits: Habits, seconds: list[int], ended: str
 ) -> None:
     async with recording_server(RecordingServer(habits)) as server:
-        limits = PlaybackLimits(stall_s=1.5, seconds_max=2.5)
+        for second in range(60, 73):
+            stamped_group(BASE + second)
+        # The slow one gives a picture every 3 s.
+        limits = PlaybackLimits(stall_s=5.0, seconds_max=8.0)
         found = await play_back(server.url, at(60), at(72), clock=SystemClock(), speed=20.0, limits=limits)
     times = [each.event_time for each in found.pictures]
     assert [read_stamp(picture_of(each.data)) * SECOND for each in found.pictures] == times
