@@ -22,6 +22,7 @@ from bench.load.baselines import run_baselines, with_ratios
 from bench.load.clips import ClipName
 from bench.load.growth import exponent, linear_or_better
 from bench.load.program import scratch_folder
+from bench.load.progress import tell
 from bench.load.rig import RigPlan
 from bench.load.trial import Result, run_trial
 from contracts.errors import GridwhistleError
@@ -77,9 +78,9 @@ async def measure(given: argparse.Namespace, plan: RigPlan) -> dict[str, object]
         found["linear_or_better"] = linear_or_better(growth)
     largest = replace(plan, streams=counts[-1])
     if given.bare:
-        found["bare"] = msgspec.to_builtins(
-            await run_bare(largest, seconds=given.seconds, start_s=given.start_seconds)
-        )
+        bare = await run_bare(largest, seconds=given.seconds, start_s=given.start_seconds)
+        tell(f"裸接收 (bare): {bare.cpu_ms_per_stream_s} ms CPU")
+        found["bare"] = msgspec.to_builtins(bare)
     if given.baselines:
         few = replace(plan, streams=given.baselines, url_template=None, hosts=1)
         ours = await _trial(given, few)
@@ -94,7 +95,13 @@ async def measure(given: argparse.Namespace, plan: RigPlan) -> dict[str, object]
 
 async def _trial(given: argparse.Namespace, plan: RigPlan) -> Result:
     with scratch_folder() as folder:
-        return await run_trial(plan, folder, seconds=given.seconds, start_s=given.start_seconds)
+        result = await run_trial(plan, folder, seconds=given.seconds, start_s=given.start_seconds)
+    # At once: what was measured is not lost when a later part is ended.
+    tell(
+        f"{plan.streams:,} 路 (streams): {result.cpu_ms_per_stream_s} ms CPU, "
+        f"丢失 (lost) {result.lost_key_pictures}, {result.rss_mb} MB, p99 {result.handover_p99_ms} ms"
+    )
+    return result
 
 
 def main() -> int:

@@ -110,7 +110,7 @@ async def _measure(name: str, streams: int, server: LineProcess, pids: list[int]
             break
         await clock.asleep(0.5)
     await clock.asleep(_SETTLE_S)
-    tell(f"基线 (baseline): {name}")
+    tell(f"基线测量中 (measuring the baseline): {name}")
     try:
         begin, begin_ns = [usage(pid) for pid in pids], clock.monotonic_ns()
         status_before = await server.ask(AskStatus(), Status)
@@ -120,7 +120,7 @@ async def _measure(name: str, streams: int, server: LineProcess, pids: list[int]
         raise LinkClosed(f"基线 {name} 的进程提前退出 (a process of the baseline ended)") from None
     status = await server.ask(AskStatus(), Status)
     cpu_s = sum(each.cpu_s for each in end) - sum(each.cpu_s for each in begin)
-    return Baseline(
+    found = Baseline(
         name=name,
         streams=streams,
         playing=status.playing,
@@ -128,3 +128,5 @@ async def _measure(name: str, streams: int, server: LineProcess, pids: list[int]
         rss_mb_per_stream=round(sum(each.rss_mb for each in end) / streams, 2),
         left_out=status.pictures_left_out - status_before.pictures_left_out,
     )
+    tell(f"基线 (baseline) {name}: {found.cpu_ms_per_stream_s} ms CPU")
+    return found

@@ -5,9 +5,9 @@ Every departure from the standards that is put up with is a policy of ingest.rts
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -59,6 +59,12 @@ class Agreed:
     timeout_s: float
 
 
+@lru_cache(maxsize=16)
+def _methods(public: str) -> frozenset[str]:
+    # Cached: the thousands of cameras of a few makes share a few sets.
+    return frozenset(method.strip() for method in public.upper().split(",") if method.strip())
+
+
 class Negotiation:
     """Says the opening of one session through its dialogue. `public` holds the methods of OPTIONS."""
 
@@ -79,8 +85,7 @@ class Negotiation:
             self._dialogue.judge("OPTIONS", reply)
         elif reply.status >= 400:
             self._accept(Quirk.OPTIONS_REFUSED, "OPTIONS", reply)
-        methods = ",".join(reply.all_headers("public")).upper().split(",")
-        self.public = frozenset(sys.intern(method.strip()) for method in methods if method.strip())
+        self.public = _methods(",".join(reply.all_headers("public")))
 
     async def describe(self) -> Described:
         """Ask for the session description. Raises ProtocolViolation when no track can be received."""
