@@ -96,7 +96,7 @@ def test_every_outcome_and_reason_that_inference_and_ingest_can_give_has_a_name(
     looked = set(literals(inference.look, "_unanswered", "_blind"))
     promoted = set(literals(ingest.camera, "CommandRefused")) | set(literals(ingest.control, "CommandRefused"))
     assert {"unknown_zone", "not_visible", "quarantined", "busy"} <= looked
-    assert {"codec", "limit", "not_live", "unknown_source"} <= promoted
+    assert {"limit", "not_live", "unknown_source"} <= promoted
     others = {"late", "resting", "no_link", "covered", "dark", "frozen", "undecodable", "off"}
     assert (looked | promoted | others) - set(LOOK_REASONS) == set()
     assert all(zh and en for zh, en in LOOK_REASONS.values())
