@@ -90,7 +90,8 @@ async def test_every_key_picture_sent_arrives_at_the_receiver_of_ingest(in_pairs
         await pictures_of_all(watchers, 3)
         until_ns = SystemClock().monotonic_ns()
         await pictures_of_all(watchers, 1)
-        found = compare(server.sent.table(), seen.table(), from_ns=0, until_ns=until_ns, live=np.arange(20))
+    # Once the server has ended: it notes a picture after the last byte, when a receiver may have seen it already.
+    found = compare(server.sent.table(), seen.table(), from_ns=0, until_ns=until_ns, live=np.arange(20))
     assert found.lost == ()
     assert found.due >= 40
     assert found.unknown == 0
