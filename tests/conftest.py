@@ -15,6 +15,17 @@ settings.register_profile(
 settings.load_profile("default")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the longest time-outs first, then those with slow tests: none of them then runs alone at the end
+    while the other workers are idle."""
+    longest: dict[Path, float] = {}
+    for item in items:
+        marks = [mark.args[0] for mark in item.iter_markers("timeout") if mark.args]
+        marks.append(1.0 if item.get_closest_marker("slow") else 0.0)
+        longest[item.path] = max(longest.get(item.path, 0.0), *marks)
+    items.sort(key=lambda item: -longest[item.path])
+
+
 @pytest.fixture
 def short_dir() -> Iterator[Path]:
     """A folder with a short path: names of Unix sockets are limited to 107 bytes."""

@@ -1,4 +1,5 @@
-"""What the product promises, as a story: a county starts, and within minutes the wall shows what happened in it.
+"""What the product promises, as a story: a county starts, and within minutes the wall shows what happened in it; a
+minute later each incident has its filmstrip.
 
 Everything is real: RTSP pictures of rendered scenes seen by the committed weights, MQTT messages through the
 embedded broker, the shipped default thresholds, a Chromium that an operator could sit at.
@@ -9,15 +10,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from contracts.instant import SECOND
 from runtime.clock import SystemClock
 from sim.stack import Stack
+from tests.e2e.strips_of_county import complete, origins, wait
 
 CHROMIUM = shutil.which("chromium")
 PROMISED = {
@@ -29,6 +34,18 @@ PROMISED = {
 """What must become a ticket within five minutes of running, with words that the wall shows for it. Flame and smoke
 that one camera sees are one fire, whichever came first."""
 RUNNING_S = 300.0
+
+
+@pytest.fixture(scope="module")
+def county() -> Iterator[Stack]:
+    """The county as `make run` starts it, ready."""
+    folder = Path(tempfile.mkdtemp(prefix="gw-"))
+    try:
+        with Stack(folder) as stack:
+            stack.wait_ready(120)
+            yield stack
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def ticket_types(stack: Stack) -> dict[str, dict[str, Any]]:
@@ -50,12 +67,12 @@ def cameras_of_scenes(stack: Stack) -> dict[str, dict[str, Any]]:
 @pytest.mark.slow
 @pytest.mark.timeout(720)
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-def test_crowd_stopped_vehicle_fire_and_smoke_detector_become_tickets_on_the_wall(short_dir: Path) -> None:
+def test_crowd_stopped_vehicle_fire_and_smoke_detector_become_tickets_on_the_wall(county: Stack) -> None:
+    stack = county
     clock = SystemClock()
     shots = Path(os.environ.get("GRIDWHISTLE_SCREENSHOTS", Path(__file__).parent / "screenshots"))
     shots.mkdir(exist_ok=True)
-    with Stack(short_dir) as stack, sync_playwright() as driver:
-        stack.wait_ready(120)
+    with sync_playwright() as driver:
         began_ns = clock.monotonic_ns()
         browser = driver.chromium.launch(
             executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
@@ -126,3 +143,29 @@ def an_operator_confirms_one(page: Page, stack: Stack, shots: Path) -> None:
     page.locator("#language").click()
     expect(page.locator("body")).to_contain_text("internal alert level", ignore_case=True, timeout=10_000)
     page.screenshot(path=shots / "wall-en.png")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_county_shows_before_and_after_from_the_ring_and_says_what_is_missing(county: Stack) -> None:
+    stack = county
+    listed = json.loads((stack.folder / "var/county/catalogue.json").read_text(encoding="utf-8"))
+    ringed = {camera["id"] for camera in listed["cameras"] if camera.get("keep_ring")}
+
+    def both() -> bool:
+        mine = [strip for strip in complete(stack) if strip["pictures"]]
+        kinds = {strip["source"]["id"] in ringed for strip in mine}
+        return kinds == {True, False}
+
+    wait(stack, both, "strip of a camera with a ring, and of one without")
+    for strip in complete(stack):
+        assert (strip["begin_s"], strip["end_s"]) == (-30.0, 30.0)
+        for picture in strip["pictures"]:
+            answer = httpx.get(stack.address + picture["evidence"]["url"], trust_env=False)
+            assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    with_ring = next(strip for strip in complete(stack) if strip["source"]["id"] in ringed and strip["pictures"])
+    assert origins(with_ring, before=True) >= {"ring"}
+    assert origins(with_ring, before=False) >= {"live"}
+    without = next(strip for strip in complete(stack) if strip["source"]["id"] not in ringed and strip["pictures"])
+    assert [gap["reason"]["code"] for gap in without["gaps"]][:1] == ["no_recording"]
+    assert "ring" not in origins(without, before=True)
