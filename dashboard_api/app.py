@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import uvicorn
@@ -201,6 +202,8 @@ async def run(site: Site, config: ApiConfig, clock: Clock, stop: asyncio.Event) 
         on_stop("close the access register", services.register.close)
         on_stop("close the database", services.reader.close)
         listening = listen(config)
+        # The server closes it at its end; when it never begins, or is cancelled, nobody would.
+        on_stop("close the listening socket", partial(asyncio.to_thread, listening.close))
         subscriber = ZmqChangeSubscriber(site.endpoint(topics.CHANGES), clock)
         on_stop("close the link of changes", subscriber.close)
         sender = ZmqLogSender(site.endpoint(topics.LOG), "api", clock)

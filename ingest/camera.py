@@ -35,6 +35,8 @@ from ingest.rtsp.session import RtspSession, SessionLimits
 from runtime.supervise import supervise
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from ingest.guest.gate import Visit
     from ingest.rtsp.received import ReceivedPicture, StreamInfo
     from ingest.shop import CameraShop
@@ -87,9 +89,9 @@ class CameraReceiver:
         """Its turns, where cameras are visited in turn (patrol)."""
         return self._turns
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Keep the camera playing until `stop`."""
-        await supervise(
+    def run(self, stop: asyncio.Event) -> Coroutine[None, None, None]:
+        """Keep the camera playing until `stop`, or until cancelled: a coroutine to be run as a task."""
+        return supervise(
             self._attempt,
             self._backoff,
             self._shop.clock,

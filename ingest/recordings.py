@@ -105,6 +105,11 @@ class PlatformRecordings:
             async with bound, self._gate.visit(visitor) as visit:
                 bound.reschedule(None)
                 return await self._play(camera, begin, end, pictures_max, visit)
+            # Swallowed by the visit: it was called back in the middle, for those that wait.
+            raise CommandRefused(
+                f"{camera.id}: 回放让位给等待的摄像机 (the playback gave its session back to cameras that wait)",
+                reason="no_session",
+            )
         except TimeoutError:
             raise CommandRefused(
                 f"{camera.id}: 平台或录像机的会话已满, 无法回放 (no session is free for a playback); "

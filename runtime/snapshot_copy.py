@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -30,16 +31,25 @@ class SnapshotCopy(Generic[S]):
         self._type = type_
         self._file = file
         self._ask_s = ask_s
-        self._kept = b""
+        self._digest = b""
+        self._last: S | None = None
+        self._is_kept = False
 
     async def ask(self) -> S:
         """The snapshot as alerts has it now; it is kept on disk when it changed. A full disk costs only the copy.
 
+        While alerts answers the same bytes this is the same object: a county's catalogue is neither decoded anew
+        every few seconds nor held twice.
+
         Raises LinkError when alerts does not answer, CommandRefused, MalformedMessage.
         """
         answer = await self._client.request(self._kind, b"", timeout_s=self._ask_s)
-        snapshot = await asyncio.to_thread(wire.decode, answer, self._type)
-        if answer != self._kept:
+        digest = hashlib.sha256(answer).digest()
+        snapshot = self._last if digest == self._digest else None
+        if snapshot is None:
+            snapshot = await asyncio.to_thread(wire.decode, answer, self._type)
+            self._digest, self._last, self._is_kept = digest, snapshot, False
+        if not self._is_kept:
             await asyncio.to_thread(self._keep, answer)
         return snapshot
 
@@ -53,7 +63,7 @@ class SnapshotCopy(Generic[S]):
         except OSError as error:
             get_log().warning("The copy of a snapshot cannot be kept", file=str(self._file), error=str(error))
         else:
-            self._kept = answer
+            self._is_kept = True
 
     def _read(self) -> S | None:
         try:

@@ -35,7 +35,10 @@ class MovableHeap(Generic[T]):
 
     def discard(self, item: T) -> None:
         """Take an item out; harmless when it is not in."""
-        self._tickets.pop(item, None)
+        if self._tickets.pop(item, None) is not None and not self._tickets:
+            # Emptied containers keep their room: a county has thousands of heaps in which nobody waits.
+            self._tickets.clear()
+            self._entries.clear()
 
     def first(self) -> T | None:
         """The item with the smallest key, which stays in; None when empty."""

@@ -19,6 +19,7 @@ _TRIES_AS_LOST: Final = 3
 _DEAD_AFTER: Final = 3
 _FIFO_EVERY: Final = 4
 _NOBODY: Final = (9, 0)
+_NOBODY_FAILS: Final[frozenset[str]] = frozenset()
 _PROBE_FIRST_NS: Final = 1 * SECOND
 _PROBE_MAX_NS: Final = 10 * SECOND
 
@@ -141,7 +142,7 @@ class Host(Bound):
     def __init__(self, name: str, sessions_max: int, openings_max: int) -> None:
         super().__init__(sessions_max, openings_max)
         self.name = name
-        self.failing: set[str] = set()
+        self.failing: frozenset[str] = _NOBODY_FAILS
         self.failed_ns = 0
         self.closed = False
         self.probes = 0
@@ -167,7 +168,7 @@ class Host(Bound):
         """A camera could not connect. True when the next probe must wait until `probe_ns`."""
         was_dead = self.dead
         if not was_dead:
-            self.failing.add(source_id)
+            self.failing |= {source_id}
         self.failed_ns, self.reason = now_ns, reason
         if not self.dead or (was_dead and not probe):
             return False
@@ -181,7 +182,7 @@ class Host(Bound):
 
     def answered(self) -> None:
         """A camera of it finished its handshake."""
-        self.failing.clear()
+        self.failing = _NOBODY_FAILS
         self.closed = False
         self.probes = 0
 

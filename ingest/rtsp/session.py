@@ -6,7 +6,6 @@ is runtime.supervise's. Only key pictures leave, see ingest.rtsp.depacketize.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -222,9 +221,7 @@ class _Life:
                 agreed = await self._setup(described, local, peer)
                 await self._play(described, agreed.timeout_s)
                 del described, agreed  # their texts are not needed for the hours that follow
-                # Not awaited directly: a cancelled wait would cancel the future too.
-                await asyncio.wait({connection.ended})
-                self._end(connection)
+                await self._until_end(connection)
             finally:
                 connection.check = _unchecked
                 if self._dialogue.session_id:
@@ -234,10 +231,14 @@ class _Life:
             if self._udp is not None:
                 self._udp.close()
 
-    def _end(self, connection: Connection) -> None:
-        """Raise what ended the playing session."""
+    async def _until_end(self, connection: Connection) -> None:
+        """Wait for the end of the playing session, and raise what ended it.
+
+        The future is awaited itself, and cancelled with us: nothing asks for it after that, and `asyncio.wait`
+        would cost each of thousands of sessions two more coroutines, a future and a set.
+        """
         try:
-            connection.ended.result()
+            await connection.ended
         except SourceUnreachable as error:
             assert self._keep_alive is not None
             raise self._keep_alive.explain(error, self._clock.monotonic_ns()) from None

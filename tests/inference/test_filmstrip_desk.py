@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -195,7 +196,11 @@ async def test_recorder_plays_the_past_then_each_picture_shows_its_own_time_and_
             folder = asker.made.site.evidence_dir
             shown = [cv2.imread(str(folder / each.evidence.path)) for each in told.pictures]
     assert {each.origin for each in told.pictures} == {FilmstripOrigin.RECORDING}
-    assert len(told.pictures) >= (12 if gap else 18)
+    seconds = [each.evidence.event_time / SECOND for each in told.pictures]
+    steps = [later - earlier for earlier, later in pairwise([asked.at / SECOND - 30, *seconds, asked.at / SECOND])]
+    # How many there are depends on where the seconds of the recording lie; the hole is twelve seconds wide.
+    assert sorted(steps)[-2] <= 4.0, "evenly over the whole time, but for the hole"
+    assert (max(steps) >= 11.0) is bool(gap)
     stamps = [read_stamp(np.asarray(each, np.uint8)) for each in shown if each is not None]
     assert stamps == [each.evidence.event_time // SECOND for each in told.pictures]
     assert [each.reason for each in told.gaps] == (["recording_empty"] if gap else [])

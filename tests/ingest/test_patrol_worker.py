@@ -320,7 +320,7 @@ async def test_patrol_ends_with_the_limit_and_no_session_is_ended_for_it(short_d
                 wider = msgspec.structs.replace(platform, nvr_sessions_max=7)
                 end.catalogue = msgspec.structs.replace(end.catalogue, version=2, platforms=(wider,))
                 async with asyncio.timeout(30):
-                    while recorder.connections < 7:
+                    while recorder.most < 7:
                         await CLOCK.asleep(0.05)
                 played = recorder.played.copy()
                 await key_pictures(puller, Counter(dict.fromkeys(NAMES, 5)))

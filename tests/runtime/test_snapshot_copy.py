@@ -59,6 +59,17 @@ async def test_answer_that_does_not_parse_is_refused_and_never_kept(tmp_path: Pa
     assert await copy.stored() == catalogue(1)
 
 
+async def test_same_answer_again_then_the_same_object_and_another_once_it_changed(tmp_path: Path) -> None:
+    alerts = Alerts()
+    copy = copy_in(tmp_path, alerts)
+    alerts.answer = wire.encode(catalogue(1))
+    first = await copy.ask()
+    assert await copy.ask() is first
+    alerts.answer = wire.encode(catalogue(2))
+    assert await copy.ask() == catalogue(2)
+    assert await copy_in(tmp_path, alerts).stored() == catalogue(2)
+
+
 async def test_unreadable_copy_is_left_aside_and_a_copy_that_cannot_be_written_costs_only_itself(
     tmp_path: Path,
 ) -> None:
