@@ -85,7 +85,8 @@ class ChangeFeed:
         try:
             while not stop.is_set():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), POLL_S)
+                    async with asyncio.timeout(POLL_S):
+                        await self._wake.wait()
                 self._wake.clear()
                 try:
                     while await self.advance() == READ_MAX and not stop.is_set():

@@ -92,7 +92,8 @@ class WallSession:
         except Dropped as dropped:
             self._counters.count("live_walls_dropped", dropped.code.name.lower())
             with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
-                await asyncio.wait_for(self._socket.close(dropped.code, str(dropped)), CLOSING_S)
+                async with asyncio.timeout(CLOSING_S):
+                    await self._socket.close(dropped.code, str(dropped))
 
     async def _start(self) -> None:
         self._current_ns = None
@@ -142,7 +143,8 @@ class WallSession:
         if self._feed.known:
             self._current_ns = self._clock.monotonic_ns()
         try:
-            await asyncio.wait_for(self._event.wait(), HEARTBEAT_S)
+            async with asyncio.timeout(HEARTBEAT_S):
+                await self._event.wait()
         except TimeoutError:
             await self._send(f'{{"type":"heartbeat","seq":{self._cursor},"at":"{self._now()}"}}')
 
@@ -170,7 +172,8 @@ class WallSession:
 
     async def _send(self, text: str) -> None:
         try:
-            await asyncio.wait_for(self._socket.send_text(text), self._config.live_send_timeout_s)
+            async with asyncio.timeout(self._config.live_send_timeout_s):
+                await self._socket.send_text(text)
         except TimeoutError:
             raise Dropped(
                 Close.TOO_SLOW,

@@ -79,8 +79,8 @@ class AlertsEnd:
 
     async def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
         """Wait for what arrived to meet a condition."""
-        async with self.changed:
-            await asyncio.wait_for(self.changed.wait_for(condition), seconds)
+        async with asyncio.timeout(seconds), self.changed:
+            await self.changed.wait_for(condition)
 
     def newest(self, service: str) -> HealthReport | None:
         """The newest report of a service."""

@@ -81,6 +81,14 @@ def test_queues_state_their_bound() -> None:
     assert [path for path, text in product if path.suffix == ".py" and unbounded.search(text)] == []
 
 
+def test_nothing_waits_in_a_way_that_can_swallow_its_cancellation() -> None:
+    """`asyncio.wait_for` does before Python 3.12 (python/cpython#86296), and a service then never stops;
+    `asyncio.timeout` does not."""
+    product = [(path, text) for path, text in texts() if path.relative_to(ROOT).parts[0] in PACKAGES[:-1]]
+    found = [str(path.relative_to(ROOT)) for path, text in product if "asyncio.wait_for(" in text]
+    assert found == []
+
+
 def pins(lock: str) -> dict[str, str]:
     """Of each package in a lock file: its version and hashes."""
     text = (ROOT / lock).read_text(encoding="utf-8")
