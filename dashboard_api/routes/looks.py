@@ -81,10 +81,11 @@ async def post_look(api: Api, asker: Asker, request: Request) -> Response:
         raise ApiError(422, "look_body", "须且仅须指定 source_id, near, grid 之一 (name exactly one of them)")
     if wish.zone_id and not wish.source_id:
         raise ApiError(422, "look_body", "zone_id 须与 source_id 同用 (zone_id goes with source_id)")
-    target, source_ids, left_out = _whom(api, wish, asker.grid_prefix)
-    sources = api.snapshots.directory.sources
-    off = frozenset(each for each in source_ids if not sources[each].expected)
+    target = _target(wish)
     try:
+        source_ids, left_out = _whom(api, wish, asker.grid_prefix)
+        sources = api.snapshots.directory.sources
+        off = frozenset(each for each in source_ids if not sources[each].expected)
         looked = await api.looks.look(asker.id, source_ids, wish.kind, wish.zone_id, off=off, left_out=left_out)
     except ApiError as error:
         await _enter(api, asker, request, target, wish, error.reason)
@@ -120,8 +121,15 @@ async def get_look_evidence(api: Api, asker: Asker, request: Request, look_id: I
     return await picture_response(api, asker, request, f"look/{looked.id}", evidence, sha256)
 
 
-def _whom(api: Services, wish: LookWish, subtree: str) -> tuple[str, tuple[str, ...], int]:
-    """What to write down as the target, the cameras to ask, and how many more there are.
+def _target(wish: LookWish) -> str:
+    """What is asked for, as the access register names it."""
+    if wish.near is not None:
+        return f"{wish.near.lon:.6f},{wish.near.lat:.6f},{wish.near.radius_m:g}m"
+    return wish.source_id or f"grid/{wish.grid}"
+
+
+def _whom(api: Services, wish: LookWish, subtree: str) -> tuple[tuple[str, ...], int]:
+    """The cameras to ask, and how many more there are.
 
     Cameras outside of the asker's `subtree` of grids do not exist for the asker. Raises ApiError 404.
     """
@@ -130,13 +138,11 @@ def _whom(api: Services, wish: LookWish, subtree: str) -> tuple[str, tuple[str, 
         entry = directory.sources.get(wish.source_id)
         if entry is None or entry.kind is not SourceKind.CAMERA or not (entry.grid_code or "").startswith(subtree):
             raise ApiError(404, "source_not_found", "没有这路摄像机 (there is no such camera)")
-        return wish.source_id, (wish.source_id,), 0
+        return (wish.source_id,), 0
     if wish.near is not None:
         near = wish.near
-        target = f"{near.lon:.6f},{near.lat:.6f},{near.radius_m:g}m"
         found = cameras_near(directory, Place(lon=near.lon, lat=near.lat), near.radius_m)
     else:
-        target = f"grid/{wish.grid}"
         found = cameras_in(directory, wish.grid or "")
     live = [entry for entry in found if entry.expected and (entry.grid_code or "").startswith(subtree)]
     if not live:
@@ -144,7 +150,7 @@ def _whom(api: Services, wish: LookWish, subtree: str) -> tuple[str, tuple[str, 
             404, "no_camera_near", "该处没有启用的摄像机 (no camera that is switched on sees that place)"
         )
     asked = live[: api.config.look_cameras_max]
-    return target, tuple(entry.id for entry in asked), len(live) - len(asked)
+    return tuple(entry.id for entry in asked), len(live) - len(asked)
 
 
 async def _answer(api: Services, looked: Looked) -> Response:

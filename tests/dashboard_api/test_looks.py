@@ -148,6 +148,8 @@ async def test_camera_that_is_unknown_or_secret_does_not_exist(api: RunningApi, 
         answer = await client.post("looks", json={"source_id": source_id})
         assert (answer.status_code, answer.json()["reason"]) == (404, "source_not_found")
     assert api.inference.asked == []
+    told = [(entry[2], entry[4]) for entry in await entries(api)]
+    assert told == [(each, "source_not_found") for each in ("nobody", HIDDEN.id, county().sensors[0].id)]
 
 
 async def test_camera_that_is_switched_off_is_told_to_be_off_and_never_asked(
@@ -163,7 +165,7 @@ async def test_asker_of_one_grid_has_no_cameras_but_those_of_its_subtree(api: Ru
     assert grid is not None
     foreign = next(each for each in shown_cameras() if not (each.place.grid_code or "").startswith(grid[:9]))
     worker = Principal(id="w", name="w", role=Role.GRID_WORKER, grid_prefix=grid[:9])
-    assert _whom(api.services, LookWish(source_id=CAMERA.id), worker.grid_prefix)[1] == (CAMERA.id,)
+    assert _whom(api.services, LookWish(source_id=CAMERA.id), worker.grid_prefix)[0] == (CAMERA.id,)
     with pytest.raises(ApiError) as refused:
         _whom(api.services, LookWish(source_id=foreign.id), worker.grid_prefix)
     assert (refused.value.status, refused.value.reason) == (404, "source_not_found")
