@@ -25,7 +25,8 @@ PICTURES_PER_S: Final = 25
 KEY_INTERVAL: Final = 50
 """Pictures from one key picture to the next: 2 s."""
 _GROUPS: Final = 4
-"""Groups of pictures in a clip (of `main` half as many): even, so that IDRs differ in idr_pic_id over its end."""
+"""Groups of pictures in a clip: even, so that IDRs differ in idr_pic_id over its end; with fewer the key pictures
+come back so soon that ingest takes the cameras for frozen."""
 _BIT_RATE_WITHIN: Final = 0.03
 _TRIES: Final = 6
 _SEED: Final = 20
@@ -54,13 +55,12 @@ class _Order:
     kind: SceneKind
     bit_rate: int
     night: bool = False
-    groups: int = _GROUPS
 
 
 _ORDERS: Final = {
     ClipName.NORMAL: _Order("libx264", 640, 360, SceneKind.ROAD_SLOWING, 512_000),
     ClipName.QUIET: _Order("libx264", 640, 360, SceneKind.EMPTY, 0, night=True),
-    ClipName.MAIN: _Order("libx264", 1920, 1080, SceneKind.ROAD_SLOWING, 4_000_000, groups=_GROUPS // 2),
+    ClipName.MAIN: _Order("libx264", 1920, 1080, SceneKind.ROAD_SLOWING, 4_000_000),
     ClipName.NORMAL265: _Order("libx265", 640, 360, SceneKind.ROAD_SLOWING, 512_000),
 }
 QUIET_KEY_BYTES_MAX: Final = 12_000
@@ -107,7 +107,7 @@ def make_clip(name: ClipName) -> Clip:
 def _draw(order: _Order) -> Iterator[av.VideoFrame]:
     scene = make_scene(order.kind, _SEED, night=order.night, width=order.width, height=order.height)
     # The encoder's rate control settles during one more group, which is left out of the clip.
-    for number in range((1 + order.groups) * KEY_INTERVAL):
+    for number in range((1 + _GROUPS) * KEY_INTERVAL):
         picture: npt.NDArray[np.uint8] = scene.render(number / PICTURES_PER_S)[0]
         yield av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format="yuv420p")
 

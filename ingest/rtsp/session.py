@@ -10,29 +10,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from contracts.errors import ConfigError, ProtocolViolation, SourceUnreachable
-from contracts.frame import Codec
-from contracts.instant import SECOND
+from contracts.errors import ConfigError, ProtocolViolation
 from contracts.source import TransportPolicy
 from ingest.rtsp.assembly import KeyPicturePolicy
-from ingest.rtsp.codecs import CODECS, make_depacketizer
-from ingest.rtsp.connect import connect
 from ingest.rtsp.credentials import Credentials
-from ingest.rtsp.dialogue import Dialogue, Redirected
-from ingest.rtsp.feedback import ReceptionFeedback
-from ingest.rtsp.keep_alive import KeepAlive
+from ingest.rtsp.dialogue import Redirected
+from ingest.rtsp.life import SessionLife
 from ingest.rtsp.message import RtspUrl, parse_url
-from ingest.rtsp.negotiate import LIVE, Agreed, Described, Negotiation
+from ingest.rtsp.negotiate import LIVE
 from ingest.rtsp.quirks import QuirkPolicies
-from ingest.rtsp.receive import Connection
-from ingest.rtsp.received import Between, ReceivedPicture, StreamInfo
-from ingest.rtsp.timing import RtpTimeline
+from ingest.rtsp.received import Between
 from ingest.rtsp.totals import Reception, SessionTotals
-from ingest.rtsp.udp import UdpPorts, UdpTrack
+from ingest.rtsp.udp import UdpPorts
 
 if TYPE_CHECKING:
-    from ingest.rtsp.assembly import Octets
-    from ingest.rtsp.depacketize import Depacketizer
     from ingest.rtsp.pool import ReceivePool
     from ingest.rtsp.received import PictureReceiver
     from runtime.clock import Clock
@@ -76,16 +67,16 @@ class RtspSession:
         """`play`: headers of PLAY, live by default. Raises ConfigError for a URL that is not usable."""
         self.play_headers = play or LIVE
         self._home = parse_url(url)
-        self._source_id = source_id
-        self._clock = clock
-        self._pool = pool
-        self._receiver = receiver
+        self.source_id = source_id
+        self.clock = clock
+        self.pool = pool
+        self.receiver = receiver
         self._credentials = credentials
-        self._limits = limits or SessionLimits()
-        self._quirks = quirks or QuirkPolicies()
-        self._udp_ports = udp_ports or UdpPorts()
+        self.limits = limits or SessionLimits()
+        self.quirks = quirks or QuirkPolicies()
+        self.udp_ports = udp_ports or UdpPorts()
         self._totals = SessionTotals()
-        self._life: _Life | None = None
+        self._life: SessionLife | None = None
         self._collecting = False
 
     def move(self, url: str) -> None:
@@ -95,8 +86,8 @@ class RtspSession:
     async def run_once(self) -> None:
         """Connect, play until the session ends, tear down. Raises the SourceError that ended it."""
         url = at = self._home
-        for _ in range(self._limits.redirects_max + 1):
-            life = self._life = _Life(self, url, at)
+        for _ in range(self.limits.redirects_max + 1):
+            life = self._life = SessionLife(self, url, at)
             self._totals.sessions += 1
             try:
                 await life.run()
@@ -110,7 +101,7 @@ class RtspSession:
                 self._life = None
                 life.add_to(self._totals)
         raise ProtocolViolation(
-            f"RTSP 重定向超过 {self._limits.redirects_max} 次 (redirected too often)", reason="redirect_loop"
+            f"RTSP 重定向超过 {self.limits.redirects_max} 次 (redirected too often)", reason="redirect_loop"
         )
 
     @property
@@ -124,11 +115,6 @@ class RtspSession:
         if self._life is not None:
             self._life.collect(every_picture)
 
-    @property
-    def quirks(self) -> QuirkPolicies:
-        """The policies for what this server does against the standards, and how often each acted."""
-        return self._quirks
-
     def between(self) -> Between | None:
         """What came since the last key picture; None before the first one of a life."""
         return self._life.between() if self._life is not None else None
@@ -138,13 +124,7 @@ class RtspSession:
         past, life = self._totals, self._life
         if life is None:
             return Reception(past.packets, past.packets_lost, past.clock_jumps, None)
-        of = life._depacketizer
-        return Reception(
-            past.packets + of.packets,
-            past.packets_lost + of.packets_lost,
-            past.clock_jumps + life._timeline.jumps,
-            life._feedback.clock_offset_ns,
-        )
+        return life.reception(past)
 
     def add_to(self, totals: SessionTotals) -> None:
         """Add the totals of all lives, the present one included; cheaper than `statistics` of each."""
@@ -164,249 +144,6 @@ class RtspSession:
         return self._credentials if same else None
 
 
-class _Life:
-    """One connection of a session: what is said is in `Dialogue`, what is seen is here."""
-
-    def __init__(self, session: RtspSession, url: RtspUrl, at: RtspUrl) -> None:
-        """`at`: the server to connect to; not that of `url` where a proxy is to be used."""
-        self._session = session
-        self._limits = session._limits
-        self._clock = session._clock
-        self._receiver = session._receiver
-        self._quirks = session._quirks
-        self._url = url
-        self._at = at
-        self._dialogue = Dialogue(url.host, session.credentials_for(at), self._limits.reply_s, self._quirks)
-        self._opening = Negotiation(self._dialogue, url, self._clock, self._quirks, self._limits.reply_s)
-        self._connection: Connection | None = None
-        self._udp: UdpTrack | None = None
-        self._control = url.text
-        self._codec = Codec.H264
-        self._depacketizer = self._make_depacketizer()
-        self._feedback = self._make_feedback()
-        self._timeline = RtpTimeline()
-        self._first = True
-        self._dropped = (0, 0)
-        self._sets_seen = 0
-        self._key_ns = self._packets_ns = self._clock.monotonic_ns()
-        self._packets_seen = 0
-        self._keep_alive: KeepAlive | None = None
-
-    def _make_depacketizer(self) -> Depacketizer:
-        return make_depacketizer(
-            self._codec,
-            self._on_picture,
-            picture_bytes_max=self._limits.picture_bytes_max,
-            policy=self._limits.key_pictures,
-        )
-
-    def _make_feedback(self) -> ReceptionFeedback:
-        return ReceptionFeedback(
-            self._session._source_id, self._clock, self._depacketizer, self._send_rtcp, self._fail
-        )
-
-    async def run(self) -> None:
-        """The life of the connection, in order."""
-        session = self._session
-        opened = await connect(self._at.host, self._at.port, self._limits.connect_s)
-        local, peer = opened.getsockname()[0], opened.getpeername()[0]
-        connection = Connection(
-            session._pool, opened, self._dialogue.on_message, self._on_rtcp, quirks=self._quirks
-        )
-        self._connection = self._dialogue.connection = connection
-        try:
-            await self._opening.options()
-            described = await self._opening.describe()
-            try:
-                agreed = await self._setup(described, local, peer)
-                await self._play(described, agreed.timeout_s)
-                del described, agreed  # their texts are not needed for the hours that follow
-                await self._until_end(connection)
-            finally:
-                connection.check = _unchecked
-                if self._dialogue.session_id:
-                    await self._dialogue.last_words("TEARDOWN", self._control)
-        finally:
-            connection.close()
-            if self._udp is not None:
-                self._udp.close()
-
-    async def _until_end(self, connection: Connection) -> None:
-        """Wait for the end of the playing session, and raise what ended it.
-
-        The future is awaited itself, and cancelled with us: nothing asks for it after that, and `asyncio.wait`
-        would cost each of thousands of sessions two more coroutines, a future and a set.
-        """
-        try:
-            await connection.ended
-        except SourceUnreachable as error:
-            assert self._keep_alive is not None
-            raise self._keep_alive.explain(error, self._clock.monotonic_ns()) from None
-
-    async def _setup(self, described: Described, local: str, peer: str) -> Agreed:
-        track = described.description.video
-        self._codec = CODECS[track.codec]
-        self._depacketizer = self._make_depacketizer()
-        self._feedback = self._make_feedback()
-        self._feedback.clock_rate = track.clock_rate
-        self._timeline = RtpTimeline(track.clock_rate)
-        for nal in track.parameter_sets:
-            self._depacketizer.add_parameter_set(nal)
-
-        def client_port() -> int:
-            self._udp = UdpTrack(
-                self._session._pool, self._session._udp_ports, local, self._depacketizer, self._feedback.receive
-            )
-            return self._udp.port
-
-        self._control = described.description.control
-        agreed = await self._opening.setup(track.control, self._limits.transport, client_port)
-        transport = agreed.transport
-        self._feedback.ssrc = transport.ssrc
-        assert self._connection is not None
-        if transport.channel is not None:
-            self._connection.rtp_channel = transport.channel
-            self._connection.depacketizer = self._depacketizer
-        elif self._udp is not None:
-            self._udp.start(transport.source or peer, transport.server_port)
-        self.collect(self._session.collecting)
-        return agreed
-
-    async def _play(self, described: Described, timeout_s: float) -> None:
-        self._control, reply = await self._opening.play(described.description, self._session.play_headers)
-        self._key_ns = self._packets_ns = self._clock.monotonic_ns()
-        methods = self._opening.keep_alives()
-        self._keep_alive = KeepAlive(self._dialogue, self._control, methods, timeout_s, self._key_ns)
-        assert self._connection is not None
-        self._connection.check = self._check
-        transport = "RTP/AVP/TCP interleaved" if self._udp is None else "RTP/AVP/UDP"
-        codec = described.description.video.codec
-        self._receiver.playing(
-            StreamInfo(
-                codec,
-                described.server,
-                transport,
-                self._url.text,
-                described.description.video.clock_rate,
-                reply.header("range") or "",
-                reply.header("rtp-info") or "",
-                reply.header("scale") or "",
-            )
-        )
-
-    def _check(self, now_ns: int) -> None:
-        """The sweep's call: stalls end the session, keep-alives go out."""
-        connection = self._connection
-        assert connection is not None
-        if self._depacketizer.packets != self._packets_seen:
-            self._packets_seen = self._depacketizer.packets
-            self._packets_ns = now_ns
-        if now_ns - self._packets_ns > self._limits.stall_s * SECOND:
-            sentence = f"已 {self._limits.stall_s:g} 秒无视频数据 (no video for {self._limits.stall_s:g} s)"
-            connection.fail_stalled(sentence)
-        elif now_ns - self._key_ns > self._limits.key_stall_s * SECOND:
-            connection.fail(
-                SourceUnreachable(
-                    f"已 {self._limits.key_stall_s:g} 秒无可用关键帧 (no usable key picture; "
-                    "shorten the camera's key-picture interval)",
-                    reason="no_key_picture",
-                )
-            )
-        elif self._keep_alive is not None:
-            self._keep_alive.check(now_ns)
-        if self._udp is not None:
-            self._udp.check(now_ns)
-        self._feedback.check(now_ns)
-
-    def _on_rtcp(self, buffer: Octets, start: int, end: int) -> None:
-        self._feedback.receive(buffer, start, end)
-
-    def _send_rtcp(self, body: bytes) -> None:
-        connection = self._connection
-        if self._udp is not None:
-            self._udp.send_rtcp(body)
-        elif connection is not None:
-            channel = connection.rtp_channel + 1
-            connection.send(b"$" + bytes((channel,)) + len(body).to_bytes(2, "big") + body)
-
-    def _fail(self, error: Exception) -> None:
-        assert self._connection is not None
-        self._connection.fail(error)
-
-    def collect(self, every_picture: bool) -> None:
-        """See RtspSession. What is collected must not wait below the low-water mark."""
-        self._depacketizer.collect(every_picture)
-        if self._connection is not None:
-            self._connection.eager = every_picture
-
-    def between(self) -> Between | None:
-        """See RtspSession."""
-        if self._first:
-            return None
-        pictures, size = self._between()
-        before, since_ns = self._dropped, self._clock.monotonic_ns() - self._key_ns
-        return Between(pictures - before[0], size - before[1], since_ns)
-
-    def _between(self) -> tuple[int, int]:
-        """Pictures so far that are no key pictures, and their bytes: collecting them must not look like quiet."""
-        of = self._depacketizer
-        return of.dropped_pictures + of.collected_pictures, of.dropped_bytes + of.collected_bytes
-
-    def _on_picture(self, data: bytes, timestamp: int, _late: bool, key: bool) -> None:
-        connection, depacketizer = self._connection, self._depacketizer
-        assert connection is not None
-        arrival = self._clock.now()
-        event = self._timeline.event_time(timestamp, arrival)
-        before, largest, digest = self._dropped, 0, 0
-        changed = depacketizer.sets_changed != self._sets_seen
-        if key:
-            self._key_ns = (self._udp or connection).last_read_ns
-            connection.key_picture(len(data))
-            self._feedback.key_picture(timestamp, arrival)
-            self._dropped = self._between()
-            largest, depacketizer.dropped_bytes_max = depacketizer.dropped_bytes_max, 0
-            digest = depacketizer.slice_digest
-            self._sets_seen = depacketizer.sets_changed
-        picture = ReceivedPicture(
-            data,
-            self._codec,
-            key,
-            event.at,
-            arrival,
-            event.jumped or self._first or (key and changed),
-            self._dropped[0] - before[0],
-            self._dropped[1] - before[1],
-            largest,
-            digest,
-            self._feedback.clock_offset_ns,
-            timestamp,
-        )
-        self._first = False
-        self._receiver.picture(picture)
-
-    def add_to(self, totals: SessionTotals) -> None:
-        """Add what this life has counted so far."""
-        depacketizer, connection = self._depacketizer, self._connection
-        if connection is not None:
-            totals.bytes_received += connection.bytes_received
-            totals.packets_malformed += connection.packets_malformed
-            totals.resyncs += connection.resyncs
-        if self._udp is not None:
-            totals.bytes_received += self._udp.bytes_received
-            totals.packets_malformed += self._udp.packets_malformed
-            totals.packets_late += self._udp.packets_late
-            totals.packets_foreign += self._udp.foreign
-        totals.rtcp_malformed += self._feedback.malformed
-        totals.packets += depacketizer.packets
-        totals.packets_lost += depacketizer.packets_lost
-        totals.packets_malformed += depacketizer.packets_malformed
-        totals.key_pictures += depacketizer.key_pictures
-        totals.key_pictures_lost += depacketizer.key_pictures_lost
-        totals.key_pictures_refused += depacketizer.key_pictures_too_large + depacketizer.key_pictures_without_sets
-        totals.pictures += depacketizer.pictures
-        totals.clock_jumps += self._timeline.jumps
-
-
 def _redirect_target(location: str, url: RtspUrl) -> RtspUrl:
     try:
         # A path alone is meant on the same server.
@@ -416,7 +153,3 @@ def _redirect_target(location: str, url: RtspUrl) -> RtspUrl:
         raise ProtocolViolation(
             f"重定向地址无法使用 (redirected to an unusable URL): {error}", reason="redirect"
         ) from None
-
-
-def _unchecked(_now_ns: int) -> None:
-    return None

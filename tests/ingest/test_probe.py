@@ -13,8 +13,8 @@ from ingest.probe import probe
 from ingest.rtsp.credentials import Credentials
 from runtime.clock import SystemClock
 from tests.ingest.gstreamer import gstreamer
+from tests.ingest.rtsp.session_pieces import sender_report
 from tests.ingest.rtsp_server import Script, ScriptedServer, clip_media
-from tests.ingest.test_rtsp_session import sender_report
 
 CLOCK = SystemClock()
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from contracts.instant import MS, SECOND, Instant
 from ingest.rtsp.rtcp import find_sender_report, receiver_report
 from ingest.rtsp.timing import JUMP_NS, RtpTimeline
-from tests.ingest.test_rtsp_session import sender_report
+from tests.ingest.rtsp.session_pieces import sender_report
 
 START = Instant(1_795_000_000 * SECOND)
 

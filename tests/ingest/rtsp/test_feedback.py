@@ -20,7 +20,7 @@ from ingest.rtsp.rtcp import receiver_report
 from ingest.rtsp.udp import UdpPorts, UdpTrack
 from runtime.clock import SimClock
 from tests.ingest.h264_clip import clip, rtp, stream
-from tests.ingest.test_rtsp_session import sender_report
+from tests.ingest.rtsp.session_pieces import sender_report
 
 
 class Report:

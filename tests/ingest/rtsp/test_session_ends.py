@@ -10,8 +10,8 @@ import pytest
 
 from contracts.errors import GridwhistleError, ProtocolViolation, SourceUnreachable
 from tests.ingest.h264_clip import interleaved
+from tests.ingest.rtsp.session_pieces import Watcher, receiving, session
 from tests.ingest.rtsp_server import Script, ScriptedServer, clip_media
-from tests.ingest.test_rtsp_session import Watcher, receiving, session
 
 OURS, OTHER = 0x1234ABCD, 0x0BADF00D
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tests.ingest.h264_clip import clip, interleaved, rtp, stream
+from tests.ingest.rtsp.session_pieces import Watcher, receiving, session
 from tests.ingest.rtsp_server import Script, ScriptedServer
-from tests.ingest.test_rtsp_session import Watcher, receiving, session
 
 
 def media(*parts: tuple[int, int]) -> bytes:
