@@ -3,8 +3,9 @@
     python -m bench.catalogue_import [--entries N] [--live N]
 
 All real: the command `gridwhistle catalogue import` on a spreadsheet as an office writes it (GB18030) and on
-answers to a GB/T 28181 catalogue query, alerts and the camera worker as `gridwhistle run` starts them, and an RTSP
-server that counts its connections. `live` of the cameras are received; then one of them gets another name and
+answers to a GB/T 28181 catalogue query, `gridwhistle catalogue sync` from the REST interface of a WVP-GB28181-pro
+with the same channels behind forty recorders, alerts and the camera worker as `gridwhistle run` starts them, and
+an RTSP server that counts its connections. `live` of the cameras are received; then one of them gets another name and
 address in the spreadsheet, and the file is imported again. The server must see one connection more, and the
 consumer behind the picture link must miss no key picture of any other camera.
 
@@ -42,6 +43,7 @@ from runtime.whole_file import write_whole
 from sim.alarm_drill import smoke_county
 from sim.export import grids_geojson
 from sim.stack import toml
+from sim.wvp_platform import PASSWORD, USER, WvpPlatform, serving
 
 SITE: Final = "152921"
 IMPORT_S_MAX: Final = 60.0
@@ -51,6 +53,7 @@ _PART: Final = 4
 """Items in one message, as devices send them: a message must fit into a datagram."""
 _PLAYING_S: Final = 120.0
 _SETTLE_S: Final = 8.0
+_RECORDERS: Final = 40
 _NVR: Final = "15292100001180000001"
 
 
@@ -61,6 +64,8 @@ class ImportResult(msgspec.Struct, frozen=True, kw_only=True):
     entries: int
     csv_s: float
     xml_s: float
+    wvp_s: float
+    wvp_requests: int
     csv_again_s: float
     live: int
     in_force_s: float
@@ -71,7 +76,7 @@ class ImportResult(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def good(self) -> bool:
         """Fast enough, and nobody noticed but the changed camera."""
-        fast = max(self.csv_s, self.xml_s, self.csv_again_s) <= IMPORT_S_MAX
+        fast = max(self.csv_s, self.xml_s, self.wvp_s, self.csv_again_s) <= IMPORT_S_MAX
         return fast and self.reconnects == 1 and not self.lost_of_the_rest and self.key_pictures_of_the_rest > 0
 
 
@@ -127,10 +132,15 @@ def site_of(folder: Path, grids: bytes) -> tuple[Site, Path]:
 
 async def timed_import(config: Path, file: Path, platform: str, clock: Clock) -> float:
     """Seconds that the command took, from its start to its end. Raises GridwhistleError when it failed."""
+    wish = ["import", str(file), "--platform", platform, "--whole"]
+    return await timed_command(config, file.name, wish, clock)
+
+
+async def timed_command(config: Path, name: str, wish: list[str], clock: Clock) -> float:
+    """Seconds that `gridwhistle catalogue ...` took. Raises GridwhistleError when it failed."""
     began_ns = clock.monotonic_ns()
     process = await asyncio.create_subprocess_exec(
-        *[sys.executable, "-m", "gridwhistle", "catalogue", "import", str(file), "--platform", platform],
-        *["--whole", "--config", str(config)],
+        *[sys.executable, "-m", "gridwhistle", "catalogue", *wish, "--config", str(config)],
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -139,8 +149,35 @@ async def timed_import(config: Path, file: Path, platform: str, clock: Clock) ->
     took_s = (clock.monotonic_ns() - began_ns) / SECOND
     if process.returncode:
         raise GridwhistleError(f"导入失败 (the import failed):\n{errors.decode()[-2_000:]}", reason="import")
-    tell(f"{file.name}: {took_s:.1f} s\n" + said.decode().strip().splitlines()[0])
+    tell(f"{name}: {took_s:.1f} s\n" + said.decode().strip().splitlines()[0])
     return took_s
+
+
+async def timed_sync(folder: Path, places: list[Camera], entries: int, clock: Clock) -> tuple[float, int]:
+    """Seconds that `catalogue sync` took with a platform that has them all, and requests that the platform saw."""
+    platform = WvpPlatform()
+    per_recorder = -(-entries // _RECORDERS)
+    for number in range(entries):
+        recorder, place = f"15292100001180{1 + number // per_recorder:06d}", places[number % len(places)].place
+        if number % per_recorder == 0:
+            platform.add(recorder, min(per_recorder, entries - number))
+        platform.channels[recorder][number % per_recorder] |= {
+            "deviceId": camera_id(number),
+            "longitude": place.lon,
+            "latitude": place.lat,
+        }
+    secrets = folder / "var" / "secrets.toml"
+    secrets.parent.mkdir()
+    secrets.write_text(f'[wvp]\nuser = "{USER}"\npassword = "{PASSWORD}"\n')
+    secrets.chmod(0o600)
+    config = folder / "gridwhistle.toml"
+    async with serving(platform):
+        feed = f'base_url = "{platform.url}"\ncredentials = "wvp"\nowner = "公安局"\n'
+        with config.open("a", encoding="utf-8") as file:
+            file.write('[ingest]\nsecrets = "secrets.toml"\n')
+            file.write('[[catalogue.feed]]\nplatform = "wvp-1"\nkind = "wvp"\n' + feed)
+        took_s = await timed_command(config, "WVP", ["sync"], clock)
+    return took_s, len(platform.requests)
 
 
 @asynccontextmanager
@@ -181,8 +218,10 @@ async def measure(folder: Path, *, entries: int, live: int) -> ImportResult:
     tree, county = smoke_county(1)
     grids, places = grids_geojson(tree), list(county.cameras)
     site, config = site_of(folder, grids)
-    (folder / "xml").mkdir()
-    _, apart = site_of(folder / "xml", grids)
+    for name in ("xml", "wvp"):
+        (folder / name).mkdir()
+        site_of(folder / name, grids)
+    apart = folder / "xml" / config.name
     changed = live // 2
     async with AsyncExitStack() as stack:
         server, ready = await stack.enter_async_context(load_server(ClipName.NORMAL, entries))
@@ -195,6 +234,7 @@ async def measure(folder: Path, *, entries: int, live: int) -> ImportResult:
         for name, data in files.items():
             (folder / name).write_bytes(data)
         xml_s = await timed_import(apart, folder / "answers.xml", "gb-1", clock)
+        wvp_s, wvp_requests = await timed_sync(folder / "wvp", places, entries, clock)
         csv_s = await timed_import(config, folder / "all.csv", "office", clock)
         await stack.enter_async_context(service(folder, config, "alerts"))
         consumer = await stack.enter_async_context(consumer_of(site))
@@ -222,6 +262,8 @@ async def measure(folder: Path, *, entries: int, live: int) -> ImportResult:
         entries=entries,
         csv_s=round(csv_s, 2),
         xml_s=round(xml_s, 2),
+        wvp_s=round(wvp_s, 2),
+        wvp_requests=wvp_requests,
         csv_again_s=round(csv_again_s, 2),
         live=live,
         in_force_s=round(in_force_s, 2),

@@ -15,9 +15,9 @@ import gridwhistle
 from contracts.errors import ConfigError
 from runtime.clock import SystemClock
 from sim.stack import toml
+from sim.wvp_platform import PASSWORD, USER, WvpPlatform, serving
 from tests.alerts.catalogue.entries import camera_id, catalog_xml, csv_bytes, entry, status_xml
 from tests.alerts.site_files import write_site
-from tests.ingest.wvp_platform import PASSWORD, USER, WvpPlatform, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 DEVICES, CHANNELS = 40, 100

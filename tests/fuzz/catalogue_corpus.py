@@ -6,9 +6,9 @@ import hashlib
 
 import httpx
 
+from sim.wvp_platform import PASSWORD, USER, WvpPlatform, serving
 from tests.alerts.catalogue.entries import NVR, camera_id, catalog_xml, csv_bytes, entry, status_xml
 from tests.fuzz.catalogue_targets import SEPARATOR
-from tests.ingest.wvp_platform import PASSWORD, USER, WvpPlatform, serving
 
 
 def spreadsheets() -> dict[str, bytes]:

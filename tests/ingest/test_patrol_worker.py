@@ -26,11 +26,11 @@ from sim.encode import Encoder
 from sim.rtp_stream import EncodedPicture, LiveStream, Viewer
 from sim.rtsp_message import Request, response
 from sim.rtsp_server import Mount, RtspServer
+from sim.wvp_platform import WvpPlatform, serving
 from tests.ingest.alerts_end import AlertsEnd, alerts_end, site_in
 from tests.ingest.test_platform_worker import channel, with_secrets, wvp
 from tests.ingest.test_probe import recording
 from tests.ingest.test_worker import camera, state, working
-from tests.ingest.wvp_platform import WvpPlatform, serving
 
 CLOCK = SystemClock()
 FAST = {"patrol_period_s": 0.3, "connect_rate_per_s": 100.0}

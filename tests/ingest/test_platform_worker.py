@@ -13,10 +13,10 @@ from contracts.registration import Registration, ShareGrant
 from contracts.source import Camera, Platform, PlatformKind, SourceState
 from runtime.clock import SystemClock
 from runtime.site import Site
+from sim.wvp_platform import PASSWORD, USER, WvpPlatform, serving
 from tests.ingest.alerts_end import alerts_end, site_in
 from tests.ingest.rtsp_server import Script, ScriptedServer, clip_media
 from tests.ingest.test_worker import PLACE, pull, state, working
-from tests.ingest.wvp_platform import PASSWORD, USER, WvpPlatform, serving
 
 NVR = "15292100001180000001"
 

@@ -14,7 +14,7 @@ from ingest.platforms.wvp import WvpSession
 from ingest.platforms.wvp_catalogue import WvpCatalogue
 from ingest.rtsp.credentials import Credentials
 from runtime.clock import SystemClock
-from tests.ingest.wvp_platform import PASSWORD, USER, WvpPlatform, serving
+from sim.wvp_platform import PASSWORD, USER, WvpPlatform, serving
 
 NVR = "15292100001180000001"
 CAMERA = Camera(

@@ -51,6 +51,7 @@ class WvpPlatform:
         return sum(part in each for each in self.requests)
 
     def app(self) -> FastAPI:
+        """Its REST interface, for a server."""
         app = FastAPI()
 
         @app.middleware("http")
@@ -96,8 +97,8 @@ class WvpPlatform:
             self.requests.append(f"{startTime} - {endTime}")
             return success(self._stream(device, channel, "_playback"))
 
-        @app.get("/api/playback/stop/{device}/{channel}/{stream}")
-        async def playback_stop(device: str, channel: str, stream: str) -> Any:
+        @app.get("/api/playback/stop/{_device}/{_channel}/{_stream}")
+        async def playback_stop(_device: str, _channel: str, _stream: str) -> Any:
             return success(None)
 
         return app
@@ -117,6 +118,7 @@ class WvpPlatform:
 
 
 def success(data: Any) -> dict[str, Any]:
+    """WVP's envelope of an answer."""
     return {"code": 0, "msg": "成功", "data": data}
 
 
@@ -136,6 +138,7 @@ def page_info(rows: list[Any], page: int, count: int) -> dict[str, Any]:
 
 
 def device_json(device: str, channels: int) -> dict[str, Any]:
+    """A recorder as WVP lists it, its password included, which nobody may read."""
     return {
         "id": 1,
         "deviceId": device,
@@ -154,6 +157,7 @@ def device_json(device: str, channels: int) -> dict[str, Any]:
 
 
 def channel_json(channel: str, device: str, serial: int, **more: Any) -> dict[str, Any]:
+    """A camera channel as WVP lists it; `more` overrides its fields."""
     return {
         "id": serial,
         "deviceId": channel,
