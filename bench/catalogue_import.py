@@ -5,8 +5,8 @@
 All real: the command `gridwhistle catalogue import` on a spreadsheet as an office writes it (GB18030) and on
 answers to a GB/T 28181 catalogue query, `gridwhistle catalogue sync` from the REST interface of a WVP-GB28181-pro
 with the same channels behind forty recorders, alerts and the camera worker as `gridwhistle run` starts them, and
-an RTSP server that counts its connections. `live` of the cameras are received; then one of them gets another name and
-address in the spreadsheet, and the file is imported again. The server must see one connection more, and the
+an RTSP server that counts its connections. `live` of the cameras are received; then one of them gets another name
+and address in the spreadsheet, and the file is imported again. The server must see one connection more, and the
 consumer behind the picture link must miss no key picture of any other camera.
 
 The last line is one JSON object; the status is 1 when an import took over a minute, or another camera noticed.
