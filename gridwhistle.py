@@ -634,7 +634,10 @@ def catalogue_sync(
     unknown = [each for each in platforms or () if each not in feeds]
     if unknown or not feeds:
         raise ConfigError(
-            f"配置中没有平台 {', '.join(unknown) or '(一个也没有)'} (no such feed); 可用: {', '.join(feeds)}"
+            f"配置中没有接入源 {', '.join(unknown)} (no such feed); 可用 (known): {', '.join(feeds)}"
+            if feeds
+            else "配置中没有任何 [[catalogue.feed]] (no feed in the configuration); 请按 "
+            "docs/runbooks/connect-a-platform.md 填写 (see there), 或用 catalogue import (or import a file)"
         )
     failed = []
     for key, feed in feeds.items():

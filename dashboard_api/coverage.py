@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -101,9 +102,18 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def coverage(
-    catalogue: Catalogue | None, reports: Sequence[CoverageReport], storms: Iterable[StormReport], now: Instant
+    catalogue: Catalogue | None,
+    reports: Sequence[CoverageReport],
+    storms: Iterable[StormReport],
+    now: Instant,
+    lives: Mapping[tuple[str, str], Instant] = MappingProxyType({}),
 ) -> Coverage:
-    """Put the newest report of every process together, as of `now`."""
+    """Put the newest report of every process together, as of `now`.
+
+    `lives`: when each process, by service and instance, began. What one told before it was started again counts
+    for nothing.
+    """
+    reports = [each for each in reports if each.at >= lives.get((each.service, each.instance), each.at)]
     listed = catalogue.cameras if catalogue is not None else ()
     reasons = {}
     if catalogue is not None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from contracts import wire
 from contracts.coverage import CoverageReport
 from contracts.errors import MalformedMessage
-from contracts.instant import SECOND
+from contracts.instant import SECOND, Instant
+from contracts.source import HealthReport
 from contracts.storm import StormReport
 from dashboard_api.coverage import Coverage, coverage
 
@@ -47,7 +48,9 @@ class CoverageBoard:
                 # Whoever scrapes the gauges while the database is away must not take what was for what is.
                 self._gauge(coverage(catalogue, (), (), now))
                 self._known = await self._reader.read(
-                    lambda connection: coverage(catalogue, read_reports(connection), read_storms(connection), now)
+                    lambda connection: coverage(
+                        catalogue, read_reports(connection), read_storms(connection), now, read_lives(connection)
+                    )
                 )
                 self._known_ns = now_ns
                 self._gauge(self._known)
@@ -74,6 +77,18 @@ def read_reports(connection: sqlite3.Connection) -> list[CoverageReport]:
         except MalformedMessage:
             continue
     return reports
+
+
+def read_lives(connection: sqlite3.Connection) -> dict[tuple[str, str], Instant]:
+    """When each process began, by service and instance, as its newest health report says."""
+    lives = {}
+    for row in connection.execute("SELECT body FROM health"):
+        try:
+            report = wire.decode(row[0], HealthReport)
+        except MalformedMessage:
+            continue
+        lives[report.service, report.instance] = report.started_at
+    return lives
 
 
 def read_storms(connection: sqlite3.Connection) -> list[StormReport]:

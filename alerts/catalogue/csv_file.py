@@ -18,8 +18,8 @@ BYTES_MAX: Final = 64 << 20
 """A larger file is refused: 4,000 cameras need about 1 MiB."""
 _CELL_MAX: Final = 2_000
 
-_HEADINGS: Final[dict[str, tuple[str, ...]]] = {
-    "id": ("id", "设备编码", "国标编码", "设备编号", "编码", "编号", "deviceid", "摄像机编号", "通道编码"),
+HEADINGS: Final[dict[str, tuple[str, ...]]] = {
+    "id": ("设备编码", "id", "国标编码", "设备编号", "编码", "编号", "deviceid", "摄像机编号", "通道编码"),
     "name": ("名称", "设备名称", "摄像机名称", "通道名称", "点位名称"),
     "owner": ("权属单位", "所属部门", "所属单位", "设备归属", "权属部门", "owner_department", "department"),
     "civil_code": ("行政区划", "行政区划代码", "行政区域", "civilcode"),
@@ -48,7 +48,39 @@ _HEADINGS: Final[dict[str, tuple[str, ...]]] = {
     "retention_days": ("留存天数", "保存天数", "存储天数", "录像保存天数"),
     "live": ("接入", "是否接入", "启用"),
 }
-_FIELD_OF: Final = {heading: field for field, headings in _HEADINGS.items() for heading in (field, *headings)}
+"""What a column may be called, by field; the field's own name is understood, too."""
+MEANINGS: Final[dict[str, str]] = {
+    "id": "20 位国标编码, 必填 (id of GB/T 28181, 20 digits; required)",
+    "name": "名称, 空则用编码 (name; the id where empty)",
+    "owner": "权属单位 (owner department)",
+    "civil_code": "行政区划代码 (civil code)",
+    "address": "安装地址; 写着 rtsp:// 等取流地址时按取流地址处理 (where it hangs; a URL counts as the stream's)",
+    "parent": "上级编码 (parent in the catalogue)",
+    "nvr": "所属录像机编码, 按它限制并发 (recorder; its sessions are limited together)",
+    "channel": "平台通道 设备编码/通道编码, 由平台取流时用 (device/channel, where the platform plays it)",
+    "url": "取流地址 rtsp:// 等, 不含密码; 无地址也无通道则不启用 (stream; without it and a channel it stays off)",
+    "recording_url": "录像回放地址 (address of its recordings)",
+    "credentials": "密钥文件中的条目名 (entry of the secrets file)",
+    "lon": "经度, 十进制度, 必填 (longitude in degrees; required)",
+    "lat": "纬度, 十进制度, 必填 (latitude in degrees; required)",
+    "coordinates": "坐标系: wgs84, cgcs2000, gcj02; 空则按接入源 (datum; the feed's where empty)",
+    "status": "平台所说状态, 不影响目录 (what the platform says of it; changes nothing)",
+    "secrecy": "涉密: 1 或 是, 永不接入 (secret: never opened)",
+    "forbidden_place": "国令第799号禁止场所: 是, 永不接入 (forbidden place: never opened)",
+    "system_kind": "系统类别 (kind of video system in 国令第799号)",
+    "manager": "管理单位 (who runs it)",
+    "near_secret_unit": "临近涉密单位: 是 或 否 (near a secret unit)",
+    "secrecy_consent": "该单位同意: 是 或 否 (that unit agreed)",
+    "signage_ok": "设有提示标识: 是 或 否 (signs are up)",
+    "view_note": "监视范围说明 (what it looks at)",
+    "in_use_since": "启用日期 2025-03-01 (in use since)",
+    "filed_on": "备案日期 (filed on)",
+    "filing_number": "备案号 (filing number)",
+    "retention_days": "录像留存天数 (days that recordings are kept)",
+    "live": "接入: 是 或 否, 空则按接入源 (whether it is received; as the feed says where empty)",
+}
+"""What stands in a column, Chinese and English, by field."""
+_FIELD_OF: Final = {heading: field for field, headings in HEADINGS.items() for heading in (field, *headings)}
 
 
 def read_csv(data: bytes) -> Iterator[CatalogueEntry | Refused]:
@@ -88,7 +120,7 @@ def _columns(headings: list[str]) -> list[str | None]:
         columns.append(None if field in columns else field)
     missing = [each for each in ("id", "lon", "lat") if each not in columns]
     if missing:
-        known = "; ".join(f"{field}: {_HEADINGS[field][0]}" for field in missing)
+        known = "; ".join(f"{field}: {HEADINGS[field][0]}" for field in missing)
         raise MalformedMessage(
             f"表头缺少必要的列 (headings are missing): {', '.join(missing)}; 请补上 (add them, e.g. {known})",
             reason="headings",
@@ -103,4 +135,7 @@ def _entry(row: list[str], columns: list[str | None], origin: str) -> CatalogueE
     cells = {field: cell.strip() for field, cell in zip(columns, row, strict=False) if field is not None}
     if any(len(cell) > _CELL_MAX for cell in cells.values()):
         return Refused("row", origin, cells.get("id", "")[:40], f"单元格超过 {_CELL_MAX} 字 (a cell is too long)")
+    if "://" in cells.get("address", "") and not cells.get("url"):
+        # A column headed 地址 holds the street in one office and the stream in the next.
+        cells |= {"url": cells["address"], "address": ""}
     return msgspec.convert(cells | {"origin": origin, "id": cells.get("id", "").lstrip("'`")}, CatalogueEntry)

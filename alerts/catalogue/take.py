@@ -21,6 +21,7 @@ from alerts.catalogue.spool import Spool
 from contracts.catalogue_entry import CatalogueFeed
 from contracts.errors import ProtocolViolation
 from contracts.instant import Instant
+from contracts.permission import withheld
 from contracts.source import Catalogue
 from runtime.whole_file import write_whole
 
@@ -33,7 +34,8 @@ _PASS_MAX: Final = 500_000
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a pass."""
+    """What came of a pass. Of the entries that were taken: `secret` are never opened, `unplayable` have neither an
+    address nor a channel, and `switched_off` are not received since the entry, the feed or a person says so."""
 
     platform: str
     version: int
@@ -44,6 +46,8 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     unlocated: tuple[str, ...]
     secret: int
+    unplayable: int
+    switched_off: int
     gaps: tuple[str, ...]
     incremental: bool
     statuses: tuple[tuple[str, int], ...]
@@ -63,6 +67,16 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
             lines.append(f"  重复 {self.duplicates} 条 (duplicates)")
         if self.secret:
             lines.append(f"  涉密或禁止场所 {self.secret} 路, 永不接入 (secret or forbidden: never opened)")
+        if self.unplayable:
+            lines.append(
+                f"  未启用 {self.unplayable} 路: 没有取流地址或通道 (not switched on: nothing to play); "
+                "请填 rtsp地址 或 通道 (fill in the column)"
+            )
+        if self.switched_off:
+            lines.append(
+                f"  未启用 {self.switched_off} 路: 目录、接入源或人工设为不接入 (switched off by the entry, the feed "
+                "or by hand); 要接入请填 接入 = 是 (to receive it, say so in that column)"
+            )
         if self.statuses:
             said = ", ".join(f"{event} {n}" for event, n in self.statuses)
             lines.append(f"  设备状态通知 (status notifications): {said}; 目录不因此改变 (they change no entry)")
@@ -180,6 +194,12 @@ def judge(
         complete=whole and not said.gaps and not said.incremental,
         confirm_removal=confirm_removal,
     )
+    idle = [
+        camera
+        for camera in merged.catalogue.cameras
+        if camera.id in admitted and camera.platform == feed.platform and not (camera.live or withheld(camera))
+    ]
+    unplayable = sum(not (camera.url or (feed.resolves and camera.channel)) for camera in idle)
     return ImportReport(
         platform=feed.platform,
         version=merged.catalogue.version,
@@ -192,6 +212,8 @@ def judge(
             sorted(each.camera.id for each in admitted.values() if each.camera.place.grid_code is None)
         ),
         secret=sum(each.camera.secrecy or each.camera.forbidden_place for each in admitted.values()),
+        unplayable=unplayable,
+        switched_off=len(idle) - unplayable,
         gaps=said.gaps,
         incremental=said.incremental,
         statuses=said.statuses,

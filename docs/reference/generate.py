@@ -1,4 +1,4 @@
-"""Writes docs/reference/{configuration,commands,reasons}.md from the code. `--check` only compares.
+"""Writes docs/reference/{configuration,commands,reasons,catalogue-csv}.md from the code. `--check` only compares.
 
 python docs/reference/generate.py [--check]
 """
@@ -137,10 +137,35 @@ def reasons() -> str:
     return "\n".join(out) + "\n"
 
 
+def catalogue_csv() -> str:
+    """The columns of a spreadsheet of cameras."""
+    from alerts.catalogue.csv_file import HEADINGS, MEANINGS
+
+    out = [
+        "# 摄像机目录 CSV (a catalogue of cameras as CSV)\n",
+        _NOTE,
+        "第一行为表头, 列序任意, 不认识的列略过; 逗号、分号或制表符分隔; UTF-8 或 GB18030。样例 (a sample): "
+        "[deploy/config/cameras.csv](../../deploy/config/cameras.csv)。\n\n"
+        "The first row holds the headings, in any order; unknown columns are passed over; comma, semicolon or tab "
+        "separate; UTF-8 or GB18030.\n",
+        "| 表头 (headings) | 内容 (what stands there) |\n|---|---|",
+    ]
+    for field, headings in HEADINGS.items():
+        names = ", ".join(f"`{each}`" for each in dict.fromkeys((*headings, field)))
+        out.append(f"| {names} | {MEANINGS[field]} |")
+    return "\n".join(out) + "\n"
+
+
 def main() -> int:
     """Write or compare; 1 when a page is not what the code says."""
     stale = []
-    for name, text in (("configuration", configuration()), ("commands", commands()), ("reasons", reasons())):
+    pages = {
+        "configuration": configuration(),
+        "commands": commands(),
+        "reasons": reasons(),
+        "catalogue-csv": catalogue_csv(),
+    }
+    for name, text in pages.items():
         path = HERE / f"{name}.md"
         if "--check" in sys.argv:
             if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -217,3 +217,16 @@ def test_every_wanted_camera_is_counted_once_whatever_processes_say(reports: lis
     assert {name for name, (received, _) in verdicts(found).items() if received is not UNKNOWN} == told & set(
         "abc"
     )
+
+
+def test_what_a_process_told_before_it_was_started_again_counts_for_nothing() -> None:
+    reports = [
+        report(RECEIVED, [CameraMinute("a", 30, 1)], ago(20)),
+        report(ANALYSED, [CameraMinute("a", 6, 1)], ago(20)),
+    ]
+    lives = {("ingest-cameras", "ingest-0"): ago(19), ("inference", "inference-0"): ago(3_000)}
+    found = coverage(ABC, reports, (), NOW, lives)
+    assert verdicts(found)["a"] == (UNKNOWN, YES)
+    assert [each.service for each in found.instances] == ["inference"]
+    again = report(RECEIVED, [CameraMinute("a", 2, 1)], ago(5), started_s=14.0)
+    assert verdicts(coverage(ABC, [again], (), NOW, lives))["a"][0] is YES

@@ -50,7 +50,8 @@ function stormLine(storm) {
       ? el("span", { class: "storm-places", text: word("storm_away", { places: placesText(storm.places_away) }) }) : null);
 }
 
-function seenCell({ seen, pictures, last_at: lastAt }) {
+function seenCell({ seen, pictures, last_at: lastAt }, wanted) {
+  if (!wanted) return el("td", { class: "seen quiet", text: "—" });
   const count = pictures === null ? word("seen_unknown") : word("pictures_count", { n: integer(pictures) });
   const last = lastAt ? clockTime(Date.parse(lastAt)) : seen === "unknown" ? "" : word("never_seen");
   return el("td", { class: `seen is-${seen}` }, el("strong", { text: count }), el("br"), el("span", { class: "quiet", text: last }));
@@ -59,11 +60,13 @@ function seenCell({ seen, pictures, last_at: lastAt }) {
 function cameraRow(camera) {
   const patrol = !camera.on_patrol ? ""
     : camera.round_s ? word("patrol_round", { t: duration(camera.round_s) }) : word("patrol_first");
-  const why = camera.wanted ? sentence(camera.detail) || nameOf(camera.reason) : nameOf(camera.idle);
+  const why = camera.wanted ? sentence(camera.detail) || nameOf(camera.reason)
+    : camera.idle.code === camera.state.code ? "" : nameOf(camera.idle);
+  const platform = camera.platform ? word("on_platform", { p: camera.platform }) : "";
   return el("tr", { "data-id": camera.id },
     el("td", {}, el("strong", { text: camera.name, title: camera.id }), el("br"),
-      el("span", { class: "quiet", text: [camera.grid_path.at(-1), camera.platform, patrol].filter(Boolean).join(" · ") })),
-    seenCell(camera.received), seenCell(camera.analysed),
+      el("span", { class: "quiet", text: [camera.id, camera.grid_path.at(-1), platform, patrol].filter(Boolean).join(" · ") })),
+    seenCell(camera.received, camera.wanted), seenCell(camera.analysed, camera.wanted),
     el("td", {}, el("span", { class: `badge state-${camera.state.code}`, text: nameOf(camera.state) }), el("br"),
       el("span", { class: "quiet", text: why })));
 }
@@ -75,6 +78,11 @@ export class CoverageMinute {
     this.coverage = null;
     this.chosen = "unreceived";
     $("minute").addEventListener("click", () => this.open());
+  }
+
+  /** Whether the wall hears of what happens: what it showed before is no news while it does not. */
+  connected(yes) {
+    $("minute").classList.toggle("is-old", !yes);
   }
 
   async refresh() {
@@ -124,6 +132,7 @@ export class CoverageMinute {
         body.append(...page.items.map(cameraRow));
         following = page.next;
         setHidden(more, !following);
+        none.textContent = word(LISTS[this.chosen].count(this.coverage) ? "list_none" : `none_${this.chosen}`);
         setHidden(none, body.children.length > 0);
       } catch (failure) {
         problem.textContent = sentence(failure.message);
@@ -132,7 +141,7 @@ export class CoverageMinute {
     };
     more.addEventListener("click", () => load(following));
     const tabs = Object.entries(LISTS).map(([name, { count }]) => el("button", {
-      type: "button", "data-list": name, "aria-pressed": name === this.chosen, text: `${word(`list_${name}`)} ${integer(count(this.coverage))}`,
+      type: "button", "data-list": name, "aria-pressed": String(name === this.chosen), text: `${word(`list_${name}`)} ${integer(count(this.coverage))}`,
       onclick: () => {
         this.chosen = name;
         for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.dataset.list === name));
@@ -142,10 +151,10 @@ export class CoverageMinute {
     const idle = this.coverage.idle.map(({ reason, count }) => `${nameOf(reason)} ${integer(count)}`).join(", ");
     show(word("last_minute"), [
       el("div", { class: "segments minute-lists", role: "group" }, ...tabs),
-      idle ? el("p", { class: "quiet", text: `${word("list_idle")}: ${idle}` }) : null,
+      idle ? el("p", { class: "quiet", text: `${word("idle_reasons")}: ${idle}` }) : null,
       el("table", { class: "table minute-table" },
         el("thead", {}, el("tr", {}, ...["camera", "minute_received", "minute_analysed", "camera_state"].map((key) => el("th", { text: word(key) })))), body),
-      none, more, problem,
+      none, more, problem, el("p", { class: "quiet", text: word("list_explained") }),
     ].filter(Boolean), [], "close");
     load(null);
   }

@@ -47,12 +47,13 @@ function sourceRow(source, look) {
 }
 
 // Suspect cameras are seen, so they stand behind those that are not, in what room those leave.
-export function drawUnseeing(page, total, suspect, unheard, look) {
+// `late`: expected sources that are not live and not told of as failing: they connect, or were not heard of yet.
+export function drawUnseeing(page, total, suspect, { unheard, late }, look) {
   const rows = page.items.slice(0, UNSEEING_SHOWN).map((source) => sourceRow(source, look));
   const rest = total - rows.length;
   rows.push(...suspect.items.slice(0, UNSEEING_SHOWN - rows.length).map((source) => sourceRow(source, look)));
   if (rest > 0) rows.push(el("li", { class: "quiet", text: word("unseeing_more", { n: integer(rest) }) }));
-  if (!rows.length) rows.push(el("li", { class: "quiet", text: unheard ? word("unheard", { n: integer(unheard) }) : word("unseeing_none") }));
+  if (!rows.length) rows.push(el("li", { class: "quiet", text: unheard ? word("unheard", { n: integer(unheard) }) : late > 0 ? word("unseeing_not_yet", { n: integer(late) }) : word("unseeing_none") }));
   $("unseeing").replaceChildren(...rows);
 }
 

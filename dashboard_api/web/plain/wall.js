@@ -154,6 +154,8 @@ function drawConnection() {
     setText(notice, word("retry_in", { n: left, at: clockTime(connection.since) }));
   } else if (connection.waiting) setText(notice, sentence(connection.waiting));
   setHidden(notice, !(lost || connection.waiting));
+  for (const node of [$("coverage"), $("unseeing")]) node.classList.toggle("is-old", Boolean(lost));
+  minute.connected(!lost);
 }
 
 function plan() {
@@ -290,7 +292,9 @@ function drawSources() {
   if (!summary) return;
   drawCoverage(summary);
   const total = summary.cameras.unseeing + summary.sensors.unseeing;
-  drawUnseeing(unseeing, total, suspect, summary.cameras.unheard + summary.sensors.unheard, dialogs.showCamera);
+  const { cameras, sensors } = summary;
+  const late = cameras.expected - cameras.live + sensors.expected - sensors.live;
+  drawUnseeing(unseeing, total, suspect, { unheard: cameras.unheard + sensors.unheard, late }, dialogs.showCamera);
 }
 
 async function quietly(work) {

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.catalogue import csv_file
-from alerts.catalogue.csv_file import read_csv
+from alerts.catalogue.csv_file import HEADINGS, MEANINGS, read_csv
 from alerts.catalogue.refusals import Refused
 from contracts.catalogue_entry import CatalogueEntry
 from contracts.errors import MalformedMessage, RefusedInput, TooLarge
@@ -72,3 +74,26 @@ def test_any_bytes_give_entries_or_words(data: bytes) -> None:
     except RefusedInput:
         return
     assert all(isinstance(each, CatalogueEntry | Refused) for each in found)
+
+
+def test_stream_written_in_the_column_of_the_street_is_the_stream() -> None:
+    text = "设备编码,经度,纬度,地址\n1,2,3,rtsp://10.0.0.1/a\n2,2,3,王府街 1 号\n"
+    first, second = (each for each in read_csv(text.encode()) if isinstance(each, CatalogueEntry))
+    assert (first.url, first.address) == ("rtsp://10.0.0.1/a", "")
+    assert (second.url, second.address) == ("", "王府街 1 号")
+
+
+def test_every_column_has_its_meaning_for_the_reference() -> None:
+    assert list(MEANINGS) == list(HEADINGS)
+
+
+def test_sample_file_has_known_headings_alone() -> None:
+    sample = (Path(__file__).resolve().parents[3] / "deploy" / "config" / "cameras.csv").read_bytes()
+    headings = sample.decode().splitlines()[0].split(",")
+    assert all(any(heading in names for names in HEADINGS.values()) for heading in headings)
+    entries = [each for each in read_csv(sample) if isinstance(each, CatalogueEntry)]
+    assert [(each.live, each.secrecy, bool(each.url)) for each in entries] == [
+        ("是", "否", True),
+        ("否", "否", True),
+        ("否", "是", False),
+    ]

@@ -214,6 +214,17 @@ def test_report_lists_every_refusal_with_its_line(tmp_path: Path) -> None:
     assert "第 2 行" in report.text()
 
 
+def test_report_tells_what_is_not_switched_on_and_why(tmp_path: Path) -> None:
+    site = write_site(tmp_path)
+    entries = [entry(1), entry(2, url=""), entry(3, live="否"), entry(4, live="否"), entry(5, secrecy="1")]
+    report = sync(site, entries)
+    assert (report.unplayable, report.switched_off, report.secret) == (1, 2, 1)
+    text = report.text()
+    assert "未启用 1 路: 没有取流地址或通道" in text
+    assert "未启用 2 路: 目录、接入源或人工设为不接入" in text
+    assert "未启用" not in sync(site, [entry(n, live="是") for n in range(1, 5)]).text()
+
+
 def test_only_one_import_at_a_time_holds_the_catalogue(tmp_path: Path) -> None:
     site = write_site(tmp_path)
     with CatalogueBook(site), pytest.raises(GridwhistleError) as busy:
