@@ -74,8 +74,8 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.switched_off:
             lines.append(
-                f"  未启用 {self.switched_off} 路: 目录、接入源或人工设为不接入 (switched off by the entry, the feed "
-                "or by hand); 要接入请填 接入 = 是 (to receive it, say so in that column)"
+                f"  未启用 {self.switched_off} 路: 目录、接入源或人工设为不接入 (switched off by the entry, "
+                "the feed or by hand); 要接入请填 接入 = 是 (to receive it, say so in that column)"
             )
         if self.statuses:
             said = ", ".join(f"{event} {n}" for event, n in self.statuses)
