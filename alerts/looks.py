@@ -18,7 +18,7 @@ from alerts.core.effects import Effect, IncidentChanged
 from alerts.witnesses import Arrivals, Witnesses
 from contracts import topics, wire
 from contracts.command import Command, CommandAnswer, CommandKind
-from contracts.control import LookAnswer, LookRequest
+from contracts.control import LookAnswer, LookRequest, look_within_s
 from contracts.errors import GridwhistleError
 from contracts.ids import derive_id
 from contracts.incident import Incident
@@ -96,7 +96,7 @@ class LookDesk:
             id=derive_id("look", incident.id, camera.id),
             source_id=camera.id,
             kind=incident.type,
-            within_s=self._config.within_s,
+            within_s=look_within_s(self._config.within_s, camera.key_interval_s),
         )
         try:
             body = await client.request(

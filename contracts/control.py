@@ -7,12 +7,23 @@ Nothing here is a record: a question that is lost is asked again, an answer that
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 import msgspec
 
 from contracts.frame import Frame
 from contracts.instant import Instant
 from contracts.observation import EvidenceRef
+
+LOOK_WITHIN_S_MAX: Final = 30.0
+"""The longest that a look waits for a key picture; cameras with smart codecs send one every 10 to 20 s."""
+_INTERVALS: Final = 1.5
+
+
+def look_within_s(at_least_s: float, key_interval_s: float) -> float:
+    """Seconds that a look at a camera should wait for its picture: one and a half of its key intervals where that
+    is longer, since a look that gives up before the camera's next key picture is due answers nothing."""
+    return max(at_least_s, min(_INTERVALS * key_interval_s, LOOK_WITHIN_S_MAX))
 
 
 class Promote(msgspec.Struct, frozen=True, kw_only=True):

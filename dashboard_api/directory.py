@@ -16,7 +16,8 @@ from dashboard_api.names import TYPES, Name, name_of
 class SourceEntry(msgspec.Struct, frozen=True, gc=False):
     """What the catalogue says of one source. `expected`: the site asked for it to be watched.
 
-    `calibrated`: at least one zone of the camera has a measured area; None for sensors.
+    `calibrated`: at least one zone of the camera has a measured area, `key_interval_s`: time between its key
+    pictures; both None for sensors.
     """
 
     id: str
@@ -30,6 +31,7 @@ class SourceEntry(msgspec.Struct, frozen=True, gc=False):
     expected: bool
     exercise: bool
     calibrated: bool | None
+    key_interval_s: float | None = None
 
 
 class Directory:
@@ -111,6 +113,7 @@ def _sources(catalogue: Catalogue | None) -> dict[str, SourceEntry]:
             expected=camera.live,
             exercise=camera.exercise,
             calibrated=any(zone.area_m2 is not None for zone in camera.zones),
+            key_interval_s=camera.key_interval_s,
         )
     for sensor in catalogue.sensors:
         entries[sensor.id] = SourceEntry(

@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 from uuid import uuid4
 
 from contracts import topics, wire
-from contracts.control import LookAnswer, LookOutcome, LookRequest
+from contracts.control import LookAnswer, LookOutcome, LookRequest, look_within_s
 from contracts.errors import CommandRefused, GridwhistleError
 from contracts.instant import MINUTE, SECOND, Instant
 from dashboard_api.config import ApiConfig
@@ -114,8 +116,10 @@ class LookDesk:
         *,
         off: frozenset[str],
         left_out: int,
+        key_intervals_s: Mapping[str, float] = MappingProxyType({}),
     ) -> Looked:
-        """Look at these cameras at once; those of `off` are not asked. Answered within the bound of the config.
+        """Look at these cameras at once; those of `off` are not asked. Answered within the bound of the config, or
+        of a camera's key interval where that is longer (contracts.control.look_within_s).
 
         Raises ApiError 429 `looks_limit` when the principal, or all together, asked too often.
         """
@@ -134,7 +138,9 @@ class LookDesk:
             )
         self._budget.spend(principal_id, len(fresh), now)
         for each in fresh:
-            task = asyncio.create_task(self._ask(each, kind, zone_id), name=f"look {each}")
+            task = asyncio.create_task(
+                self._ask(each, kind, zone_id, key_intervals_s.get(each, 0.0)), name=f"look {each}"
+            )
             self._asked[each, kind, zone_id] = _Asked(now, task)
         # Shielded: an asker who goes away does not take the answer from those who share it.
         tasks = {each: asyncio.shield(self._asked[each, kind, zone_id].task) for each in asked}
@@ -168,11 +174,10 @@ class LookDesk:
         ):
             self._newest.popitem(last=False)
 
-    async def _ask(self, source_id: str, kind: str, zone_id: str) -> LookAnswer:
+    async def _ask(self, source_id: str, kind: str, zone_id: str, key_interval_s: float) -> LookAnswer:
         """One question; whatever fails is an answer with its reason."""
-        wish = LookRequest(
-            id=uuid4().hex, source_id=source_id, kind=kind, zone_id=zone_id, within_s=self._config.look_within_s
-        )
+        within_s = look_within_s(self._config.look_within_s, key_interval_s)
+        wish = LookRequest(id=uuid4().hex, source_id=source_id, kind=kind, zone_id=zone_id, within_s=within_s)
         try:
             body = await self._client.request(
                 topics.REQUEST_LOOK, wire.encode(wish), timeout_s=wish.within_s + _ANSWER_MARGIN_S

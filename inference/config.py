@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from contracts.class_names import CLASS_NAMES
+from contracts.control import LOOK_WITHIN_S_MAX
 
 
 class CrowdConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -156,7 +157,7 @@ class LookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     at_once_max: int = 16
     """Looks that wait for their answer at once, at most; one more is told that we are busy."""
-    within_max_s: float = 10.0
+    within_max_s: float = LOOK_WITHIN_S_MAX
     """Nobody's look waits for a picture longer than so many seconds."""
     fresh_s: float = 1.0
     """A picture that came this many seconds before the question still answers it."""

@@ -70,7 +70,8 @@ _decoder: Final = msgspec.json.Decoder(LookWish)
     openapi_extra=DOCUMENTED.body(LookWish, LOOKS),
 )
 async def post_look(api: Api, asker: Asker, request: Request) -> Response:
-    """Waits for a fresh picture, `look_within_s` at most. Entered in the access register: no entry, no answer."""
+    """Waits for a fresh picture, `look_within_s` at most; of a camera whose key pictures come more rarely, 30 s at
+    most. Entered in the access register: no entry, no answer."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ApiError(415, "content_type", "请求体须为 application/json (send JSON)")
     try:
@@ -86,7 +87,15 @@ async def post_look(api: Api, asker: Asker, request: Request) -> Response:
         source_ids, left_out = _whom(api, wish, asker.grid_prefix)
         sources = api.snapshots.directory.sources
         off = frozenset(each for each in source_ids if not sources[each].expected)
-        looked = await api.looks.look(asker.id, source_ids, wish.kind, wish.zone_id, off=off, left_out=left_out)
+        looked = await api.looks.look(
+            asker.id,
+            source_ids,
+            wish.kind,
+            wish.zone_id,
+            off=off,
+            left_out=left_out,
+            key_intervals_s={each: sources[each].key_interval_s or 0.0 for each in source_ids},
+        )
     except ApiError as error:
         await _enter(api, asker, request, target, wish, error.reason)
         raise

@@ -151,11 +151,14 @@ class Answering:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.within_s: list[float] = []
         self.most = self._now = 0
 
     async def request(self, kind: str, body: bytes, *, timeout_s: float) -> bytes:
         wish = wire.decode(body, LookRequest)
         self.asked.append(wish.source_id)
+        self.within_s.append(wish.within_s)
+        assert timeout_s > wish.within_s
         self._now += 1
         self.most = max(self.most, self._now)
         await CLOCK.asleep(0.01)
@@ -183,6 +186,11 @@ async def test_only_what_a_picture_can_show_and_no_camera_claims_is_looked_at_an
     again = replace(incident(1), version=5)
     client, _ = await asked_for(camera("a"), camera("far", north(200)), of=[incident(1), again, own, gas])
     assert client.asked == ["a"]
+
+
+async def test_camera_of_rare_key_pictures_is_given_the_time_to_its_next_one() -> None:
+    client, _ = await asked_for(replace(camera("a"), key_interval_s=12.0), of=[incident(1)])
+    assert client.within_s == [18.0]
 
 
 async def test_storm_of_alarms_then_few_at_once_and_those_beyond_the_bound_are_counted() -> None:

@@ -263,6 +263,14 @@ async def test_inference_that_hangs_is_a_clear_answer_in_bounded_time(short_dir:
         api.inference.resume()
 
 
+async def test_camera_of_rare_key_pictures_is_given_the_time_to_its_next_one(api: RunningApi) -> None:
+    rare = {CAMERA.id: 12.0}
+    await api.services.looks.look(
+        "p", (CAMERA.id, OTHER.id), "", "", off=frozenset(), left_out=0, key_intervals_s=rare
+    )
+    assert {each.source_id: each.within_s for each in api.inference.asked} == {CAMERA.id: 18.0, OTHER.id: 6.0}
+
+
 async def test_look_of_another_asker_is_not_found(api: RunningApi, client: httpx.AsyncClient) -> None:
     told = (await client.post("looks", json={"source_id": CAMERA.id})).json()
     with pytest.raises(ApiError) as refused:
