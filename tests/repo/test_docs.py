@@ -44,3 +44,17 @@ def test_every_design_note_states_its_status() -> None:
     notes = [*(ROOT / "docs/design").glob("*.md"), *(ROOT / "docs/adr").glob("0*.md")]
     assert len(notes) >= 6
     assert [note.name for note in notes if "Status: " not in note.read_text(encoding="utf-8")] == []
+
+
+RUNBOOKS = sorted(each for each in (ROOT / "docs" / "runbooks").glob("*.md") if "zh-CN" not in each.name)
+
+
+@pytest.mark.parametrize("english", RUNBOOKS, ids=lambda page: page.stem)
+def test_runbook_stands_in_chinese_with_the_same_rows_and_the_same_codes(english: Path) -> None:
+    pages = [english.read_text(encoding="utf-8"), english.with_suffix(".zh-CN.md").read_text(encoding="utf-8")]
+    codes, rows, headings = (
+        [sorted(re.findall(pattern, page, re.M)) for page in pages] for pattern in (r"`[^`\n]+`", r"^\|", r"^#+")
+    )
+    assert codes[0] == codes[1]
+    assert rows[0] == rows[1]
+    assert headings[0] == headings[1]
