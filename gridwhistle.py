@@ -226,8 +226,8 @@ def sole_run(site: Site) -> FileLock:
         return FileLock(site.run_dir / "run.lock")
     except BlockingIOError:
         raise GridwhistleError(
-            f"{site.run_dir} 中已有一个 gridwhistle run 在运行 (another one works there); "
-            "stop it first, or give this one other folders and ports in its configuration",
+            f"{site.run_dir} 中已有一个 gridwhistle run 在运行; 请先停掉它, 或在配置中给这一个另设目录与端口 "
+            "(another one works there: stop it, or give this one other folders and ports in its configuration)",
             reason="already_running",
         ) from None
     except OSError as error:
@@ -731,6 +731,7 @@ def take_feed(
             said, spool = asyncio.run(read_wvp(site, loaded, feed, book, show(reading)))
         else:
             said, spool = read_files(feed, files, notified), None
+            show(reading)(len(files), len(files))
         judging = progress.add_task(f"{feed.platform} 核对 (checking)", total=len(said.entries))
         report = take(book, feed, said, whole=whole, confirm_removal=confirm_removal, progress=show(judging))
         if spool is not None:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
+from typing import Final
 
 from contracts.errors import SourceUnreachable
+
+_CAUSES: Final = {
+    errno.ECONNREFUSED: "该端口无人监听 (nobody listens there); 请检查端口与设备服务 (check port and device)",
+    errno.EHOSTUNREACH: "主机不可达 (no route to it); 请检查网络与设备电源 (check network and power)",
+    errno.ENETUNREACH: "网络不可达 (no route to its network); 请检查路由 (check the routes)",
+    errno.ECONNRESET: "连接被重置 (reset); 请检查防火墙 (check the firewall)",
+}
 
 
 async def connect(host: str, port: int, timeout_s: float) -> socket.socket:
     """A connected non-blocking TCP socket. Raises SourceUnreachable within `timeout_s`."""
     loop = asyncio.get_running_loop()
-    cause = "no address"
+    cause = "没有地址 (no address)"
     try:
         async with asyncio.timeout(timeout_s):
             for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
@@ -22,14 +31,20 @@ async def connect(host: str, port: int, timeout_s: float) -> socket.socket:
                     await loop.sock_connect(attempt, address)
                 except OSError as error:
                     attempt.close()
-                    cause = error.strerror or str(error)
+                    cause = _CAUSES.get(error.errno or 0) or error.strerror or str(error)
                 except BaseException:
                     attempt.close()
                     raise
                 else:
                     return attempt
     except TimeoutError:
-        cause = f"no answer within {timeout_s:g} s"
+        cause = (
+            f"{timeout_s:g} 秒内无应答 (no answer within {timeout_s:g} s); 请检查地址与防火墙 (address, firewall)"
+        )
+    except socket.gaierror as error:
+        cause = (
+            f"主机名无法解析 (unknown name): {error.strerror}; 请检查地址与 DNS (check them)"
+        )
     except OSError as error:
         cause = error.strerror or str(error)
     raise SourceUnreachable(f"无法连接 {host}:{port} (cannot connect): {cause}", reason="unreachable")

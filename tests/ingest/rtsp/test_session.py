@@ -157,6 +157,8 @@ async def test_nobody_listens_then_unreachable() -> None:
         with pytest.raises(SourceUnreachable) as caught:
             await session(pool, f"rtsp://127.0.0.1:{port}/x", Watcher()).run_once()
     assert caught.value.reason == "unreachable"
+    assert f"127.0.0.1:{port}" in str(caught.value)
+    assert "该端口无人监听" in str(caught.value)
 
 
 async def test_redirect_is_followed_without_the_credentials() -> None:
