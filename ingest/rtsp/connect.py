@@ -42,9 +42,7 @@ async def connect(host: str, port: int, timeout_s: float) -> socket.socket:
             f"{timeout_s:g} 秒内无应答 (no answer within {timeout_s:g} s); 请检查地址与防火墙 (address, firewall)"
         )
     except socket.gaierror as error:
-        cause = (
-            f"主机名无法解析 (unknown name): {error.strerror}; 请检查地址与 DNS (check them)"
-        )
+        cause = f"主机名无法解析 (unknown name): {error.strerror}; 请检查地址与 DNS (check them)"
     except OSError as error:
         cause = error.strerror or str(error)
     raise SourceUnreachable(f"无法连接 {host}:{port} (cannot connect): {cause}", reason="unreachable")
