@@ -54,6 +54,19 @@ async def test_number_always_stands_on_the_wall_and_its_list_opens_upon_a_click(
         await expect(rows).to_have_count(min(200, len(county().cameras) - wanted - 3))
 
 
+async def test_count_of_a_state_opens_the_sources_behind_it(short_dir: Path) -> None:
+    async with running_api(short_dir, pairs=12) as api, open_wall(api) as page:
+        count = page.locator("#coverage .coverage-row").last.locator("[data-state=unreported]")
+        number = int((await count.inner_text()).split()[-1])
+        await count.click()
+        await expect(page.locator("#dialog h2")).to_have_text("传感器 · 未上报")
+        await expect(page.locator("#dialog tbody tr")).to_have_count(number)
+        await page.locator("#dialog .dialog-acts button").last.click()
+        await page.locator("#coverage .coverage-row").first.locator("[data-state=faulted]").click()
+        await expect(page.locator("#dialog tbody tr").first).to_contain_text("RTSP 404")
+        await shoot(page, "wall-sources-list")
+
+
 async def test_silent_ingest_is_named_and_nothing_is_called_received(short_dir: Path) -> None:
     async with running_api(short_dir, pairs=2) as api, open_wall(api, dark=True) as page:
         now = api.services.clock.now()

@@ -3,9 +3,9 @@
 import { get } from "./api.js";
 import { show } from "./dialogs.js";
 import { $, el, setHidden } from "./dom.js";
+import { pagedTable } from "./paged.js";
 import { clockTime, decimal, duration, integer, nameOf, sentence, word } from "./text.js";
 
-const ROWS = 100;
 const STAGES = ["received", "analysed"];
 const LISTS = {
   unreceived: { query: "wanted=true&received=no&received=unknown", count: (c) => c.received.unseen + c.received.unknown },
@@ -116,46 +116,25 @@ export class CoverageMinute {
 
   open() {
     if (!this.coverage) return;
-    const body = el("tbody");
-    const more = el("button", { class: "more", type: "button", text: word("list_more"), hidden: true });
-    const none = el("p", { class: "quiet", text: word("list_none"), hidden: true });
-    const problem = el("p", { class: "problem", role: "alert" });
-    let following = null;
-    let asked = 0;
-    const load = async (cursor) => {
-      const number = (asked += 1);
-      problem.textContent = "";
-      try {
-        const page = await get(`coverage/cameras?${LISTS[this.chosen].query}&limit=${ROWS}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
-        if (number !== asked) return; // another list was chosen meanwhile
-        if (!cursor) body.replaceChildren();
-        body.append(...page.items.map(cameraRow));
-        following = page.next;
-        setHidden(more, !following);
-        none.textContent = word(LISTS[this.chosen].count(this.coverage) ? "list_none" : `none_${this.chosen}`);
-        setHidden(none, body.children.length > 0);
-      } catch (failure) {
-        problem.textContent = sentence(failure.message);
-        this.failed(failure);
-      }
+    const list = pagedTable(["camera", "minute_received", "minute_analysed", "camera_state"], cameraRow, this.failed);
+    const load = () => {
+      const { query, count } = LISTS[this.chosen];
+      return list.load(`coverage/cameras?${query}`, word(count(this.coverage) ? "list_none" : `none_${this.chosen}`));
     };
-    more.addEventListener("click", () => load(following));
     const tabs = Object.entries(LISTS).map(([name, { count }]) => el("button", {
       type: "button", "data-list": name, "aria-pressed": String(name === this.chosen), text: `${word(`list_${name}`)} ${integer(count(this.coverage))}`,
       onclick: () => {
         this.chosen = name;
         for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.dataset.list === name));
-        load(null);
+        load();
       },
     }));
     const idle = this.coverage.idle.map(({ reason, count }) => `${nameOf(reason)} ${integer(count)}`).join(", ");
     show(word("last_minute"), [
       el("div", { class: "segments minute-lists", role: "group" }, ...tabs),
       idle ? el("p", { class: "quiet", text: `${word("idle_reasons")}: ${idle}` }) : null,
-      el("table", { class: "table minute-table" },
-        el("thead", {}, el("tr", {}, ...["camera", "minute_received", "minute_analysed", "camera_state"].map((key) => el("th", { text: word(key) })))), body),
-      none, more, problem, el("p", { class: "quiet", text: word("list_explained") }),
+      ...list.nodes, el("p", { class: "quiet", text: word("list_explained") }),
     ].filter(Boolean), [], "close");
-    load(null);
+    load();
   }
 }

@@ -5,7 +5,7 @@ import { duration, integer, nameOf, sentence, word } from "./text.js";
 
 const UNSEEING_SHOWN = 30;
 
-function coverageRow(title, summary) {
+function coverageRow(kind, summary, open) {
   const bar = el("div", { class: "bar", "aria-hidden": "true" });
   const asked = summary.states.filter(({ state }) => state.code !== "off" && state.code !== "unreported");
   for (const { state, count } of asked) {
@@ -22,9 +22,10 @@ function coverageRow(title, summary) {
   }
   const percent = summary.coverage === null ? "—" : `${Math.floor(summary.coverage * 1000) / 10} %`;
   const states = el("p", { class: "state-counts" }, ...summary.states.map(({ state, count }) =>
-    el("span", { class: `state-count state-${state.code}` }, el("i", { "aria-hidden": "true" }), `${nameOf(state)} ${integer(count)}`)));
+    el("button", { class: `state-count state-${state.code}`, type: "button", "data-state": state.code, onclick: () => open(kind, state) },
+      el("i", { "aria-hidden": "true" }), `${nameOf(state)} ${integer(count)}`)));
   return el("div", { class: "coverage-row" },
-    el("div", { class: "line" }, el("strong", { text: title }),
+    el("div", { class: "line" }, el("strong", { text: word(`${kind}s`) }),
       el("span", { text: word("coverage", { live: integer(summary.live), expected: integer(summary.expected) }) }),
       summary.unheard ? el("span", { class: "unheard", text: word("unheard", { n: integer(summary.unheard) }) }) : null,
       el("span", { class: "percent", text: percent }),
@@ -32,8 +33,9 @@ function coverageRow(title, summary) {
     bar, states);
 }
 
-export function drawCoverage(summary) {
-  $("coverage").replaceChildren(coverageRow(word("cameras"), summary.cameras), coverageRow(word("sensors"), summary.sensors));
+// `open(kind, state)` shows the sources behind a count.
+export function drawCoverage(summary, open) {
+  $("coverage").replaceChildren(coverageRow("camera", summary.cameras, open), coverageRow("sensor", summary.sensors, open));
 }
 
 // `look(source)` opens a camera; sensors have nothing to look at.

@@ -9,6 +9,7 @@ import { Link } from "./link.js";
 import { SteadyList } from "./list.js";
 import { GridMap } from "./map.js";
 import { drawCoverage, drawHealth, drawUnseeing } from "./panels.js";
+import { openSources } from "./sources.js";
 import { Store } from "./store.js";
 import { clockTime, currentLanguage, integer, nameOf, sentence, setLanguage, setPeople, translatePage, word } from "./text.js";
 import { ticketRow } from "./tickets.js";
@@ -57,7 +58,9 @@ const alerts = new SteadyList($("alerts"), (id) => alertCard(id, act, store), {
   emptyWord: () => (filter.level || filter.grid ? "empty_filtered" : "empty_alerts"),
 });
 const tickets = new SteadyList($("tickets"), (id) => ticketRow(id, act, store), { emptyWord: () => "empty_tickets" });
-const minute = new CoverageMinute((problem) => problem.status === 401 && askToken());
+const refusedToken = (problem) => problem.status === 401 && askToken();
+const minute = new CoverageMinute(refusedToken);
+const openList = (kind, state) => openSources(kind, state, refusedToken);
 const map = new GridMap($("map"), $("map-caption"), setGrid);
 for (const list of [alerts, tickets]) {
   list.blocked = dialogs.isOpen;
@@ -108,7 +111,7 @@ function onSnapshot(snapshot) {
   store.heard(snapshot.at);
   store.reset(snapshot);
   summary = snapshot.sources;
-  drawCoverage(summary);
+  drawCoverage(summary, openList);
   refreshUnseeing();
   refreshMutes();
   if (!meta) start();
@@ -270,7 +273,7 @@ function planSummary() {
     summaryPlanned = false;
     await quietly(async () => {
       summary = await get("sources/summary");
-      drawCoverage(summary);
+      drawCoverage(summary, openList);
     });
     refreshUnseeing();
   }, SUMMARY_EVERY_MS);
@@ -290,7 +293,7 @@ const refreshUnseeing = () => quietly(async () => {
 
 function drawSources() {
   if (!summary) return;
-  drawCoverage(summary);
+  drawCoverage(summary, openList);
   const total = summary.cameras.unseeing + summary.sensors.unseeing;
   const { cameras, sensors } = summary;
   const late = cameras.expected - cameras.live + sensors.expected - sensors.live;
