@@ -34,6 +34,12 @@ def options() -> argparse.Namespace:
     parser.add_argument("--url-template", help="任一 RTSP 服务器, 含 {i} any RTSP server, with {i}")
     parser.add_argument("--streams", type=int, default=100, help="路数 streams")
     parser.add_argument("--seconds", type=float, default=20.0, help="测量时长 length of the window, s")
+    parser.add_argument(
+        "--beside-seconds",
+        type=float,
+        default=60.0,
+        help="裸接收与对比各测多久的上限 longest window of what is measured beside it, s",
+    )
     parser.add_argument("--start-seconds", type=float, default=400.0, help="等待全部在线的上限 wait for all, s")
     parser.add_argument("--clip", type=ClipName, default=ClipName.NORMAL, choices=list(ClipName))
     parser.add_argument("--hosts", type=int, default=1, help="分散到 N 个本机地址 spread over so many addresses")
@@ -65,7 +71,7 @@ def settings(pairs: list[str]) -> dict[str, object]:
 async def measure(given: argparse.Namespace, plan: RigPlan) -> dict[str, object]:
     """Everything that was asked for; the figures of the largest run, and the others beside it."""
     counts = sorted(int(each) for each in given.scale.split(",")) if given.scale else [plan.streams]
-    runs = [await _trial(given, replace(plan, streams=count)) for count in counts]
+    runs = [await _trial(given, replace(plan, streams=count), given.seconds) for count in counts]
     result = runs[-1]
     found: dict[str, object] = msgspec.to_builtins(result)
     if len(runs) > 1:
@@ -77,14 +83,15 @@ async def measure(given: argparse.Namespace, plan: RigPlan) -> dict[str, object]
         found["growth_exponent"] = round(growth, 3)
         found["linear_or_better"] = linear_or_better(growth)
     largest = replace(plan, streams=counts[-1])
+    beside_s = min(given.seconds, given.beside_seconds)
     if given.bare:
-        bare = await run_bare(largest, seconds=given.seconds, start_s=given.start_seconds)
+        bare = await run_bare(largest, seconds=beside_s, start_s=given.start_seconds)
         tell(f"裸接收 (bare): {bare.cpu_ms_per_stream_s} ms CPU")
         found["bare"] = msgspec.to_builtins(bare)
     if given.baselines:
         few = replace(plan, streams=given.baselines, url_template=None, hosts=1)
-        ours = await _trial(given, few)
-        others, notes = await run_baselines(few, seconds=given.seconds)
+        ours = await _trial(given, few, beside_s)
+        others, notes = await run_baselines(few, seconds=beside_s)
         found["ours_at_baselines"] = ours.cpu_ms_per_stream_s
         found["baselines"] = msgspec.to_builtins(
             with_ratios(others, ours.cpu_ms_per_stream_s, result.cpu_ms_per_stream_s)
@@ -93,9 +100,9 @@ async def measure(given: argparse.Namespace, plan: RigPlan) -> dict[str, object]
     return found
 
 
-async def _trial(given: argparse.Namespace, plan: RigPlan) -> Result:
+async def _trial(given: argparse.Namespace, plan: RigPlan, seconds: float) -> Result:
     with scratch_folder() as folder:
-        result = await run_trial(plan, folder, seconds=given.seconds, start_s=given.start_seconds)
+        result = await run_trial(plan, folder, seconds=seconds, start_s=given.start_seconds)
     # At once: what was measured is not lost when a later part is ended.
     tell(
         f"{plan.streams:,} 路 (streams): {result.cpu_ms_per_stream_s} ms CPU, "
