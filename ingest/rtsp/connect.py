@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from typing import Final
+from typing import Final, NamedTuple
 
 from contracts.errors import SourceUnreachable
 
@@ -17,8 +17,20 @@ _CAUSES: Final = {
 }
 
 
-async def connect(host: str, port: int, timeout_s: float) -> socket.socket:
-    """A connected non-blocking TCP socket. Raises SourceUnreachable within `timeout_s`."""
+class Opened(NamedTuple):
+    """A connected non-blocking TCP socket, our address of it and the server's."""
+
+    socket: socket.socket
+    local: str
+    peer: str
+
+
+async def connect(host: str, port: int, timeout_s: float) -> Opened:
+    """Open a connection. Raises SourceUnreachable within `timeout_s`.
+
+    The server's address is the one we connected to: of a connection that is reset at once, as a recorder with
+    no session left does, the kernel no longer tells it (getpeername fails with ENOTCONN).
+    """
     loop = asyncio.get_running_loop()
     cause = "没有地址 (no address)"
     try:
@@ -29,6 +41,7 @@ async def connect(host: str, port: int, timeout_s: float) -> socket.socket:
                     attempt.setblocking(False)
                     attempt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     await loop.sock_connect(attempt, address)
+                    opened = Opened(attempt, attempt.getsockname()[0], str(address[0]))
                 except OSError as error:
                     attempt.close()
                     cause = _CAUSES.get(error.errno or 0) or error.strerror or str(error)
@@ -36,7 +49,7 @@ async def connect(host: str, port: int, timeout_s: float) -> socket.socket:
                     attempt.close()
                     raise
                 else:
-                    return attempt
+                    return opened
     except TimeoutError:
         cause = (
             f"{timeout_s:g} 秒内无应答 (no answer within {timeout_s:g} s); 请检查地址与防火墙 (address, firewall)"

@@ -21,6 +21,7 @@ from ingest.rtsp.udp import UdpTrack
 
 if TYPE_CHECKING:
     from ingest.rtsp.assembly import Octets
+    from ingest.rtsp.connect import Opened
     from ingest.rtsp.depacketize import Depacketizer
     from ingest.rtsp.message import RtspUrl
     from ingest.rtsp.session import RtspSession
@@ -70,9 +71,8 @@ class SessionLife:
         """The life of the connection, in order."""
         session = self._session
         opened = await connect(self._at.host, self._at.port, self._limits.connect_s)
-        local, peer = opened.getsockname()[0], opened.getpeername()[0]
         connection = Connection(
-            session.pool, opened, self._dialogue.on_message, self._on_rtcp, quirks=self._quirks
+            session.pool, opened.socket, self._dialogue.on_message, self._on_rtcp, quirks=self._quirks
         )
         self._connection = self._dialogue.connection = connection
         opening = Negotiation(self._dialogue, self._url, self._clock, self._quirks, self._limits.reply_s)
@@ -80,7 +80,7 @@ class SessionLife:
             await opening.options()
             described = await opening.describe()
             try:
-                agreed = await self._setup(opening, described, local, peer)
+                agreed = await self._setup(opening, described, opened)
                 await self._play(opening, described, agreed.timeout_s)
                 del opening, described, agreed  # their texts are not needed for the hours that follow
                 await self._until_end(connection)
@@ -105,7 +105,7 @@ class SessionLife:
             assert self._keep_alive is not None
             raise self._keep_alive.explain(error, self._clock.monotonic_ns()) from None
 
-    async def _setup(self, opening: Negotiation, described: Described, local: str, peer: str) -> Agreed:
+    async def _setup(self, opening: Negotiation, described: Described, opened: Opened) -> Agreed:
         track = described.description.video
         self._codec = CODECS[track.codec]
         self._depacketizer = self._make_depacketizer()
@@ -117,7 +117,11 @@ class SessionLife:
 
         def client_port() -> int:
             self._udp = UdpTrack(
-                self._session.pool, self._session.udp_ports, local, self._depacketizer, self._feedback.receive
+                self._session.pool,
+                self._session.udp_ports,
+                opened.local,
+                self._depacketizer,
+                self._feedback.receive,
             )
             return self._udp.port
 
@@ -130,7 +134,7 @@ class SessionLife:
             self._connection.rtp_channel = transport.channel
             self._connection.depacketizer = self._depacketizer
         elif self._udp is not None:
-            self._udp.start(transport.source or peer, transport.server_port)
+            self._udp.start(transport.source or opened.peer, transport.server_port)
         self.collect(self._session.collecting)
         return agreed
 

@@ -152,7 +152,7 @@ async def test_no_key_picture_waits_below_the_low_water_mark() -> None:
         server = await asyncio.start_server(lambda _reader, writer: theirs.set_result(writer), "127.0.0.1", 0)
         opened = await connect("127.0.0.1", server.sockets[0].getsockname()[1], 5.0)
         writer = await theirs
-        connection = Connection(pool, opened, lambda _message: None, lambda *_: None)
+        connection = Connection(pool, opened.socket, lambda _message: None, lambda *_: None)
         connection.rtp_channel = 0
 
         def taken(data: bytes, _timestamp: int, _late: bool, _key: bool) -> None:

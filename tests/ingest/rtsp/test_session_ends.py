@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 from collections.abc import Callable
 
@@ -188,3 +189,30 @@ async def cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_server_that_resets_the_connection_it_has_just_accepted_is_a_source_that_cannot_be_reached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As recorders do whose sessions are all taken: the kernel forgets the peer before we have said a word."""
+    loop = asyncio.get_running_loop()
+    connect_as_ever = loop.sock_connect
+
+    def reset(writer: asyncio.StreamWriter) -> None:
+        ours = writer.get_extra_info("socket")
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.close()
+
+    async def connect_and_be_late(ours: socket.socket, address: tuple[str, int]) -> None:
+        await connect_as_ever(ours, address)
+        with pytest.raises(ConnectionResetError):
+            await loop.sock_recv(ours, 1)
+        with pytest.raises(OSError, match="not connected"):
+            ours.getpeername()
+
+    server = await asyncio.start_server(lambda _, writer: reset(writer), "127.0.0.1", 0)
+    monkeypatch.setattr(loop, "sock_connect", connect_and_be_late)
+    async with server, receiving() as pool:
+        url = f"rtsp://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        with pytest.raises(SourceUnreachable):
+            await session(pool, url, Watcher(), reply_s=1.0).run_once()
