@@ -683,22 +683,34 @@ def catalogue_grants(
 def catalogue_report(
     config: ConfigOption = None,
     filing: Annotated[Path | None, typer.Option(help="另存备案表 CSV。 Write the filing export, too.")] = None,
+    withheld: Annotated[
+        Path | None,
+        typer.Option(
+            help="另存涉密与禁止场所编码清单, 仅文件属主可读。 "
+            "List the ids of secret and forbidden cameras in a file that its owner alone may read."
+        ),
+    ] = None,
 ) -> None:
     """合规报告 (国令第799号): 涉密与禁止场所只计数。 Compliance; secret cameras are a number alone."""
     from alerts.catalogue.book import CatalogueBook
-    from dashboard_api.compliance import compliance, filing_csv
+    from dashboard_api.compliance import compliance, filing_csv, withheld_csv
     from runtime.whole_file import write_whole
 
     site, _ = load(config_path(config))
     with CatalogueBook(site) as book:
         catalogue = book.read()
     typer.echo(compliance(catalogue, SystemClock().now()).text())
-    if filing is not None:
+    for file, named, table in (
+        (filing, "备案表 (filing export)", filing_csv),
+        (withheld, "不接入清单 (withheld cameras)", withheld_csv),
+    ):
+        if file is None:
+            continue
         try:
-            write_whole(filing, filing_csv(catalogue))
+            write_whole(file, table(catalogue), private=file is withheld)
         except OSError as error:
-            raise ConfigError(f"{filing}: 无法写入 (cannot be written: {error.strerror})") from None
-        typer.echo(f"备案表 (filing export): {filing}")
+            raise ConfigError(f"{file}: 无法写入 (cannot be written: {error.strerror})") from None
+        typer.echo(f"{named}: {file}")
 
 
 def take_feed(

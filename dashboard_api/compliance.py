@@ -1,6 +1,7 @@
 """What 国令第799号 and the owners of the cameras ask of a site, counted over its catalogue. Pure.
 
-A camera with Secrecy=1 or in a forbidden place is told by number alone: in no list, by no name and in no place.
+A camera with Secrecy=1 or in a forbidden place is told by number alone: by no name and in no place. One list holds
+their ids, for whoever answers for them, and the command line alone writes it.
 """
 
 from __future__ import annotations
@@ -215,6 +216,20 @@ def filing_csv(catalogue: Catalogue) -> bytes:
     return out.getvalue().encode("utf-8-sig")
 
 
+def withheld_csv(catalogue: Catalogue) -> bytes:
+    """The cameras that are never opened and never shown, one row each; UTF-8 with a mark.
+
+    Id, owner and reason, to ask the owner by; neither name nor place nor address, which nobody here needs.
+    """
+    out = io.StringIO()
+    rows = csv.writer(out)
+    rows.writerow(["设备编码", "权属单位", "原因"])
+    for camera in sorted(catalogue.cameras, key=lambda each: each.id):
+        if withheld(camera):
+            rows.writerow([_plain(camera.id), _plain(camera.owner), "涉密" if camera.secrecy else "禁止场所"])
+    return out.getvalue().encode("utf-8-sig")
+
+
 def _filing_row(camera: Camera, entry: Registration) -> list[str]:
     cells = [
         entry.manager,
@@ -230,5 +245,9 @@ def _filing_row(camera: Camera, entry: Registration) -> list[str]:
         entry.filed_on,
         entry.filing_number,
     ]
-    # A spreadsheet takes what begins so for a formula.
-    return [f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell for cell in cells]
+    return [_plain(cell) for cell in cells]
+
+
+def _plain(cell: str) -> str:
+    """A spreadsheet takes what begins so for a formula."""
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell

@@ -10,7 +10,7 @@ import pytest
 from contracts.instant import DAY, Instant, from_rfc3339
 from contracts.registration import Registration, ShareGrant
 from contracts.source import Camera, Catalogue, SourceChange, SourceKind, SourceState, SystemKind
-from dashboard_api.compliance import Compliance, compliance, filing_csv
+from dashboard_api.compliance import Compliance, compliance, filing_csv, withheld_csv
 from tests.dashboard_api.county_records import SITE, catalogue, county, shown_cameras
 from tests.dashboard_api.running_api import RunningApi
 
@@ -38,6 +38,15 @@ def test_check_5_secret_cameras_are_a_number_and_no_name_anywhere() -> None:
     assert report.barred == {"secrecy": 3}
     everything = report.text() + msgspec.json.encode(report).decode() + filing_csv(book).decode()
     assert not [camera.id for camera in SECRET if camera.id in everything or camera.name in everything]
+
+
+def test_check_5_whoever_answers_for_them_gets_a_list_of_secret_cameras_without_name_and_place() -> None:
+    book = catalogue(county())
+    text = withheld_csv(book).decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["设备编码"] for row in rows] == sorted(camera.id for camera in SECRET)
+    assert {row["原因"] for row in rows} == {"涉密"}
+    assert not [camera for camera in SECRET if camera.name in text or f"{camera.place.lon:.4f}" in text]
 
 
 def test_duties_are_counted_by_article() -> None:

@@ -76,8 +76,14 @@ async def test_changed_entry_of_4000_is_opened_anew_and_the_server_hears_of_no_o
             assert server.connections == connections + 1
             assert described(server) == Counter([*received, "moved"])
             assert server.methods().count("TEARDOWN") == 2
-            code, report = await command("report", "--filing", short_dir / "filing.csv", "-c", config)
+            listed = short_dir / "withheld.csv"
+            code, report = await command(
+                "report", "--filing", short_dir / "filing.csv", "--withheld", listed, "-c", config
+            )
             assert code == 0, report
             assert f"涉密 {len(SECRET) + 1} 路" in report
             told = report + (short_dir / "filing.csv").read_text(encoding="utf-8-sig")
             assert not [serial for serial in (*SECRET, 4) if camera_id(serial) in told]
+            rows = listed.read_text(encoding="utf-8-sig").splitlines()[1:]
+            assert [row.split(",")[0] for row in rows] == [camera_id(serial) for serial in (4, *SECRET)]
+            assert listed.stat().st_mode & 0o777 == 0o600, "nobody else may read it"
