@@ -97,8 +97,7 @@ class ChangeFeed:
         finally:
             for task in (listening, stopping):
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.gather(listening, stopping, return_exceptions=True)
 
     async def _listen(self, subscriber: ChangeSubscriber) -> None:
         while True:

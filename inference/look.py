@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -200,12 +199,12 @@ class LookDesk:
         except TimeoutError:
             return wait.spare or "late"
         finally:
-            asked.cancel()
-            with suppress(asyncio.CancelledError):
-                await asked
             self._waiting[wish.source_id].remove(wait)
             if not self._waiting[wish.source_id]:
                 del self._waiting[wish.source_id]
+            asked.cancel()
+            # Gathered, not awaited: a cancellation of ours that comes just now is not its own.
+            await asyncio.gather(asked, return_exceptions=True)
 
     def _complete(self, seen: Seen) -> bool:
         """Whether it answers with all that can be had: the picture, where one may be shown."""

@@ -242,8 +242,7 @@ async def _watch(life: asyncio.Task[None], watch: _Watch, clock: Clock, seconds:
         await asyncio.wait({life, began}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         began.cancel()
-        with suppress(asyncio.CancelledError):
-            await began
+        await asyncio.gather(began, return_exceptions=True)
     start_ns = clock.monotonic_ns()
     over = asyncio.create_task(clock.asleep(seconds))
     try:

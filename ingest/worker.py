@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -153,8 +152,7 @@ class CameraWorker:
         receiver = self._receivers.pop(camera_id)
         task = self._tasks.pop(camera_id)
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.gather(task, return_exceptions=True)
         self._shop.storms.forget(camera_id)
         receiver.retire(reason, "")
 

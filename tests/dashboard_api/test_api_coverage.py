@@ -80,7 +80,7 @@ async def test_numbers_of_the_last_minute_with_what_is_left_out_and_who_told(sho
 
 async def test_instance_that_fell_silent_is_named_and_its_cameras_are_unknown(short_dir: Path) -> None:
     async with covering(short_dir) as (api, client, clock):
-        clock.ahead_s = 57.0
+        clock.ahead_s = 30.0
         assert (await client.get("coverage")).json()["received"]["unknown"] == 0
         clock.ahead_s = 70.0
         await asyncio.to_thread(api.store.put_report, make_reports(clock.now())[1])
