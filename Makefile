@@ -21,9 +21,9 @@ setup: .venv/.ready  ## 建立 .venv (锁定依赖) make .venv from the locked d
 run: setup  ## 启动整个县 start the whole county and print the wall's address
 	@$(BIN)/gridwhistle run
 
-# Three workers for two cores: many tests wait for seconds to pass. The order is that of tests/conftest.py.
+# Two workers a core: many tests wait for seconds to pass. The order is that of tests/conftest.py.
 test: setup  ## 全部测试 all tests (skips what is not installed, and counts it)
-	$(BIN)/pytest -m "not soak" -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "not soak" -n 4 --dist loadfile --no-loadscope-reorder
 
 # TESTED=1: all tests have just run, so the fast ones need not run again.
 check: setup $(if $(TESTED),,fast)  ## 格式, 类型, 分层, 快速测试 lint, types, layers, fast tests

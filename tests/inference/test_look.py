@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from contracts.control import LookAnswer, LookOutcome
+from contracts.control import LookAnswer, LookOutcome, Promote
+from contracts.instant import SECOND, Instant
 from contracts.observation import IncidentType
 from contracts.place import ZoneKind
 from contracts.source import Catalogue
@@ -43,14 +44,19 @@ async def watched(
         # The first answer other than "unknown source" shows that the catalogue is there.
         while (await made.look(id="warm", within_s=0.0)).reason == "unknown_source":
             await CLOCK.asleep(0.05)
-        made.promoted.clear()
         yield made
 
 
-async def looked(made: County, offer: Callable[[], None], **wish: object) -> LookAnswer:
+def promotions(made: County, since: Instant, within_s: float) -> list[Promote]:
+    """What ingest was asked for by looks since then; what an earlier question asked for may arrive only now."""
+    return [each for each in made.promoted if each.until >= since + round((within_s + 1.0) * SECOND)]
+
+
+async def looked(made: County, offer: Callable[[], None], *, within_s: float = 8.0, **wish: str) -> LookAnswer:
     """Ask for a look, and let the picture come when the question is there."""
-    asking = asyncio.create_task(made.look(**({"within_s": 8.0} | wish)))
-    while not made.promoted and not asking.done():
+    since = CLOCK.now()
+    asking = asyncio.create_task(made.look(within_s=within_s, **wish))
+    while not promotions(made, since, within_s) and not asking.done():
         await CLOCK.asleep(0.02)
     if not asking.done():
         offer()
@@ -90,7 +96,6 @@ async def test_empty_scene_then_nothing_and_a_flame_then_seen(short_dir: Path) -
     config = msgspec.structs.replace(CONFIG, look=LookConfig(fresh_s=0.0))
     async with watched(short_dir, catalogue(CAMERA), config) as made:
         nothing = await looked(made, lambda: fresh(textured())(made), kind=IncidentType.FLAME_SUSPECTED)
-        made.promoted.clear()
         seen = await looked(made, lambda: fresh(fire)(made), kind=IncidentType.FIRE_CONFIRMED)
     assert (nothing.outcome, nothing.counts, nothing.reason) == (LookOutcome.NOTHING, (), "")
     assert seen.outcome is LookOutcome.SEEN
@@ -122,9 +127,10 @@ async def test_picture_does_not_decode_then_blind_and_not_nothing(short_dir: Pat
 
 async def test_no_picture_comes_then_late_and_the_camera_was_asked_to_be_promoted(short_dir: Path) -> None:
     async with watched(short_dir, catalogue(CAMERA)) as made:
+        since = CLOCK.now()
         answer = await made.look(within_s=0.5)
     assert (answer.outcome, answer.reason) == (LookOutcome.UNANSWERED, "late")
-    assert [(each.source_id, each.reason, each.from_last_key) for each in made.promoted] == [
+    assert [(each.source_id, each.reason, each.from_last_key) for each in promotions(made, since, 0.5)] == [
         (CAMERA.id, "look", True)
     ]
 
@@ -189,8 +195,9 @@ async def test_promoted_camera_is_looked_at_in_mid_group(short_dir: Path, square
     stream = promoted(encode_groups([noisy(square, n) for n in range(10)], group=10), CAMERA.id)
     config = msgspec.structs.replace(CONFIG, look=LookConfig(fresh_s=0.0))
     async with watched(short_dir, catalogue(CAMERA), config) as made:
+        since = CLOCK.now()
         asking = asyncio.create_task(made.look(within_s=10.0, kind=IncidentType.CROWD_DENSITY))
-        while not made.promoted:
+        while not promotions(made, since, 10.0):
             await CLOCK.asleep(0.02)
         for each in stream[:4]:
             made.offer_frame(each)
