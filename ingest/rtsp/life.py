@@ -134,7 +134,7 @@ class SessionLife:
             self._connection.rtp_channel = transport.channel
             self._connection.depacketizer = self._depacketizer
         elif self._udp is not None:
-            self._udp.start(transport.source or opened.peer, transport.server_port)
+            self._udp.start(opened.peer, transport.server_port, transport.source)
         self.collect(self._session.collecting)
         return agreed
 

@@ -1,6 +1,6 @@
 """RTP and RTCP over UDP (RFC 3550, 11), for servers that refuse TCP: two ports, packets put in order.
 
-Only datagrams of the server's address are taken. A packet that comes early waits in a small buffer, at most 64
+Only datagrams of the server's addresses are taken. A packet that comes early waits in a small buffer, at most 64
 packets and 100 ms; then the gap is loss. What comes after its turn is counted and dropped.
 """
 
@@ -29,6 +29,7 @@ _RECEIVE_BUFFER_BYTES: Final = 1 << 20
 _STALE_PACKETS: Final = 16
 _HALF: Final = 0x8000
 _PUNCH: Final = b"\x80\x00" + bytes(10)
+_RTCP_PUNCH: Final = b"\x80\xc9\x00\x01" + bytes(4)
 
 
 class UdpPorts:
@@ -156,7 +157,9 @@ class UdpTrack:
         self._loop = asyncio.get_running_loop()
         self._rtp, self._rtcp = ports.open(local)
         self.port: int = self._rtp.getsockname()[1]
-        self._peer = ""
+        self._peers: dict[str, str] = {}
+        self._heard = False
+        self._server_port: int | None = None
         self._rtcp_to: tuple[str, int] | None = None
         self._reorder = Reorder(self._packet)
         self.last_read_ns = pool.clock.monotonic_ns()
@@ -170,14 +173,23 @@ class UdpTrack:
         """Packets that came after their turn, duplicates included."""
         return self._reorder.late
 
-    def start(self, peer: str, server_port: int | None) -> None:
-        """Receive from `peer`. A few bytes go to its ports first, so that NAT and firewalls let its packets in."""
-        self._peer = _plain(peer)
+    def start(self, peer: str, server_port: int | None, source: str = "") -> None:
+        """Receive from `peer`, whom we are connected to, and from `source`, where SETUP said that RTP comes from.
+
+        A few bytes go to their ports first, so that NAT and firewalls let packets in. A recorder behind NAT names
+        its inner address, hence both. A source by name is not looked up: that would stop the event loop.
+        """
+        self._peers = {_plain(each): each for each in (peer, source) if each == peer or _is_address(each)}
+        self._server_port = server_port
         if server_port is not None:
-            self._rtcp_to = (peer, server_port + 1)
-            for where, port in ((self._rtp, server_port), (self._rtcp, server_port + 1)):
-                with suppress(OSError):
-                    where.sendto(_PUNCH if port == server_port else b"\x80\xc9\x00\x01" + bytes(4), (peer, port))
+            for each in self._peers.values():
+                self._rtcp_to = (each, server_port + 1)
+                for where, port, data in (
+                    (self._rtp, server_port, _PUNCH),
+                    (self._rtcp, server_port + 1, _RTCP_PUNCH),
+                ):
+                    with suppress(OSError):
+                        where.sendto(data, (each, port))
         self._loop.add_reader(self._rtp.fileno(), self._read_rtp)
         self._loop.add_reader(self._rtcp.fileno(), self._read_rtcp)
 
@@ -236,11 +248,15 @@ class UdpTrack:
             # An ICMP error of an earlier packet: the server's stall is found by the session.
             return 0
         self.bytes_received += count
-        if _plain(address[0]) != self._peer:
+        if _plain(address[0]) not in self._peers:
             self.foreign += 1
             return 0
         if where is self._rtcp and self._rtcp_to is None:
             self._rtcp_to = (address[0], address[1])
+        elif where is self._rtp and not self._heard:
+            self._heard = True
+            if self._server_port is not None:
+                self._rtcp_to = (address[0], self._server_port + 1)
         return count
 
     def _packet(self, data: Octets, start: int, end: int) -> None:
@@ -260,3 +276,11 @@ def _plain(address: str) -> str:
         return address
     mapped = getattr(parsed, "ipv4_mapped", None)
     return str(mapped or parsed)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return True

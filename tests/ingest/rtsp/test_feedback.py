@@ -143,13 +143,13 @@ def test_bye_counts_for_the_source_that_setup_named(named: int | None, gone: int
 class Received:
     """A UDP track of this machine's first loopback address."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str = "") -> None:
         self.pool = ReceivePool(SimClock())
         self.pictures = 0
         self.rtcp: list[bytes] = []
         self.depacketizer = H264Depacketizer(self._picture)
         self.track = UdpTrack(self.pool, UdpPorts(30_000, 31_999), "127.0.0.1", self.depacketizer, self._on_rtcp)
-        self.track.start("127.0.0.1", None)
+        self.track.start("127.0.0.1", 40_000 if source else None, source)
 
     def _picture(self, *_: object) -> None:
         self.pictures += 1
@@ -190,6 +190,53 @@ async def test_datagrams_of_another_address_are_counted_and_not_taken() -> None:
             assert await asyncio.to_thread(camera.recv, 100) == b"answer"
     finally:
         got.track.close()
+
+
+@pytest.mark.parametrize("source", ["127.0.0.3", "10.255.0.9"])
+@pytest.mark.parametrize("sender", ["127.0.0.1", "127.0.0.3"])
+async def test_source_that_setup_named_and_the_server_itself_are_heard_and_whoever_sends_is_answered(
+    source: str, sender: str
+) -> None:
+    """A recorder behind NAT names its inner address, which we never see."""
+    got = Received(source)
+    packets = [rtp(*each) for each in stream(clip(10))]
+    try:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as camera,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reports,
+        ):
+            camera.bind((sender, 0))
+            reports.bind((sender, 40_001))
+            for packet in packets:
+                camera.sendto(packet, ("127.0.0.1", got.track.port))
+            if sender not in ("127.0.0.1", source):
+                await got.until(lambda: got.track.foreign == len(packets))
+                return
+            await got.until(lambda: got.depacketizer.packets == len(packets))
+            got.track.send_rtcp(b"answer")
+            reports.settimeout(5)
+            assert await asyncio.to_thread(_last_of, reports) == b"answer"
+    finally:
+        got.track.close()
+
+
+def _last_of(reports: socket.socket) -> bytes:
+    """What comes behind the bytes that open firewalls."""
+    while (got := reports.recv(100)).startswith(b"\x80"):
+        pass
+    return got
+
+
+async def test_source_by_name_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def looked_up(*_: object) -> None:
+        raise AssertionError("a look-up stops the event loop")
+
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+    sent: list[object] = []
+    monkeypatch.setattr(socket.socket, "sendto", lambda _self, _data, where: sent.append(where))
+    got = Received("camera.example")
+    got.track.close()
+    assert sent == [("127.0.0.1", 40_000), ("127.0.0.1", 40_001)]
 
 
 async def test_datagrams_that_are_no_rtp_are_counted_and_empty_ones_are_not() -> None:
