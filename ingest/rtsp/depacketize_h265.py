@@ -2,7 +2,7 @@
 
 What decodes alone is an intra random access point: IDR, CRA, BLA. Leading pictures that cannot be had by a decoder
 which begins at a CRA picture (RASL) are left out of a chain that begins there. Streams with decoding order numbers
-(sprop-max-don-diff > 0) are not for this class: their NAL units come in another order.
+(sprop-max-don-diff > 0) are not for this class: their NAL units come in another order, and FFmpeg reads them.
 """
 
 from __future__ import annotations

@@ -113,6 +113,11 @@ class Negotiation:
                 f"视频编码 {track.codec or '未知'} 不由此接收器处理 (this receiver takes H264 and H265)",
                 reason="unsupported_codec",
             )
+        if track.reordered:
+            raise ProtocolViolation(
+                "视频按解码顺序号重排 (sprop-max-don-diff), 不由此接收器处理 (its NAL units are reordered)",
+                reason="unsupported_codec",
+            )
         if track.parameter_sets_odd:
             self._quirks.require(
                 Quirk.PARAMETER_SETS_ODD,

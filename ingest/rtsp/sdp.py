@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -20,6 +21,7 @@ _SPROPS: Final = {
     "H264": ("sprop-parameter-sets",),
     "H265": ("sprop-vps", "sprop-sps", "sprop-pps"),
 }
+_DON_DIFF: Final = re.compile(r"(?:^|[;\s])sprop-max-don-diff\s*=\s*0*[1-9]", re.IGNORECASE)
 _STATIC_CODECS: Final = {"26": ("JPEG", 90_000), "32": ("MPV", 90_000), "31": ("H261", 90_000)}
 
 
@@ -29,7 +31,8 @@ class VideoTrack:
 
     `codec` is the encoding name in upper case (`H264`), `parameter_sets` are NAL units from the `sprop-`
     parameters (empty when the description has none), `parameter_sets_odd` says that those were missing or not all
-    usable. `frame_rate` as the server says it, None when it does not.
+    usable. `frame_rate` as the server says it, None when it does not. `reordered`: NAL units come in another order
+    than they are decoded in, with decoding order numbers in the packets (RFC 7798, 7.1: sprop-max-don-diff).
     """
 
     control: str
@@ -39,6 +42,7 @@ class VideoTrack:
     parameter_sets: tuple[bytes, ...] = ()
     parameter_sets_odd: bool = False
     frame_rate: float | None = None
+    reordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +101,11 @@ def _video(section: list[str], base: str) -> VideoTrack:
     offered = formats[:_FORMATS_MAX]
     number = next((each for each in offered if names.get(each, ("", 0))[0] in RECEIVED_CODECS), offered[0])
     codec, rate = names.get(number) or (_codec_by_parameters(parameters.get(number, "")), 90_000)
-    sets, odd = _parameter_sets(codec, parameters.get(number, ""))
+    said = parameters.get(number, "")
+    sets, odd = _parameter_sets(codec, said)
     control = _join(base, _attribute(section, "control") or "*")
-    return VideoTrack(control, int(number), codec, rate, sets, odd, _frame_rate(section))
+    reordered = codec == "H265" and _DON_DIFF.search(said) is not None
+    return VideoTrack(control, int(number), codec, rate, sets, odd, _frame_rate(section), reordered)
 
 
 def _rtpmap(value: str) -> tuple[str, int]:

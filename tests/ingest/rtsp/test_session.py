@@ -104,6 +104,11 @@ async def test_nonce_that_grew_old_is_renewed_in_mid_session() -> None:
             await task
 
 
+def reordered(parameter: str) -> str:
+    """A description of H.265 with this parameter."""
+    return clip_sdp(codec="H265").replace("packetization-mode=1", parameter)
+
+
 @pytest.mark.parametrize(
     ("script", "kind", "reason"),
     [
@@ -125,6 +130,8 @@ async def test_nonce_that_grew_old_is_renewed_in_mid_session() -> None:
         (Script(sdp="hello"), ProtocolViolation, "sdp"),
         (Script(sdp="v=0\r\nm=audio 0 RTP/AVP 8\r\n"), ProtocolViolation, "no_video"),
         (Script(sdp=clip_sdp(codec="MP4V-ES")), ProtocolViolation, "unsupported_codec"),
+        (Script(sdp=reordered("sprop-max-don-diff=2")), ProtocolViolation, "unsupported_codec"),
+        (Script(sdp=reordered("sprop-max-don-diff=0")), SourceUnreachable, "stall"),
         (Script(media=clip_media(), close_after_media=True), SourceUnreachable, "closed"),
         (Script(media=clip_media() + b"GARBAGE\x00\x01\x02" * 9000), ProtocolViolation, "garbage"),
         (Script(media=clip_media() + b"GARBAGE\x00\x01\x02" * 9), ProtocolViolation, "garbage"),
