@@ -74,6 +74,7 @@ class _Resolver:
         self._timed = False
         self._unit: str | None = None
         self._value = 0.0
+        self._valued = False
         self._sum = 0.0
         self._summed = False
 
@@ -122,6 +123,7 @@ class _Resolver:
             self._unit = _text(record, "bu", None)
         if "bv" in record:
             self._value = _number(record, "bv", 0.0)
+            self._valued = True
         if "bs" in record:
             self._sum = _number(record, "bs", 0.0)
             self._summed = True
@@ -131,9 +133,12 @@ class _Resolver:
         if len(given) > 1:
             raise _refused(f"一条记录有多个值 (more than one value): {', '.join(given)}")
         if not given:
-            if "s" not in record:
+            # Of base and record the one that is missing is zero (4.5.4).
+            if "s" in record or self._summed:
+                return None, None, None, None
+            if not self._valued:
                 raise _refused("记录没有值 (a record needs exactly one value, or a sum)")
-            return None, None, None, None
+            return self._value, None, None, None
         match given[0]:
             case "v":
                 return _finite(self._value + _number(record, "v", 0.0), "v"), None, None, None

@@ -44,6 +44,14 @@ def test_example_of_the_standard_with_base_values_and_relative_times() -> None:
     assert [record.value for record in got] == [120.1, 1.2, 1.3]
 
 
+def test_of_base_and_record_the_part_that_is_missing_is_zero() -> None:
+    """RFC 8428, 4.5.4."""
+    got = parse([{"bn": "m/", "bv": 20.0, "n": "a"}, {"n": "b", "v": 1}, {"bs": 5.0, "n": "c"}])
+    assert [(record.value, record.total) for record in got] == [(20.0, None), (21.0, None), (None, 5.0)]
+    with pytest.raises(MalformedMessage, match="a record needs exactly one value"):
+        parse([{"bn": "m/", "n": "a"}])
+
+
 def test_time_below_two_to_the_28_counts_from_now() -> None:
     got = parse([{"n": "a", "v": 1, "t": -60}, {"n": "b", "v": 1, "t": 2**28}, {"n": "c", "v": 1}])
     assert [record.time for record in got] == [NOW - 60 * SECOND, 2**28 * SECOND, NOW]
