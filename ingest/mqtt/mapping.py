@@ -19,6 +19,7 @@ _MILLISECONDS_FROM: Final = 1e11
 _TIME_MAX_S: Final = 9e9
 _ALARM_ID_MAX: Final = 200
 _FIELDS: Final = ("value", "alarm", "alarm_id", "battery_low", "tamper")
+_VALUES: Final = {"value", "alarm"}
 _SEPARATORS: Final = ":/._"
 
 
@@ -175,15 +176,31 @@ def _as_flag(found: object) -> bool:
 
 
 def _from_senml(records: list[SenmlRecord], named: str | None, known: Callable[[str], bool]) -> list[RawReading]:
-    """Records of a pack grouped by sensor; `<sensor>:alarm_id` and its like stand beside the value."""
-    groups: dict[str, dict[str, SenmlRecord]] = {}
+    """Records of a pack grouped by sensor and time, each sensor's in order of time, as a pack may bring samples of
+    a while (RFC 8428, 5.1.3). `<sensor>:alarm_id` and its like stand beside the value; one whose time has no value
+    belongs to the sensor's last."""
+    sensors: dict[str, dict[Instant, dict[str, SenmlRecord]]] = {}
     for record in records:
         sensor_id, field = _split_name(record.name, named, known)
-        group = groups.setdefault(sensor_id, {})
-        if field in group and field != "":
-            raise MalformedMessage(f"SenML 中 {record.name[:80]} 出现两次 (named twice)", reason="senml")
+        group = sensors.setdefault(sensor_id, {}).setdefault(record.time, {})
+        if field in group:
+            raise MalformedMessage(
+                f"SenML 中 {record.name[:80]} 在同一时间出现两次 (named twice for one time)", reason="senml"
+            )
         group[field] = record
-    return [_from_group(sensor_id, group) for sensor_id, group in groups.items()]
+    return [_from_group(sensor_id, group) for sensor_id, at in sensors.items() for group in _samples(at)]
+
+
+def _samples(at: dict[Instant, dict[str, SenmlRecord]]) -> list[dict[str, SenmlRecord]]:
+    """One sensor's records by time: the samples in order, and beside the last what stands apart from a value."""
+    ordered = [group for _, group in sorted(at.items())]
+    samples = [group for group in ordered if group.keys() & _VALUES]
+    if not samples:
+        return ordered
+    for group in ordered:
+        if not group.keys() & _VALUES:
+            samples[-1] = group | samples[-1]
+    return samples
 
 
 def _split_name(name: str, named: str | None, known: Callable[[str], bool]) -> tuple[str, str]:

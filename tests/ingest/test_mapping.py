@@ -90,6 +90,34 @@ def test_pack_of_several_sensors_is_split_by_name() -> None:
     ]
 
 
+def test_samples_of_a_while_in_one_pack_are_a_reading_each_in_order_of_time() -> None:
+    """As in RFC 8428, 5.1.3: one name, relative times."""
+    got = read(
+        "county/152921/sensor/S-1/senml",
+        [
+            {"bn": "urn:dev:S-1:", "bt": NOW / SECOND, "bu": "Cel", "n": "value", "t": -1, "v": 56.0},
+            {"n": "value", "t": -3, "v": 50.0},
+            {"n": "value", "t": -2, "v": 53.0},
+            {"n": "battery_low", "vb": True},
+            {"n": "alarm_id", "t": -1, "vs": "A-7"},
+        ],
+    )
+    assert [(each.time, each.value, each.alarm_id, each.battery_low) for each in got] == [
+        (NOW - 3 * SECOND, 50.0, None, False),
+        (NOW - 2 * SECOND, 53.0, None, False),
+        (NOW - SECOND, 56.0, "A-7", True),
+    ]
+
+
+@pytest.mark.parametrize("time", [{}, {"t": -5}])
+def test_one_field_twice_for_one_time_is_refused(time: dict[str, int]) -> None:
+    with pytest.raises(MalformedMessage, match="named twice for one time"):
+        read(
+            "county/152921/sensor/S-1/senml",
+            [{"n": "value", "v": 1.0, **time}, {"n": "value", "v": 2.0, **time}],
+        )
+
+
 def test_vendor_layout_is_a_matter_of_configuration() -> None:
     mapping = TopicMapping(
         topic="v/up/#",
