@@ -817,6 +817,7 @@ def models_train(
     minutes: Annotated[float, typer.Option(help="训练分钟数。 How long.")] = 90.0,
     resume: Annotated[bool, typer.Option(help="从断点继续。 Go on from the checkpoint.")] = True,
     seed: Annotated[int, typer.Option(help="随机种子。 Seed.")] = 1,
+    threads: Annotated[int, typer.Option(help="计算线程数。 Threads that compute.")] = 2,
 ) -> None:
     """训练 county-nano (需要 [train] 依赖)。 Train (needs the extra [train])."""
     import numpy as np
@@ -840,7 +841,8 @@ def models_train(
     scenes = out / "scenes"
     if not scenes.exists():
         write_scenes(make, scenes, seed=seed)
-    typer.echo(train(data, out, minutes=minutes, resume=resume, seed=seed, scenes=scenes).text())
+    report = train(data, out, minutes=minutes, resume=resume, seed=seed, scenes=scenes, threads=threads)
+    typer.echo(report.text())
 
 
 def main() -> None:

@@ -35,9 +35,9 @@ _NS_PER_MINUTE = 60e9
 class Rates:
     """Full learning rates of AdamW. The backbone moves slowly: the sets are small beside COCO."""
 
-    backbone: float = 1.5e-4
-    neck: float = 3e-4
-    heads: float = 6e-4
+    backbone: float = 4e-4
+    neck: float = 8e-4
+    heads: float = 1e-3
 
 
 class Trainer:
