@@ -29,8 +29,9 @@ from inference.config import InferenceConfig
 from inference.decode import Decoded, Decoder
 from inference.detector import Detector
 from inference.evidence import EvidenceStore
+from inference.families import FAMILIES
 from inference.picture import Bgr, Picture
-from inference.postprocess import YoloxDecode, suppress
+from inference.postprocess import suppress
 from inference.preprocess import Preprocessor
 from inference.registry import Model, load_model
 from inference.watch import Observer
@@ -107,7 +108,7 @@ def measure_decode(frames: list[Frame], results: dict[str, float]) -> None:
 def measure_detect(pictures: list[Bgr], model: Model, results: dict[str, float]) -> None:
     """Letterbox, network and postprocess apart, per picture, at several batch sizes."""
     size = Detector(model, floor=0.05).rectangle_for(pictures[0])
-    decode = YoloxDecode(model, size)
+    head = FAMILIES[model.toml.family](model, size)
     floors = np.minimum(model.thresholds, np.float32(0.05))
     for batch in (1, 2, 4, 8):
         detector = Detector(model, floor=0.05, batch_max=batch)
@@ -120,7 +121,7 @@ def measure_detect(pictures: list[Bgr], model: Model, results: dict[str, float])
             raws = [detector.session.run(filler.fill([each])[0].copy())[0] for each in pictures]
             turn = iter(raws * 2)
             results["postprocess"] = median_ms(
-                lambda: suppress(decode(next(turn), floors), model.toml.nms.iou),  # noqa: B023
+                lambda: suppress(head(next(turn), floors), model.toml.nms.iou),  # noqa: B023
                 len(raws),
             )
         results[f"network_batch_{batch}"] = median_ms(lambda: detector.session.run(filled), rounds) / batch  # noqa: B023

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.detection import Detections
+from inference.families import FAMILIES, Head
 from inference.picture import Bgr
-from inference.postprocess import FAMILIES, Decode, suppress
+from inference.postprocess import suppress
 from inference.preprocess import Preprocessor
 from inference.registry import Model
 from inference.session import Session
@@ -31,7 +32,7 @@ class _Rectangle:
     """What belongs to one input size."""
 
     preprocessor: Preprocessor
-    decode: Decode
+    head: Head
 
 
 class Detector:
@@ -85,7 +86,7 @@ class Detector:
         batch, letterboxes = rectangle.preprocessor.fill(pictures)
         answers = []
         for raw, letterbox, picture in zip(self.session.run(batch), letterboxes, pictures, strict=True):
-            found = suppress(rectangle.decode(raw, self._floors), self.model.toml.nms.iou)
+            found = suppress(rectangle.head(raw, self._floors), self.model.toml.nms.iou)
             height, width = picture.shape[:2]
             xyxy = letterbox.back(found.xyxy, width, height)
             answers.append(Detections(xyxy, found.confidence, found.class_id)[_with_area(xyxy)])
@@ -96,8 +97,8 @@ class Detector:
         if rectangle is None:
             if len(self._rectangles) >= RECTANGLES_MAX:
                 self._rectangles.clear()
-            decode = FAMILIES[self.model.toml.family](self.model, size)
-            rectangle = _Rectangle(Preprocessor(self.model.toml, size, self.batch_max), decode)
+            head = FAMILIES[self.model.toml.family](self.model, size)
+            rectangle = _Rectangle(Preprocessor(self.model.toml, size, self.batch_max), head)
             self._rectangles[size] = rectangle
         return rectangle
 

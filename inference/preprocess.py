@@ -42,6 +42,11 @@ class Letterbox:
         pad_y = (into[1] - fit_height) // 2 if anchor == "centre" else 0
         return cls(fit_width, fit_height, fit_width / width, fit_height / height, pad_x, pad_y)
 
+    @classmethod
+    def stretched(cls, width: int, height: int, into: tuple[int, int]) -> Letterbox:
+        """A picture of width x height pixels that fills `into`, whatever becomes of its aspect."""
+        return cls(*into, into[0] / width, into[1] / height, 0, 0)
+
     def forward(self, xyxy: F32) -> F32:
         """Boxes (n, 4) of the picture as boxes of the rectangle."""
         return (xyxy * self._scales() + self._pads()).astype(np.float32)
@@ -78,16 +83,25 @@ class Preprocessor:
 
     def _fill_one(self, picture: Bgr, out: F32) -> Letterbox:
         height, width = picture.shape[:2]
-        box = Letterbox.of(width, height, self._into, self._toml.letterbox_anchor)
+        toml = self._toml
+        if toml.resize == "stretch":
+            box = Letterbox.stretched(width, height, self._into)
+        else:
+            box = Letterbox.of(width, height, self._into, toml.letterbox_anchor)
         right, low = box.pad_x + box.width, box.pad_y + box.height
         if (box.width, box.height) != self._into:
-            self._canvas.fill(self._toml.letterbox_value)
+            self._canvas.fill(toml.letterbox_value)
         # INTER_AREA would be smoother on large pictures, but the weights were trained on INTER_LINEAR.
         self._canvas[box.pad_y : low, box.pad_x : right] = cv2.resize(
             picture, (box.width, box.height), interpolation=cv2.INTER_LINEAR
         )
-        planes = self._canvas if self._toml.channel_order == "bgr" else self._canvas[:, :, ::-1]
+        planes = self._canvas if toml.channel_order == "bgr" else self._canvas[:, :, ::-1]
         np.copyto(out, planes.transpose(2, 0, 1))
-        if self._toml.pixel_scale != 1.0:
-            out *= self._toml.pixel_scale
+        if toml.pixel_scale != 1.0:
+            out *= toml.pixel_scale
+        for plane, mean, deviation in zip(out, toml.pixel_mean, toml.pixel_std, strict=True):
+            if mean:
+                plane -= mean
+            if deviation != 1.0:
+                plane /= deviation
         return box

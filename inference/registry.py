@@ -20,6 +20,8 @@ import numpy.typing as npt
 from contracts.class_names import CLASS_NAMES
 from contracts.errors import ModelRefused
 
+UNNAMED: Final = "-"
+"""Stands in labels.txt for a class of the network that none of our words names."""
 WEIGHTS_MAX_BYTES: Final = 1 << 30
 """Larger files are not read: no model of an edge box is that large."""
 
@@ -34,24 +36,50 @@ class ModelToml(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """The file model.toml, field by field."""
 
     schema: int
+    """1."""
     name: str
+    """Stands with version and hash on every observation."""
     version: str
     family: str
+    """How its answer is read: `yolox`, `yolov8` or `detr` (inference/families)."""
     weights: str
+    """The ONNX file, in the same folder."""
     sha256: str
+    """Of that file; another one is refused."""
     labels: str
+    """A file in the same folder: one word a line for each class of the network, of person, bicycle, motorcycle,
+    car, bus, truck, fire, smoke; `-` for a class that none of these names."""
     input_name: str
     input_width: int
+    """Pixels. A network that takes any size sees each picture with its longer side at the longer of the two."""
     input_height: int
     output_name: str
+    """The output that is read; of family detr the one with the scores."""
     licence: str
     thresholds: dict[str, float]
+    """Confidence from which a finding counts, 0..1, for every named class."""
+    boxes_output: str = ""
+    """Family detr: the output that holds the boxes, where it is one of its own."""
+    labels_output: str = ""
+    """Family detr: the output that names each query's label, where there is one."""
+    sizes_input: str = ""
+    """A second input that takes the size to which the boxes are scaled."""
     channel_order: Literal["bgr", "rgb"] = "bgr"
     pixel_scale: float = 1.0
+    """Pixels 0..255 are multiplied by it..."""
+    pixel_mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """...then this is taken off, channel by channel in their order..."""
+    pixel_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """...and they are divided by this."""
+    resize: Literal["letterbox", "stretch"] = "letterbox"
+    """`stretch`: its aspect is given up."""
     letterbox_value: int = 114
+    """Grey, 0..255, of what the picture leaves free."""
     letterbox_anchor: Literal["top-left", "centre"] = "top-left"
     strides: tuple[int, ...] = (8, 16, 32)
+    """Of the families with anchors; the input's sides are multiples of all."""
     scores_are_probabilities: bool = True
+    """False: they still need the sigmoid."""
     nms: Nms = Nms()
 
 
@@ -59,7 +87,8 @@ class ModelToml(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 class Model:
     """A model whose files were checked against model.toml; the shapes are checked when a session opens it.
 
-    `class_ids`: int16 (labels,), index into CLASS_NAMES per label of the model.
+    `labels`: those that we have a word for. `class_ids`: int16 (columns,), index into CLASS_NAMES per class of the
+    network, -1 for those that we have no word for.
     `thresholds`: float32 (len(CLASS_NAMES),), 2.0 (never reached) for classes that the model does not know.
     """
 
@@ -104,7 +133,8 @@ def load_model(folder: Path, thresholds: Mapping[str, float] | None = None) -> M
     """
     toml = _read_toml(folder)
     weights = _read_weights(folder / toml.weights, toml)
-    labels = _read_labels(folder / toml.labels)
+    lines = _read_labels(folder / toml.labels)
+    labels = tuple(line for line in lines if line != UNNAMED)
     values = dict(toml.thresholds) | dict(thresholds or {})
     columns = np.full(len(CLASS_NAMES), 2.0, np.float32)
     for label in labels:
@@ -115,7 +145,7 @@ def load_model(folder: Path, thresholds: Mapping[str, float] | None = None) -> M
                 reason="model_thresholds",
             )
         columns[CLASS_NAMES.index(label)] = values[label]
-    ids = np.array([CLASS_NAMES.index(label) for label in labels], np.int16)
+    ids = np.array([CLASS_NAMES.index(line) if line != UNNAMED else -1 for line in lines], np.int16)
     return Model(toml, folder, weights, labels, ids, columns)
 
 
@@ -144,6 +174,13 @@ def _read_toml(folder: Path) -> ModelToml:
         toml.input_width < 32 or toml.input_height < 32 or max(toml.input_width, toml.input_height) > 4096
     )
     strides_wrong = any(s < 1 or toml.input_width % s or toml.input_height % s for s in toml.strides)
+    if 0.0 in toml.pixel_std:
+        raise ModelRefused(f"{path}: pixel_std 不能为 0 (must not be 0)", reason="model_toml")
+    if toml.labels_output and not (toml.boxes_output and toml.sizes_input):
+        raise ModelRefused(
+            f"{path}: labels_output 需要 boxes_output 与 sizes_input (it needs both: boxes are scaled to that)",
+            reason="model_toml",
+        )
     if sizes_wrong or not toml.strides or strides_wrong:
         raise ModelRefused(
             f"{path}: 输入 {toml.input_width}x{toml.input_height} 与步长 {toml.strides} 不符 "
@@ -175,17 +212,19 @@ def _read_weights(path: Path, toml: ModelToml) -> bytes:
 
 
 def _read_labels(path: Path) -> tuple[str, ...]:
+    """One word for each class of the network, in its order."""
     try:
-        labels = tuple(path.read_text(encoding="utf-8").split())
+        lines = tuple(path.read_text(encoding="utf-8").split())
     except (OSError, UnicodeDecodeError) as error:
         raise ModelRefused(
             f"标签文件 {path} 无法读取 (cannot read the labels: {error})", reason="model_labels"
         ) from None
+    labels = [line for line in lines if line != UNNAMED]
     unknown = [label for label in labels if label not in CLASS_NAMES]
     if unknown or not labels or len(set(labels)) != len(labels):
         raise ModelRefused(
             f"标签文件 {path} 有误: {', '.join(unknown) or '空或重复'} (labels are one word a line, each once, "
-            f"of: {', '.join(CLASS_NAMES)})",
+            f"of: {', '.join(CLASS_NAMES)}; {UNNAMED} for a class of the network that we have no word for)",
             reason="model_labels",
         )
-    return labels
+    return lines

@@ -11,7 +11,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from contracts.errors import ModelRefused
-from inference.postprocess import FAMILIES
+from inference.families import FAMILIES, Answer, Head
 from inference.registry import Model, load_model
 
 F32 = npt.NDArray[np.float32]
@@ -33,6 +33,8 @@ class Session:
     def __init__(self, model: Model, *, threads: int = 1) -> None:
         """Raises ModelRefused with reason `model_onnx`, `model_family` or `model_shape`."""
         self._toml = model.toml
+        self._family = _family(model)
+        self._outputs = list(self._family.outputs(model.toml))
         try:
             self._ort = onnxruntime.InferenceSession(
                 model.weights, sess_options=_options(threads), providers=["CPUExecutionProvider"]
@@ -45,20 +47,22 @@ class Session:
                 reason="model_onnx",
             ) from None
 
-    def run(self, batch: F32) -> F32:
-        """float32 (n, 3, height, width) -> float32 (n, anchors, values)."""
-        (answer,) = self._ort.run([self._toml.output_name], {self._toml.input_name: batch})
-        return np.asarray(answer, np.float32)
+    def run(self, batch: F32) -> list[Answer]:
+        """float32 (n, 3, height, width) -> for each of the n pictures what `Head.outputs` names, float32."""
+        feed: dict[str, Any] = {self._toml.input_name: batch}
+        if self._toml.sizes_input:
+            feed[self._toml.sizes_input] = np.tile(np.array(batch.shape[:1:-1], np.int64), (len(batch), 1))
+        answers = [np.asarray(answer, np.float32) for answer in self._ort.run(self._outputs, feed)]
+        return list(zip(*answers, strict=True))
 
     def _check_names(self, model: Model) -> None:
         toml = self._toml
-        inputs, outputs = self._ort.get_inputs(), self._ort.get_outputs()
-        if [node.name for node in inputs] != [toml.input_name] or toml.output_name not in [
-            n.name for n in outputs
-        ]:
+        inputs, outputs = self._ort.get_inputs(), [node.name for node in self._ort.get_outputs()]
+        wanted_inputs = [toml.input_name, *filter(None, [toml.sizes_input])]
+        if [node.name for node in inputs] != wanted_inputs or not set(self._outputs) <= set(outputs):
             raise ModelRefused(
-                f"模型 {model.tag} 的输入输出是 {[n.name for n in inputs]} -> {[n.name for n in outputs]}, "
-                f"model.toml 写的是 {toml.input_name} -> {toml.output_name} (names differ); correct model.toml",
+                f"模型 {model.tag} 的输入输出是 {[n.name for n in inputs]} -> {outputs}, "
+                f"model.toml 写的是 {wanted_inputs} -> {self._outputs} (names differ); correct model.toml",
                 reason="model_shape",
             )
         wanted = (None, 3, toml.input_height, toml.input_width)
@@ -80,27 +84,30 @@ class Session:
 
     def _check_shapes(self, model: Model) -> None:
         """One run over a grey picture proves the output; it also warms the session up."""
-        family = FAMILIES.get(self._toml.family)
-        if family is None:
-            raise ModelRefused(
-                f"模型 {model.tag} 的输出族 {self._toml.family!r} 不受支持 (unknown family); "
-                f"this release reads: {', '.join(FAMILIES)}",
-                reason="model_family",
-            )
         grey = np.full((1, 3, self._toml.input_height, self._toml.input_width), 114, np.float32)
-        shape = self.run(grey).shape
-        wanted = (
-            1,
-            *family.output_shape(
-                self._toml.strides, (self._toml.input_width, self._toml.input_height), len(model.labels)
-            ),
-        )
-        if shape != wanted:
+        shapes = [(1, *part.shape) for part in self.run(grey)[0]]
+        wanted = self._family.shapes(self._toml, len(model.class_ids))
+        if not all(_fits(have, want) for have, want in zip(shapes, wanted, strict=True)):
             raise ModelRefused(
-                f"模型 {model.tag} 的输出是 {shape}, 按标签和步长应为 {wanted} (output shape differs); "
+                f"模型 {model.tag} 的输出是 {shapes}, 按标签和步长应为 {list(wanted)} (output shape differs); "
                 "labels.txt, strides and input size belong together",
                 reason="model_shape",
             )
+
+
+def _family(model: Model) -> type[Head]:
+    family = FAMILIES.get(model.toml.family)
+    if family is None:
+        raise ModelRefused(
+            f"模型 {model.tag} 的输出族 {model.toml.family!r} 不受支持 (unknown family); "
+            f"this release reads: {', '.join(FAMILIES)}",
+            reason="model_family",
+        )
+    return family
+
+
+def _fits(have: tuple[int, ...], want: tuple[int | None, ...]) -> bool:
+    return len(have) == len(want) and all(w in (None, h) for h, w in zip(have, want, strict=True))
 
 
 def check_model(folder: Path) -> Model:

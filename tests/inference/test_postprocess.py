@@ -11,7 +11,9 @@ from hypothesis.extra import numpy as hnp
 
 from contracts.class_names import CLASS_NAMES
 from contracts.detection import Detections
-from inference.postprocess import YoloxDecode, anchor_grid, box_areas, iou, suppress
+from inference.families import YoloxHead
+from inference.families.yolox import anchor_grid, anchors
+from inference.postprocess import box_areas, iou, suppress
 from inference.registry import load_model
 from models.evaluate.detect import keep_best
 
@@ -33,8 +35,7 @@ def detections(draw: st.DrawFn) -> Detections:
 
 def raw_with(anchor: int, xy: tuple[float, float], wh: tuple[float, float], label: int, score: float) -> F32:
     """A network's answer with one finding and silence everywhere else."""
-    anchors, values = YoloxDecode.output_shape(MODEL.toml.strides, SIZE, len(MODEL.labels))
-    raw = np.zeros((anchors, values), np.float32)
+    raw = np.zeros((anchors(MODEL.toml), 5 + len(MODEL.labels)), np.float32)
     raw[anchor, :5] = (*xy, *wh, 1.0)
     raw[anchor, 5 + label] = score
     return raw
@@ -43,7 +44,7 @@ def raw_with(anchor: int, xy: tuple[float, float], wh: tuple[float, float], labe
 def test_one_anchor_decodes_by_the_formula_of_the_paper() -> None:
     # Anchor 52 is the first of the second row of the 8-pixel grid of 416 x 256.
     raw = raw_with(52, (0.5, 0.25), (np.log(2.0), np.log(4.0)), 3, 0.9)
-    found = YoloxDecode(MODEL, SIZE)(raw, FLOORS)
+    found = YoloxHead(MODEL, SIZE)((raw,), FLOORS)
     assert found.class_id.tolist() == [CLASS_NAMES.index("car")]
     assert found.confidence.tolist() == pytest.approx([0.9])
     assert found.xyxy[0].tolist() == pytest.approx([4 - 8, 10 - 16, 4 + 8, 10 + 16])
@@ -62,9 +63,9 @@ def test_score_is_objectness_times_class_and_the_floor_is_per_class() -> None:
     raw[0, 4] = 0.5
     floors = FLOORS.copy()
     floors[0] = 0.39
-    assert len(YoloxDecode(MODEL, SIZE)(raw, floors)) == 1
+    assert len(YoloxHead(MODEL, SIZE)((raw,), floors)) == 1
     floors[0] = 0.41
-    assert len(YoloxDecode(MODEL, SIZE)(raw, floors)) == 0
+    assert len(YoloxHead(MODEL, SIZE)((raw,), floors)) == 0
 
 
 anything = st.floats(width=32, allow_nan=True, allow_infinity=True)
@@ -73,7 +74,7 @@ anything = st.floats(width=32, allow_nan=True, allow_infinity=True)
 @given(hnp.arrays(np.float32, (2184, 13), elements=anything, fill=st.just(0.0)))
 def test_any_answer_of_a_network_gives_finite_boxes(raw: F32) -> None:
     with np.errstate(all="ignore"):
-        found = suppress(YoloxDecode(MODEL, SIZE)(raw, FLOORS), 0.65)
+        found = suppress(YoloxHead(MODEL, SIZE)((raw,), FLOORS), 0.65)
     assert np.isfinite(found.xyxy).all()
     assert ((found.confidence >= 0) & (found.confidence <= 1)).all()
 

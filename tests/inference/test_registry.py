@@ -105,4 +105,4 @@ def test_batch_gives_what_single_pictures_give() -> None:
     together = session.run(batch)
     for index in range(3):
         alone = session.run(batch[index : index + 1])
-        assert np.allclose(together[index], alone[0], atol=1e-3)
+        assert np.allclose(together[index][0], alone[0][0], atol=1e-3)
