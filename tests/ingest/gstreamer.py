@@ -50,6 +50,8 @@ if user:
     permissions.add_permission_for_role("user", "media.factory.construct", True)
     factory.set_permissions(permissions)
     server.set_auth(auth)
+# On a busy machine its queue per client fills up: it waits instead of dropping packets.
+server.connect("client-connected", lambda _server, client: client.set_property("drop-backlog", False))
 server.get_mount_points().add_factory("/cam", factory)
 server.attach(None)
 GLib.MainLoop().run()
