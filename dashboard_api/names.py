@@ -191,6 +191,7 @@ REASONS: Final[Mapping[str, Pair]] = {
     "not_found": ("不存在", "not found"),
     "refused_credentials": ("凭据被拒", "credentials refused"),
     "unreachable": ("无法连接", "unreachable"),
+    "no_file_descriptors": ("本机打开文件数已达上限", "this box may open no more files"),
     "stall": ("断流", "stall"),
     "covered": ("被遮挡", "covered"),
     "dark": ("过暗", "too dark"),

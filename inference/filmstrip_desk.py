@@ -199,6 +199,10 @@ class FilmstripDesk:
         origin = _ORIGINS.get(answer.origin)
         if origin is None:
             return
+        first = answer.frames[0].header.event_time
+        if answer.origin is HistoryOrigin.RING and first - begin > strip.gap_ns:
+            # The ring begins with the suspicion; what was before may be in a recording. Older pictures first.
+            await self._past(strip, begin, Instant(first - 1), reason=reason)
         async with self._turn:
             for frame in answer.frames:
                 part = await self._eyes.on_pixels(strip.part, frame.header.event_time)

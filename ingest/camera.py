@@ -24,7 +24,7 @@ from ingest.between import CameraActivity
 from ingest.camera_media import CameraMedia
 from ingest.doubts import CameraDoubts
 from ingest.guest.backoff import PatientBackoff
-from ingest.guest.place import Visitor
+from ingest.guest.place import LOST_RECENTLY_NS, Visitor
 from ingest.guest.turns import CameraTurns
 from ingest.health import SourceHealth
 from ingest.media.pool import QUARANTINED
@@ -60,6 +60,8 @@ class CameraReceiver:
         """Its clock minus ours by what it said last, 0 while unknown."""
         self._live_since_ns: int | None = None
         self._lost_ns: int | None = None
+        self._seen_ns: int | None = None
+        """When its last session that showed a picture ended."""
         self._visit: Visit | None = None
         self._waits = False
         self._turns = CameraTurns()
@@ -168,7 +170,9 @@ class CameraReceiver:
             return visit.recalled
         except GridwhistleError as error:
             self._backoff.refused = (
-                isinstance(error, SourceRefused | SourceMissing | ConfigError) or error.reason == QUARANTINED
+                isinstance(error, SourceRefused | ConfigError)
+                or (isinstance(error, SourceMissing) and not self._lately_live())
+                or error.reason == QUARANTINED
             )
             if self._backoff.refused:
                 self._lost_ns = None
@@ -176,16 +180,22 @@ class CameraReceiver:
             raise
         finally:
             self._visit, self._waits = None, False
-            self._promotion.broken()
+            self._promotion.broken(self.camera.id)
             now_ns = shop.clock.monotonic_ns()
             live = self._live_since_ns
             if live is not None:
+                self._seen_ns = now_ns
                 # Where sessions are short a lost one is a visit like any other: the others have their turn first.
                 self._lost_ns = None if contested else now_ns
                 if contested:
                     self._turns.visited(now_ns)
                 if now_ns - live >= _HEALTHY_NS:
                     self._backoff.succeeded()
+
+    def _lately_live(self) -> bool:
+        """A recorder that comes back before its cameras says 404 for a while; that is a loss like any other."""
+        now_ns = self._shop.clock.monotonic_ns()
+        return self._seen_ns is not None and now_ns - self._seen_ns < LOST_RECENTLY_NS
 
     def _visitor(self) -> Visitor:
         camera = self.camera

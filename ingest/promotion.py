@@ -104,8 +104,10 @@ class Promotion:
         if self.suspect:
             self._ring.keep(Frame(header=msgspec.structs.replace(header, chain=self._chain), data=data))
 
-    def broken(self) -> None:
-        """The session ended: what comes next begins with a key picture."""
+    def broken(self, source_id: str) -> None:
+        """The session ended: what comes next begins with a key picture, and nothing of it is kept meanwhile: a
+        suspect that is away must not hold the place of one that is there."""
+        self.set_suspect(source_id, False)
         self._chain = -1
         self._announcing = False
 

@@ -44,6 +44,7 @@ from runtime.log import CountedLog, get_log
 from runtime.memory import give_back_forever
 from runtime.metrics import StageCounters
 from runtime.minute import MinuteBook
+from runtime.open_files import allow_all_open_files
 from runtime.shutdown import Shutdown
 from runtime.supervise import wait_or_stop
 from runtime.zmq_latest import ZmqLatestPublisher
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
 INSTANCE: Final = "ingest-0"
 _CHANGES_MAX: Final = 500
 _GAUGES_EVERY_S: Final = 2.0
+_FILES_RESERVE: Final = 256
+"""Open files besides the cameras' connections."""
 _STOP_S: Final = 5.0
 _TOTALS: Final = (
     "bytes_received",
@@ -346,8 +349,17 @@ async def _follow(
 ) -> None:
     """Receive what the catalogue says, version after version, until `stop`."""
     catalogue = await copy.first(stop)
+    files = allow_all_open_files()
     while catalogue is not None:
         get_log().info("The catalogue is in force", version=catalogue.version)
+        wanted = _FILES_RESERVE + sum(camera.live for camera in catalogue.cameras)
+        if wanted > files:
+            get_log().warning(
+                "打开文件数上限不足, 部分摄像机将无法接入; 请提高 nofile 上限 (too few files may be open for all "
+                "cameras; raise LimitNOFILE)",
+                allowed=files,
+                wanted=wanted,
+            )
         await worker.apply(catalogue)
         catalogue = await _newer(catalogue, copy, worker, store, config, clock, stop)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import resource
-import select
+import selectors
 import signal
 import socket
 import sys
@@ -57,6 +57,9 @@ class MediaChild:
 
     def serve(self) -> None:
         """Do what the parent asks until it closes the link."""
+        # Not select(): in a county's worker the link's descriptor is far above its 1,024.
+        waiting = selectors.DefaultSelector()
+        waiting.register(self._link, selectors.EVENT_READ)
         threading.Thread(target=self._send, name="send", daemon=True).start()
         self._outbox.event(Ready())
         due_ns = self._clock.monotonic_ns()
@@ -65,8 +68,7 @@ class MediaChild:
             if now_ns >= due_ns:
                 self._outbox.event(self._beat(now_ns))
                 due_ns = now_ns + round(BEAT_S * SECOND)
-            ready, _, _ = select.select([self._link], [], [], max(0.0, (due_ns - now_ns) / SECOND))
-            if ready and not self._receive():
+            if waiting.select(max(0.0, (due_ns - now_ns) / SECOND)) and not self._receive():
                 return
 
     def _receive(self) -> bool:

@@ -1,11 +1,14 @@
-"""Opening the TCP connection of a session."""
+"""Opening the TCP connection of a session, and finding the address of its host."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import socket
-from typing import Final, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 from contracts.errors import SourceUnreachable
 
@@ -15,6 +18,9 @@ _CAUSES: Final = {
     errno.ENETUNREACH: "网络不可达 (no route to its network); 请检查路由 (check the routes)",
     errno.ECONNRESET: "连接被重置 (reset); 请检查防火墙 (check the firewall)",
 }
+OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
+_RESOLVERS: Final = 16
+"""Threads that look names up: a resolver that is silent keeps each for half a minute."""
 
 
 class Opened(NamedTuple):
@@ -33,9 +39,11 @@ async def connect(host: str, port: int, timeout_s: float) -> Opened:
     """
     loop = asyncio.get_running_loop()
     cause = "没有地址 (no address)"
+    found: list[Any] = []
     try:
         async with asyncio.timeout(timeout_s):
-            for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            found = await _addresses(loop, host, port)
+            for family, kind, protocol, _, address in found:
                 attempt = socket.socket(family, kind, protocol)
                 try:
                     attempt.setblocking(False)
@@ -53,9 +61,42 @@ async def connect(host: str, port: int, timeout_s: float) -> Opened:
     except TimeoutError:
         cause = (
             f"{timeout_s:g} 秒内无应答 (no answer within {timeout_s:g} s); 请检查地址与防火墙 (address, firewall)"
+            if found
+            else f"{timeout_s:g} 秒内主机名未解析 (its name was not resolved in time); 请检查 DNS (check DNS)"
         )
     except socket.gaierror as error:
         cause = f"主机名无法解析 (unknown name): {error.strerror}; 请检查地址与 DNS (check them)"
+    except UnicodeError:
+        cause = "主机名无效 (no valid host name); 请检查地址 (check the address)"
     except OSError as error:
+        if error.errno in OUT_OF_FILES:
+            raise out_of_files() from None
         cause = error.strerror or str(error)
     raise SourceUnreachable(f"无法连接 {host}:{port} (cannot connect): {cause}", reason="unreachable")
+
+
+def out_of_files() -> SourceUnreachable:
+    """What is our own lack, and says nothing of the host."""
+    return SourceUnreachable(
+        "本机打开文件数已达上限 (this process may open no more files); 请提高 nofile 上限 (raise LimitNOFILE)",
+        reason="no_file_descriptors",
+    )
+
+
+async def _addresses(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[Any]:
+    """As getaddrinfo. An address needs no thread: cameras that are named by one do not wait for a resolver that is
+    silent, and names wait in threads of their own."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return await loop.run_in_executor(_resolvers(), _look_up, host, port)
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+
+
+def _look_up(host: str, port: int) -> list[Any]:
+    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+
+@cache
+def _resolvers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="names")

@@ -214,7 +214,8 @@ class Depacketizer(PictureAssembly):
             self._damaged = True
             unit = self.UNITS[kind]
             if unit in _SLICES:
-                self._phase = KEY if unit is Unit.KEY_SLICE else DROP
+                # An I picture behind a recovery point is one that decodes alone, however its slice begins.
+                self._phase = KEY if unit is Unit.KEY_SLICE or self._recovery else DROP
                 self.dropping = self._phase == DROP
                 self._break_chain()
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -192,6 +193,7 @@ class Dialogue:
                 future.set_result(message)
         elif message.status == 401 and self._authenticator is not None:
             # A keep-alive whose nonce grew old: learn the new one and ask again.
+            self._keep_alive = None
             if self._authenticator.challenge(message.all_headers("www-authenticate")):
                 self.nonce_renewed = True
         elif message.status == 454:
@@ -201,6 +203,8 @@ class Dialogue:
             if not of_keep_alive:
                 self._unnumbered(message)
             self._keep_alive = None
+            if message.status < 300 and self._authenticator is not None:
+                self._authenticator.accepted()
             if message.status >= 400:
                 self._quirks.require(
                     Quirk.KEEP_ALIVE_REFUSED,
@@ -222,10 +226,24 @@ class Dialogue:
         connection = self.connection
         if connection is None or connection.closed:
             return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_S):
+                # Twice where the nonce grew old since we last spoke.
+                while await self._last_word(connection, method, uri):
+                    pass
+
+    async def _last_word(self, connection: Connection, method: str, uri: str) -> bool:
+        """Say it, and wait for the answer or the end; True when it has to be said again, signed anew."""
         answer = self._expect(self.send(method, uri))
         if connection.unreadable:
             # Its answer cannot be told from the garbage around it: the server's end of the connection is one.
             connection.end_sending()
         waiting: set[asyncio.Future[Any]] = {answer, connection.gone}
-        await asyncio.wait(waiting, timeout=_LAST_WORDS_S, return_when=asyncio.FIRST_COMPLETED)
-        answer.cancel()
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done() or connection.closed or answer.result().status != 401:
+                return False
+            signs = self._authenticator
+            return signs is not None and signs.challenge(answer.result().all_headers("www-authenticate"))
+        finally:
+            answer.cancel()

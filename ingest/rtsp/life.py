@@ -50,6 +50,8 @@ class SessionLife:
         self._first = True
         self._dropped = (0, 0)
         self._sets_seen = 0
+        self._spoilt = (0, 0, 0)
+        """Key pictures that were lost, too large, or without parameter sets, up to the last usable one."""
         self._key_ns = self._packets_ns = self._clock.monotonic_ns()
         self._packets_seen = 0
         self._keep_alive: KeepAlive | None = None
@@ -171,18 +173,32 @@ class SessionLife:
             sentence = f"已 {self._limits.stall_s:g} 秒无视频数据 (no video for {self._limits.stall_s:g} s)"
             connection.fail_stalled(sentence)
         elif now_ns - self._key_ns > self._limits.key_stall_s * SECOND:
-            connection.fail(
-                SourceUnreachable(
-                    f"已 {self._limits.key_stall_s:g} 秒无可用关键帧 (no usable key picture; "
-                    "shorten the camera's key-picture interval)",
-                    reason="no_key_picture",
-                )
-            )
+            sentence = f"已 {self._limits.key_stall_s:g} 秒无可用关键帧 (no usable key picture)"
+            sentence += f": {self._why_no_key()}"
+            connection.fail(SourceUnreachable(sentence, reason="no_key_picture"))
         elif self._keep_alive is not None:
             self._keep_alive.check(now_ns)
+        connection.expire_replies(now_ns, self._limits.reply_s)
         if self._udp is not None:
             self._udp.check(now_ns)
         self._feedback.check(now_ns)
+
+    def _why_no_key(self) -> str:
+        """What became of the key pictures since the last usable one, and the way out."""
+        of, (lost, large, bare) = self._depacketizer, self._spoilt
+        if of.key_pictures_too_large > large:
+            return (
+                f"关键帧超过 {self._limits.picture_bytes_max} 字节 (they are too large); 请降低码率, 或提高 "
+                "picture_bytes_max (lower its bit rate, or raise that)"
+            )
+        if of.key_pictures_without_sets > bare:
+            return "缺少参数集 (no parameter sets came); 请升级固件或改用子码流 (firmware, or its other stream)"
+        if of.key_pictures_lost > lost:
+            return (
+                f"{of.key_pictures_lost - lost} 个关键帧因丢包损坏 (packets were lost in each); "
+                "请检查网络, 或改用 TCP (check the network, or use TCP)"
+            )
+        return "请缩短摄像机的关键帧间隔 (none came: shorten the camera's key-picture interval)"
 
     def _on_rtcp(self, buffer: Octets, start: int, end: int) -> None:
         self._feedback.receive(buffer, start, end)
@@ -227,6 +243,11 @@ class SessionLife:
         changed = depacketizer.sets_changed != self._sets_seen
         if key:
             self._key_ns = (self._udp or connection).last_read_ns
+            self._spoilt = (
+                depacketizer.key_pictures_lost,
+                depacketizer.key_pictures_too_large,
+                depacketizer.key_pictures_without_sets,
+            )
             connection.key_picture(len(data))
             self._feedback.key_picture(timestamp, arrival)
             self._dropped = self._between()

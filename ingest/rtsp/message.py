@@ -110,7 +110,7 @@ def parse_message(data: bytes) -> tuple[RtspReply | RtspRequest | None, int]:
         _refuse_early(data[:16])
         return None, 0
     first = lines[0].split(None, 2) if lines else []
-    if len(first) >= 2 and first[0].startswith("RTSP/") and len(first[1]) == 3 and first[1].isdigit():
+    if len(first) >= 2 and first[0].startswith("RTSP/") and len(first[1]) == 3 and _is_number(first[1]):
         phrase = first[2] if len(first) > 2 else ""
         return RtspReply(int(first[1]), phrase, headers, data[end + blank : total]), total
     if len(first) == 3 and first[2].startswith("RTSP/") and first[0].isascii() and first[0].isupper():
@@ -118,6 +118,11 @@ def parse_message(data: bytes) -> tuple[RtspReply | RtspRequest | None, int]:
     raise ProtocolViolation(
         f"对方不是 RTSP 服务器 (the peer does not speak RTSP): it sent {data[:32]!r}", reason="garbage"
     )
+
+
+def _is_number(text: str) -> bool:
+    """Only digits that int() reads: isdigit() alone takes superscripts, too."""
+    return text.isascii() and text.isdigit()
 
 
 def _refuse_early(data: bytes) -> None:
@@ -146,7 +151,7 @@ def _headers(lines: list[str]) -> tuple[tuple[str, str], ...]:
 def _content_length(headers: tuple[tuple[str, str], ...]) -> int:
     for name, value in headers:
         if name == "content-length":
-            if not (value.isascii() and value.isdigit()) or int(value[:9]) > MESSAGE_BYTES_MAX or len(value) > 9:
+            if not _is_number(value) or int(value[:9]) > MESSAGE_BYTES_MAX or len(value) > 9:
                 raise ProtocolViolation(
                     f"RTSP Content-Length 无效 (it is {value[:20]!r}, the bound is {MESSAGE_BYTES_MAX})",
                     reason="message_too_large",

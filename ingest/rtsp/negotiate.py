@@ -290,7 +290,7 @@ def parse_transport(text: str, *, udp: bool) -> TransportAnswer:
     return TransportAnswer(
         tcp,
         channel=_first_number(fields.get("interleaved", ""), 254),
-        server_port=_first_number(fields.get("server_port", ""), 65_535) or None,
+        server_port=_first_number(fields.get("server_port", ""), 65_534) or None,
         source=fields.get("source", ""),
         ssrc=number,
     )

@@ -70,5 +70,12 @@ class ReceivePool:
                 if now_ns - connection.last_read_ns >= due_ns:
                     connection.read()
                 if checks:
-                    connection.check(now_ns)
+                    self._check(connection, now_ns)
             step = (step + 1) % (_VISITS * _PARTS)
+
+    @staticmethod
+    def _check(connection: Connection, now_ns: int) -> None:
+        try:
+            connection.check(now_ns)
+        except Exception as defect:  # noqa: BLE001 - one session's error must not end the sweep of all
+            connection.fail_by_defect(defect)

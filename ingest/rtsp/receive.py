@@ -16,7 +16,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from contracts.errors import ProtocolViolation, SourceError, SourceUnreachable
+from contracts.errors import GridwhistleError, ProtocolViolation, SourceError, SourceUnreachable
+from contracts.instant import SECOND
 from ingest.rtsp.message import MESSAGE_BYTES_MAX, RtspReply, RtspRequest, parse_message
 from ingest.rtsp.quirks import Quirk, QuirkPolicies
 from ingest.rtsp.resync import RESYNC_BYTES_MAX, RESYNCS_MAX, find_message
@@ -30,6 +31,8 @@ _DOLLAR: Final = 0x24
 _EQUALS: Final = 0x3D
 _OUTGOING_BYTES_MAX: Final = 65_536
 _RECENT_KEY_PICTURES: Final = 8
+_HEADS_BYTES: Final = 4 + RTP_HEADER_BYTES + 3
+"""Of what is shorter it cannot be told yet whether its picture is dropped; that is soon over."""
 
 
 class Connection:
@@ -42,6 +45,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_asked_ns",
         "_closed",
         "_loop",
         "_mark",
@@ -101,6 +105,7 @@ class Connection:
         """True once something came that cannot be read: what follows is thrown away."""
         self.rtp_channel = -1
         self.replies_due = 0
+        self._asked_ns = 0
         self.bytes_received = 0
         self.skipped_bytes = 0
         self.packets_malformed = 0
@@ -145,6 +150,9 @@ class Connection:
             # The socket stays open, deaf, for a TEARDOWN.
             self.fail(error)
             self.unreadable = True
+            self._rest = b""
+        except Exception as defect:  # noqa: BLE001 - no camera's bytes may end the sweep, and so the worker
+            self.fail_by_defect(defect)
             self._rest = b""
         self._set_mark()
 
@@ -282,6 +290,8 @@ class Connection:
     def _set_mark(self) -> None:
         depacketizer = self.depacketizer
         low = self.replies_due or self.eager or depacketizer is None or depacketizer.assembling or self.unreadable
+        # A first packet that is still incomplete and was not released as that of a dropped picture.
+        low = low or len(self._rest) > _HEADS_BYTES
         mark = 1 if low else self._mark
         if mark != self._socket_mark and not self._closed:
             self._socket_mark = mark
@@ -294,12 +304,19 @@ class Connection:
             return
         if reply_due:
             self.replies_due = min(self.replies_due + 1, 4)
+            self._asked_ns = self._pool.clock.monotonic_ns()
             self._set_mark()
         self._outgoing += data
         if len(self._outgoing) > _OUTGOING_BYTES_MAX:
             self.fail(SourceUnreachable("对方不再读取 (the server does not read any more)", reason="stall"))
         elif not self._writing:
             self._flush()
+
+    def expire_replies(self, now_ns: int, reply_s: float) -> None:
+        """Wait no longer for what was not answered in time: some servers never answer a keep-alive."""
+        if self.replies_due and now_ns - self._asked_ns > reply_s * SECOND:
+            self.replies_due = 0
+            self._set_mark()
 
     def _flush(self) -> None:
         try:
@@ -329,6 +346,11 @@ class Connection:
             self.ended.set_exception(error)
             # Marks it as seen: a session that was cancelled meanwhile does not ask any more.
             self.ended.exception()
+
+    def fail_by_defect(self, defect: Exception) -> None:
+        """End the session because of an error of ours; the others go on."""
+        self.fail(GridwhistleError(f"unexpected {type(defect).__name__}: {defect}", reason="bug"))
+        self.unreadable = True
 
     def _lost(self, sentence: str, reason: str) -> None:
         self.fail(SourceUnreachable(sentence, reason=reason))

@@ -86,7 +86,7 @@ def _attribute(lines: list[str], name: str) -> str | None:
 def _video(section: list[str], base: str) -> VideoTrack:
     formats = section[0].split()[3:]
     if not formats or not all(
-        each.isdigit() and len(each) < 4 and int(each) < 128 for each in formats[:_FORMATS_MAX]
+        each.isascii() and each.isdigit() and len(each) < 4 and int(each) < 128 for each in formats[:_FORMATS_MAX]
     ):
         raise ProtocolViolation(f"SDP 的 m= 行无效 (cannot be read): {section[0][:80]!r}", reason="sdp")
     names = dict(_STATIC_CODECS)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from contracts.errors import SourceUnreachable
 from contracts.instant import SECOND
+from ingest.rtsp.connect import OUT_OF_FILES, out_of_files
 from ingest.rtsp.rtp import RTP, RTP_HEADER_BYTES, payload_bounds
 
 if TYPE_CHECKING:
@@ -49,17 +50,20 @@ class UdpPorts:
         for _ in range(self._pairs):
             port = self._first + 2 * self._next
             self._next = (self._next + 1) % self._pairs
-            pair = (socket.socket(family, socket.SOCK_DGRAM), socket.socket(family, socket.SOCK_DGRAM))
+            pair: list[socket.socket] = []
             try:
-                for offset, each in enumerate(pair):
-                    each.setblocking(False)
-                    each.bind((address, port + offset))
+                for offset in (0, 1):
+                    pair.append(socket.socket(family, socket.SOCK_DGRAM))
+                    pair[offset].setblocking(False)
+                    pair[offset].bind((address, port + offset))
                 pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-            except OSError:
+            except OSError as error:
                 for each in pair:
                     each.close()
+                if error.errno in OUT_OF_FILES:
+                    raise out_of_files() from None
                 continue
-            return pair
+            return pair[0], pair[1]
         raise SourceUnreachable(
             "UDP 端口已用尽 (no free pair of UDP ports); 请扩大 udp_port 范围", reason="udp_ports_exhausted"
         )

@@ -210,6 +210,21 @@ async def test_recorder_plays_the_past_then_each_picture_shows_its_own_time_and_
         assert told.gaps[0].end >= hole + 92 * SECOND
 
 
+async def test_ring_that_begins_with_the_suspicion_leaves_the_time_before_to_the_recording(
+    short_dir: Path,
+) -> None:
+    async with asking(short_dir, recorder=Recorder(), recording_url="rtsp://recorder/1") as asker:
+        asked = wish(30, 0)
+        for second in (4, 2):
+            asker.ring.keep(_frame(Instant(asked.at - second * SECOND)))
+        await accepted(asker, asked)
+        told = await asker.strip(FilmstripState.COMPLETE)
+        origins = [each.origin for each in told.pictures]
+        assert origins == [FilmstripOrigin.RECORDING] * (len(origins) - 2) + [FilmstripOrigin.RING] * 2
+        assert len(origins) >= 13
+        assert told.gaps == ()
+
+
 async def test_nobody_has_the_past_then_it_is_missing_with_the_reason(short_dir: Path) -> None:
     async with asking(short_dir, recorder=NoRecorder(), recording_url="rtsp://recorder/1") as asker:
         asked = wish(30, 0)

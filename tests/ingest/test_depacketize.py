@@ -179,6 +179,21 @@ def test_recovery_point_pictures_are_key_pictures_by_policy(policy: KeyPicturePo
     assert len(got.pictures) == wanted
 
 
+def test_recovery_point_picture_whose_first_fragment_is_lost_is_a_key_picture_lost() -> None:
+    units = clip(30, options=":open-gop=1:bframes=2")
+    packets = stream(units, size=200)
+    recovery = [
+        index
+        for index, (payload, *_) in enumerate(packets)
+        if payload[0] & 0x1F == 6 and has_recovery_point(payload)
+    ]
+    first = next(index for index in range(recovery[0], len(packets)) if packets[index][0][0] & 0x1F == 28)
+    assert packets[first][0][1] & 0x80, "its first fragment"
+    got = Received().feed([*packets[:first], *packets[first + 1 :]])
+    assert got.depacketizer.key_pictures_lost == 1
+    assert len(got.pictures) == 2
+
+
 def test_recovery_point_that_needs_more_pictures_does_not_count() -> None:
     assert has_recovery_point(bytes((6, 6, 1, 0x84, 0x80)))
     assert not has_recovery_point(bytes((6, 6, 2, 0x21, 0x80, 0x80)))

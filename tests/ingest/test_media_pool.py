@@ -19,6 +19,7 @@ from ingest.media.taken import MediaFormat, MediaPicture
 from runtime.child import child_environment, module_command
 from runtime.clock import SystemClock
 from runtime.metrics import StageCounters
+from runtime.open_files import allow_all_open_files
 from tests.ingest.test_probe import recording
 
 _TGKILL = 234
@@ -104,6 +105,18 @@ async def test_twenty_sources_share_two_children_evenly(tmp_path: Path) -> None:
         rig.pool.gauges()
         assert rig.counters.value("media_children") == 2
         assert rig.counters.value("media_sources_in_fullest") == 10
+
+
+async def test_child_of_a_worker_with_thousands_of_connections_plays(tmp_path: Path) -> None:
+    """Its link has the number that was free in the worker: far above what select() can bear."""
+    assert allow_all_open_files() > 1_200
+    files = [os.dup(0) for _ in range(1_100)]
+    try:
+        async with pooled() as rig:
+            await rig.play("a", str(recording(tmp_path / "a.mp4")), loop=True).until(2)
+    finally:
+        for each in files:
+            os.close(each)
 
 
 async def test_killed_child_takes_only_its_own_sources_and_they_can_come_back(tmp_path: Path) -> None:

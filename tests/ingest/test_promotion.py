@@ -107,11 +107,23 @@ def test_session_that_broke_goes_on_with_a_key_picture() -> None:
     camera = Camera().play(1)
     camera.promote()
     camera.play(15)
-    camera.promotion.broken()
+    camera.promotion.broken("a")
     camera.unbroken = False
     camera.play(8)
     chains = [chain for _, chain, _ in camera.told()]
     assert chains == [0, 0, 1, 2, 3, 4, 5, 0, 1, 2, 3]
+
+
+def test_suspect_that_goes_away_leaves_its_place_to_one_that_is_there() -> None:
+    away, there = Camera(), Camera()
+    there.promotion._ring = away.ring = PictureRing(1_000_000, 30 * SECOND, suspects_max=1)
+    away.promotion._ring = away.ring
+    away.promotion.set_suspect("a", True)
+    there.promotion.set_suspect("b", True)
+    assert (away.promotion.suspect, there.promotion.suspect) == (True, False)
+    away.promotion.broken("a")
+    there.promotion.set_suspect("b", True)
+    assert (away.promotion.suspect, there.promotion.suspect) == (False, True)
 
 
 def test_camera_named_by_policy_has_its_key_pictures_kept() -> None:
@@ -142,7 +154,7 @@ def test_no_picture_leaves_without_all_that_it_needs(acts: list[str]) -> None:
             case "expire":
                 camera.promotion.expire(Instant(T0 + 1000 * SECOND))
             case _:
-                camera.promotion.broken()
+                camera.promotion.broken("a")
                 camera.unbroken = False
     headers = camera.handed.headers
     assert [each.sequence for each in headers] == list(range(1, len(headers) + 1))

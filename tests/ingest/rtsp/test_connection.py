@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+import resource
 import socket
+import threading
 
-from contracts.errors import (
-    ProtocolViolation,
-)
+import pytest
+
+from contracts.errors import GridwhistleError, ProtocolViolation, SourceUnreachable
 from contracts.instant import SECOND
-from ingest.rtsp.connect import connect
+from ingest.rtsp.connect import _resolvers, connect
 from ingest.rtsp.depacketize_h264 import H264Depacketizer
 from ingest.rtsp.message import RtspReply, RtspRequest
 from ingest.rtsp.pool import ReceivePool
 from ingest.rtsp.receive import Connection
+from ingest.rtsp.udp import UdpPorts
 from runtime.clock import SystemClock
 from tests.ingest.h264_clip import clip, fragments, interleaved, rtp, stream
 from tests.ingest.rtsp.session_pieces import receiving, sender_report
@@ -193,3 +196,75 @@ async def test_bytes_between_packets_are_skipped_alike_however_the_stream_is_cut
     assert whole[6] == 0
     for offset in range(1, len(data)):
         assert Walked(pool).feed(data[:offset], data[offset:]).close() == whole, offset
+
+
+async def test_error_of_ours_in_one_session_ends_that_session_and_not_the_sweep() -> None:
+    async with receiving() as pool:
+        broken, silent, good = Walked(pool), Walked(pool), Walked(pool)
+
+        def defect(*_: object) -> None:
+            raise ValueError("a defect")
+
+        broken.connection.on_message = defect
+        silent.connection.check = defect
+        broken.theirs.sendall(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n")
+        for each in (broken, silent):
+            with pytest.raises(GridwhistleError) as caught:
+                await asyncio.wait_for(each.connection.ended, 5)
+            assert caught.value.reason == "bug"
+        checked = asyncio.Event()
+        good.connection.check = lambda _now: checked.set()
+        await asyncio.wait_for(checked.wait(), 5)
+        assert not good.connection.ended.done()
+        for each in (broken, silent, good):
+            each.close()
+
+
+async def test_answer_that_never_comes_lowers_the_mark_for_its_time_only() -> None:
+    async with receiving() as pool:
+        walked = Walked(pool)
+        walked.connection.replies_due = 0
+        walked.connection.send(b"GET_PARAMETER * RTSP/1.0\r\nCSeq: 1\r\n\r\n", reply_due=True)
+        now_ns = pool.clock.monotonic_ns()
+        walked.connection.expire_replies(now_ns + SECOND, 5.0)
+        assert walked.connection.replies_due == 1
+        walked.connection.expire_replies(now_ns + 6 * SECOND, 5.0)
+        assert walked.connection.replies_due == 0
+        walked.close()
+
+
+async def test_addresses_connect_while_all_resolvers_are_silent_and_names_say_so() -> None:
+    released = threading.Event()
+    waiting = [_resolvers().submit(released.wait) for _ in range(16)]
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    try:
+        opened = await connect("127.0.0.1", server.sockets[0].getsockname()[1], 5.0)
+        assert (opened.local, opened.peer) == ("127.0.0.1", "127.0.0.1")
+        opened.socket.close()
+        with pytest.raises(SourceUnreachable, match="DNS"):
+            await connect("camera.example", 554, 0.2)
+    finally:
+        released.set()
+        server.close()
+        await server.wait_closed()
+        assert all(each.result(5) for each in waiting)
+
+
+@pytest.mark.parametrize("host", ["cam..county", "x" * 70 + ".county"])
+async def test_host_that_is_no_name_cannot_be_reached(host: str) -> None:
+    with pytest.raises(SourceUnreachable, match=r"no valid host name|unknown name") as caught:
+        await connect(host, 554, 5.0)
+    assert caught.value.reason == "unreachable"
+
+
+async def test_lack_of_open_files_is_told_as_ours() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(SourceUnreachable) as caught:
+            await connect("127.0.0.1", 554, 5.0)
+        with pytest.raises(SourceUnreachable) as over_udp:
+            UdpPorts(32_200, 32_299).open("127.0.0.1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (caught.value.reason, over_udp.value.reason) == ("no_file_descriptors", "no_file_descriptors")

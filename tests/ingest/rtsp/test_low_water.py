@@ -241,3 +241,19 @@ async def test_first_key_pictures_are_handed_over_without_a_sweep() -> None:
             new.send(12_000, key=True)
             await new.settle()
             assert len(new.keys) == number + 1
+
+
+async def test_key_picture_in_one_large_packet_of_which_half_is_there_waits_for_no_sweep() -> None:
+    """A server that does not fragment over TCP: what is there of the packet must not hide the rest."""
+    async with camera(sweeping=False) as made:
+        for _ in range(8):
+            made.send(12_000, key=True)
+            await made.settle()
+        assert made.mark() == made.half() > 1_000
+        whole = interleaved(rtp(b"\x65\x88" + bytes([7]) * 12_000, made._sequence, 90_000, True))
+        made.write(whole[:7_000])
+        await made.settle()
+        assert made.mark() == 1
+        made.write(whole[7_000:])
+        await made.settle()
+        assert len(made.keys) == 9, "by the kernel's own wake-up"

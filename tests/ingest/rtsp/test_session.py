@@ -88,6 +88,39 @@ async def test_right_password_plays_and_wrong_password_is_refused(scheme: str, a
     assert "credentials" in str(none)
 
 
+async def test_each_nonce_that_grew_old_is_renewed_at_once_and_the_last_word_too() -> None:
+    """Again and again, without a word of `stale`: the next sign of life must not be an interval away."""
+    script = Script(media=clip_media(), password="right", scheme="digest", session_header="k;timeout=20")
+    async with receiving() as pool, ScriptedServer(script) as server:
+        watcher = Watcher()
+        playing = session(pool, server.url, watcher, password="right")
+        task = asyncio.create_task(playing.run_once())
+        await watcher.until_pictures(3)
+        life = playing._life
+        assert life is not None
+        while life._keep_alive is None:
+            await asyncio.sleep(0.01)  # noqa: TID251 - real sockets
+        dialogue, kept = life._dialogue, life._keep_alive
+        for nonce in ("n1", "n2", "n3"):
+            script.nonces[0] = nonce
+            kept._due_ns = 0
+            await server.until(
+                lambda: any(
+                    m == "GET_PARAMETER" and f'"{script.nonces[0]}"' in h["Authorization"]
+                    for m, _, h in server.requests
+                )
+            )
+            while dialogue.keep_alive_open:
+                await asyncio.sleep(0.01)  # noqa: TID251 - real sockets
+        script.nonces[0] = "n4"
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        words = [h["Authorization"] for m, _, h in server.requests if m == "TEARDOWN"]
+        assert ['"n3"' in word or '"n4"' in word for word in words] == [True, True]
+        assert '"n4"' in words[-1], "said again, signed anew"
+
+
 async def test_nonce_that_grew_old_is_renewed_in_mid_session() -> None:
     script = Script(media=clip_media(), password="right", scheme="digest", session_header="k;timeout=1")
     async with receiving() as pool, ScriptedServer(script) as server:
@@ -116,6 +149,8 @@ def reordered(parameter: str) -> str:
         (Script(greeting=b"\x00\x01\x02\x03\xff\xfe" * 50), ProtocolViolation, "garbage"),
         (Script(greeting=b"SSH-2.0-OpenSSH_9.2\r\n"), ProtocolViolation, "garbage"),
         (Script(greeting=b"RTSP/1.0 " + b"x" * 70_000), ProtocolViolation, "message_too_large"),
+        (Script(greeting="RTSP/1.0 \u00b2\u00b2\u00b2 x\r\n\r\n".encode()), ProtocolViolation, "garbage"),
+        (Script(sdp="v=0\r\nm=video 0 RTP/AVP \u00b2\r\n"), ProtocolViolation, "sdp"),
         (
             Script(greeting=b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 99999999\r\n\r\n"),
             ProtocolViolation,
