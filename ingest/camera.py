@@ -298,9 +298,10 @@ class CameraReceiver:
         On patrol its session stays so long, or is the next one to begin. Raises CommandRefused when the camera is
         not live, or too many stay already while others wait.
         """
-        visit, turns = self._visit, self._turns
+        visit, turns, clock = self._visit, self._turns, self._shop.clock
+        left_ns = until - clock.now()
         if self._live_since_ns is not None and visit is not None and not visit.recalled:
-            if not visit.stay((until - self._shop.clock.now()) / SECOND):
+            if not visit.stay(left_ns / SECOND):
                 raise CommandRefused(
                     f"摄像机 {self.camera.id} 在轮巡中, 停留的已达上限 (on patrol, too many stay)", reason="limit"
                 )
@@ -309,16 +310,17 @@ class CameraReceiver:
             self._shop.gate.hurry(self.camera.id)
         else:
             raise CommandRefused(f"摄像机 {self.camera.id} 不在线 (the camera is not live)", reason="not_live")
-        return self._promotion.promote(self.camera.id, until, from_last_key=from_last_key)
+        until_ns = clock.monotonic_ns() + left_ns
+        return self._promotion.promote(self.camera.id, until_ns, from_last_key=from_last_key)
 
     @property
     def promoted(self) -> bool:
         """Whether every picture is handed on, or will be from the next key picture on."""
         return self._promotion.promoted
 
-    def expire(self, now: Instant) -> bool:
-        """End a promotion whose time is over; True when it ended now."""
-        return self._promotion.expire(now)
+    def expire(self, now_ns: int) -> bool:
+        """End a promotion whose time is over (monotonic ns); True when it ended now."""
+        return self._promotion.expire(now_ns)
 
     def _collect(self, every_picture: bool) -> None:
         if self._session is not None:
@@ -381,7 +383,7 @@ class CameraReceiver:
             shop.storms.back(self.camera.id)
             shop.board.post(self._health.live(shop.clock.now()))
             if until is not None and self._visit is not None:
-                self._visit.stay((until - shop.clock.now()) / SECOND)
+                self._visit.stay((until - self._live_since_ns) / SECOND)
 
     def _shown(self, suspicion: Suspicion) -> None:
         """A key picture was handed on: a visit may end now, that of a suspect when inference had time to ask."""

@@ -85,8 +85,9 @@ class CameraMedia:
         if wall_ns is not None:
             event_time = Instant(wall_ns)
         elif picture.time_s is not None:
-            event = self._timeline.event_time(round(picture.time_s * _CLOCK_RATE) & 0xFFFFFFFF, now)
-            event_time, jumped = event.at, event.jumped
+            steady_ns = self._shop.clock.monotonic_ns()
+            event = self._timeline.event_time(round(picture.time_s * _CLOCK_RATE) & 0xFFFFFFFF, steady_ns)
+            event_time, jumped = Instant(event.at + now - steady_ns), event.jumped
             self._clock_jumps += jumped
         self._receiver.picture(
             ReceivedPicture(

@@ -129,11 +129,11 @@ class ControlDesk:
         """End promotions and let go of old pictures when their time is over, until cancelled."""
         while True:
             await self._clock.asleep(_EXPIRE_EVERY_S)
-            now = self._clock.now()
+            now, now_ns = self._clock.now(), self._clock.monotonic_ns()
             for source_id in list(self._promoted):
                 receiver = self._receivers.get(source_id)
                 if receiver is not None:
-                    receiver.expire(now)
+                    receiver.expire(now_ns)
                 if receiver is None or not receiver.promoted:
                     self._promoted.discard(source_id)
             self._ring.expire(now)

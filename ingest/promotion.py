@@ -14,7 +14,6 @@ from contracts.frame import Frame, FrameHeader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contracts.instant import Instant
     from ingest.ring import PictureRing
     from runtime.latest import LatestPublisher
 
@@ -48,7 +47,8 @@ class Promotion:
         self._announcing = False
         self.keep_ring = keep_ring
         self.suspect = False
-        self.until: Instant | None = None
+        self.until: int | None = None
+        """Monotonic ns: when the wall clock is set, a bounded time stays one."""
 
     @property
     def promoted(self) -> bool:
@@ -60,8 +60,11 @@ class Promotion:
         """Whether every picture is to be collected, to be handed on or to be kept."""
         return self.promoted or self.suspect
 
-    def promote(self, source_id: str, until: Instant, *, from_last_key: bool) -> bool:
-        """Hand on every picture until `until` (the later end holds); True when the open group went out too."""
+    def promote(self, source_id: str, until: int, *, from_last_key: bool) -> bool:
+        """Hand on every picture until `until` (monotonic ns; the later end holds).
+
+        True when the open group went out, too.
+        """
         begins = self.until is None
         self.until = until if self.until is None else max(self.until, until)
         self._collect(True)
@@ -80,9 +83,9 @@ class Promotion:
             self.suspect = suspect
             self._collect(self.collecting)
 
-    def expire(self, now: Instant) -> bool:
-        """End a promotion whose time is over; True when it ended now."""
-        if self.until is None or now < self.until:
+    def expire(self, now_ns: int) -> bool:
+        """End a promotion whose time is over (monotonic ns); True when it ended now."""
+        if self.until is None or now_ns < self.until:
             return False
         self.until = None
         self._announcing = False

@@ -48,6 +48,11 @@ def is_file(url: str) -> bool:
     return urlsplit(url).scheme in ("", "file") or Path(url).exists()
 
 
+def is_list(url: str) -> bool:
+    """True for a live list of segments (HLS), by its name."""
+    return urlsplit(url).scheme in ("http", "https") and urlsplit(url).path.lower().endswith((".m3u8", ".m3u"))
+
+
 def open_options(url: str, *, udp: bool) -> dict[str, str]:
     """FFmpeg's options for this address; `udp`: RTSP asks for RTP over UDP instead of TCP."""
     scheme = urlsplit(url).scheme if "://" in url else "file"

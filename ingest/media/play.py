@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from contracts.errors import GridwhistleError, SourceMissing
 from contracts.instant import SECOND
-from ingest.media.address import is_file
+from ingest.media.address import is_file, is_list
 from ingest.media.demux import MediaSource
 from ingest.media.folder import RecordingFolder, is_folder
+from ingest.media.resolve import check_name
 from ingest.media.taken import MediaFormat, MediaPicture
 from ingest.rtsp.credentials import Credentials
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _SLICE_S: Final = 0.2
 _FOLDER_EVERY_S: Final = 1.0
+_LIST_PATIENCE: Final = 3.0
+"""So many times longer than other sources a list of segments may say nothing: FFmpeg waits within one read for the
+next list, a segment and a half, and segments of ten seconds are common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,8 @@ class MediaPlay:
         self.stop = threading.Event()
         self.native_since_ns = 0
         """Since when the thread is within a native call (monotonic ns), 0 while it is not."""
-        self.native_max_ns = round((2 * asked.stall_s + 5) * SECOND)
+        self._read_s = asked.stall_s * (_LIST_PATIENCE if is_list(asked.url) else 1.0)
+        self.native_max_ns = round((asked.stall_s + self._read_s + 5) * SECOND)
 
     def run(self) -> None:
         """Play until the end or `stop`. Raises the SourceError that ended it."""
@@ -96,13 +101,14 @@ class MediaPlay:
 
     def _pass(self, url: str, begins_ns: int | None) -> None:
         asked = self._asked
+        check_name(url, asked.stall_s)
         self.native_since_ns = self._clock.monotonic_ns()
         try:
             source = MediaSource(
                 url,
                 credentials=Credentials(asked.user, asked.password) if asked.user else None,
                 open_s=asked.stall_s,
-                read_s=asked.stall_s,
+                read_s=self._read_s,
                 picture_bytes_max=asked.picture_bytes_max,
                 udp=asked.udp,
                 stop=self.stop.is_set,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from contracts.errors import SourceUnreachable
 from contracts.frame import Codec
-from contracts.instant import SECOND
+from contracts.instant import SECOND, Instant
 from ingest.rtsp.codecs import CODECS, make_depacketizer
 from ingest.rtsp.connect import connect
 from ingest.rtsp.dialogue import Dialogue
@@ -15,6 +15,7 @@ from ingest.rtsp.keep_alive import KeepAlive
 from ingest.rtsp.negotiate import Agreed, Described, Negotiation
 from ingest.rtsp.receive import Connection
 from ingest.rtsp.received import Between, ReceivedPicture, StreamInfo
+from ingest.rtsp.spoilt import Spoilt
 from ingest.rtsp.timing import RtpTimeline
 from ingest.rtsp.totals import Reception, SessionTotals
 from ingest.rtsp.udp import UdpTrack
@@ -50,8 +51,8 @@ class SessionLife:
         self._first = True
         self._dropped = (0, 0)
         self._sets_seen = 0
-        self._spoilt = (0, 0, 0)
-        """Key pictures that were lost, too large, or without parameter sets, up to the last usable one."""
+        self._spoilt = Spoilt()
+        """As of the last usable key picture."""
         self._key_ns = self._packets_ns = self._clock.monotonic_ns()
         self._packets_seen = 0
         self._keep_alive: KeepAlive | None = None
@@ -174,7 +175,8 @@ class SessionLife:
             connection.fail_stalled(sentence)
         elif now_ns - self._key_ns > self._limits.key_stall_s * SECOND:
             sentence = f"已 {self._limits.key_stall_s:g} 秒无可用关键帧 (no usable key picture)"
-            sentence += f": {self._why_no_key()}"
+            why = Spoilt.of(self._depacketizer).explain(self._spoilt, self._limits.picture_bytes_max)
+            sentence += f": {why}"
             connection.fail(SourceUnreachable(sentence, reason="no_key_picture"))
         elif self._keep_alive is not None:
             self._keep_alive.check(now_ns)
@@ -182,23 +184,6 @@ class SessionLife:
         if self._udp is not None:
             self._udp.check(now_ns)
         self._feedback.check(now_ns)
-
-    def _why_no_key(self) -> str:
-        """What became of the key pictures since the last usable one, and the way out."""
-        of, (lost, large, bare) = self._depacketizer, self._spoilt
-        if of.key_pictures_too_large > large:
-            return (
-                f"关键帧超过 {self._limits.picture_bytes_max} 字节 (they are too large); 请降低码率, 或提高 "
-                "picture_bytes_max (lower its bit rate, or raise that)"
-            )
-        if of.key_pictures_without_sets > bare:
-            return "缺少参数集 (no parameter sets came); 请升级固件或改用子码流 (firmware, or its other stream)"
-        if of.key_pictures_lost > lost:
-            return (
-                f"{of.key_pictures_lost - lost} 个关键帧因丢包损坏 (packets were lost in each); "
-                "请检查网络, 或改用 TCP (check the network, or use TCP)"
-            )
-        return "请缩短摄像机的关键帧间隔 (none came: shorten the camera's key-picture interval)"
 
     def _on_rtcp(self, buffer: Octets, start: int, end: int) -> None:
         self._feedback.receive(buffer, start, end)
@@ -238,16 +223,14 @@ class SessionLife:
         connection, depacketizer = self._connection, self._depacketizer
         assert connection is not None
         arrival = self._clock.now()
-        event = self._timeline.event_time(timestamp, arrival)
+        steady_ns = self._clock.monotonic_ns()
+        event = self._timeline.event_time(timestamp, steady_ns)
+        event_time = Instant(event.at + arrival - steady_ns)
         before, largest, digest = self._dropped, 0, 0
         changed = depacketizer.sets_changed != self._sets_seen
         if key:
             self._key_ns = (self._udp or connection).last_read_ns
-            self._spoilt = (
-                depacketizer.key_pictures_lost,
-                depacketizer.key_pictures_too_large,
-                depacketizer.key_pictures_without_sets,
-            )
+            self._spoilt = Spoilt.of(depacketizer)
             connection.key_picture(len(data))
             self._feedback.key_picture(timestamp, arrival)
             self._dropped = self._between()
@@ -258,7 +241,7 @@ class SessionLife:
             data,
             self._codec,
             key,
-            event.at,
+            event_time,
             arrival,
             event.jumped or self._first or (key and changed),
             self._dropped[0] - before[0],

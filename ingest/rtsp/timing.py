@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.instant import SECOND, Instant
+from contracts.instant import SECOND
 
 _DRIFT_MAX_PER_MILLION: Final = 500
 JUMP_NS: Final = 10 * SECOND
@@ -18,14 +18,17 @@ JUMP_NS: Final = 10 * SECOND
 
 @dataclass(frozen=True, slots=True)
 class EventTime:
-    """When a picture was taken, in our time; `jumped` when the RTP clock was set or began anew."""
+    """When a picture was taken, by the clock of its arrival; `jumped` when the RTP clock was set or began anew."""
 
-    at: Instant
+    at: int
     jumped: bool
 
 
 class RtpTimeline:
-    """One session's RTP timestamps (32 bits, wrapping) to Instants. Event time never lies behind arrival.
+    """One session's RTP timestamps (32 bits, wrapping) to nanoseconds. Event time never lies behind arrival.
+
+    Arrival is told by a monotonic clock, and whoever asks turns the outcome into an Instant: when our own clock is
+    set, all cameras follow at once.
 
     `jumps`: how often the clock was set or began anew.
     """
@@ -41,7 +44,7 @@ class RtpTimeline:
         self._elapsed_ns = 0
         self._offset_ns = 0
 
-    def event_time(self, timestamp: int, arrival: Instant) -> EventTime:
+    def event_time(self, timestamp: int, arrival: int) -> EventTime:
         """The event time of a picture with this RTP timestamp that arrived now; call in order of arrival."""
         if self._last < 0:
             self._anchor(timestamp, arrival)
@@ -62,9 +65,9 @@ class RtpTimeline:
             self._offset_ns += late_ns
         else:
             self._offset_ns += min(late_ns, max(step_ns, 0) * _DRIFT_MAX_PER_MILLION // 1_000_000)
-        return EventTime(Instant(elapsed_ns + self._offset_ns), False)
+        return EventTime(elapsed_ns + self._offset_ns, False)
 
-    def _anchor(self, timestamp: int, arrival: Instant) -> None:
+    def _anchor(self, timestamp: int, arrival: int) -> None:
         self._last = timestamp
         self._elapsed_ns = 0
         self._offset_ns = arrival

@@ -91,6 +91,12 @@ class ScriptedServer:
     def url(self) -> str:
         return f"rtsp://127.0.0.1:{self.port}/live/1"
 
+    def hang_up(self) -> None:
+        """Close all connections; whoever comes again is served."""
+        for writer in self._writers:
+            writer.close()
+        self._writers.clear()
+
     def methods(self) -> list[str]:
         return [method for method, _, _ in self.requests]
 

@@ -241,3 +241,23 @@ async def test_policies_that_act_are_counted_and_one_that_is_off_is_the_cameras_
             await end.until(lambda: end.counter("ingest-cameras", "rtsp_policies_used:channel_chosen") >= 1)
             strict = [change for change in end.changes if change.source_id == "strict"][-1]
             assert "channel_chosen" in strict.detail
+
+
+async def test_camera_that_was_live_is_asked_again_soon_where_its_recorder_says_404_for_a_while(
+    short_dir: Path,
+) -> None:
+    """A recorder is back before its cameras are; one that never was live is left alone for minutes."""
+    site = site_in(short_dir)
+    script = Script(media=clip_media(times=2))
+    async with ScriptedServer(script) as server, ScriptedServer(Script(status={"DESCRIBE": 404})) as other:
+        cameras = (camera("lost", server.url), camera("never", other.url))
+        async with alerts_end(site, cameras=cameras) as end, working(site, refused_retry_s=300.0) as puller:
+            await pull(puller, {"lost"})
+            await end.until(state(end, "never", SourceState.FAULTED, "not_found"))
+            script.status["DESCRIBE"] = 404
+            asked = server.methods().count("DESCRIBE")
+            server.hang_up()
+            await server.until(lambda: server.methods().count("DESCRIBE") >= asked + 3)
+            del script.status["DESCRIBE"]
+            await pull(puller, {"lost"})
+        assert other.methods().count("DESCRIBE") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 from collections.abc import Callable
@@ -10,9 +11,11 @@ from collections.abc import Callable
 import pytest
 
 from contracts.errors import GridwhistleError, ProtocolViolation, SourceUnreachable
-from tests.ingest.h264_clip import interleaved
+from ingest.rtsp.session import RtspSession, SessionLimits
+from runtime.clock import SystemClock
+from tests.ingest.h264_clip import clip, interleaved, rtp, stream
 from tests.ingest.rtsp.session_pieces import Watcher, receiving, session
-from tests.ingest.rtsp_server import Script, ScriptedServer, clip_media
+from tests.ingest.rtsp_server import Script, ScriptedServer, clip_media, clip_sdp
 
 OURS, OTHER = 0x1234ABCD, 0x0BADF00D
 
@@ -216,3 +219,40 @@ async def test_server_that_resets_the_connection_it_has_just_accepted_is_a_sourc
         url = f"rtsp://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         with pytest.raises(SourceUnreachable):
             await session(pool, url, Watcher(), reply_s=1.0).run_once()
+
+
+def spoilt_media(kind: str) -> bytes:
+    """Key pictures that come to nothing, again and again, with others between that keep the stream alive."""
+    packets = []
+    for payload, sequence, timestamp, marker in stream(clip(60, gop=10), seed=2, size=300):
+        kept = payload[0] & 0x1F
+        first = payload[1] & 0x1F if kept == 28 else kept
+        if kind == "without_sets" and (first in (7, 8) or kept == 24):
+            continue
+        if kind == "lost" and kept == 28 and first == 5 and not payload[1] & 0xC0 and sequence % 2:
+            continue
+        packets.append(interleaved(rtp(payload, sequence, timestamp, marker)))
+    return b"".join(packets)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("without_sets", "no parameter sets"), ("too_large", "raise that"), ("lost", "packets were lost"),
+        ("none", "shorten the camera's key-picture interval"),
+    ],
+)  # fmt: skip
+async def test_no_usable_key_picture_is_told_with_its_cause_and_the_way_out(kind: str, words: str) -> None:
+    bare = re.sub(r"sprop-parameter-sets=[^\r]*", "", clip_sdp()) if kind == "without_sets" else clip_sdp()
+    quiet = b"".join(interleaved(rtp(b"\x41\x9a" + bytes(40), n, n * 3_600, True)) for n in range(50))
+    script = Script(sdp=bare, media=quiet if kind == "none" else spoilt_media(kind))
+    limits = SessionLimits(
+        stall_s=30.0, key_stall_s=1.0, picture_bytes_max=400 if kind == "too_large" else 4 << 20
+    )
+    async with receiving() as pool, ScriptedServer(script) as server:
+        ours = RtspSession(
+            server.url, source_id="c", clock=SystemClock(), pool=pool, receiver=Watcher(), limits=limits
+        )
+        with pytest.raises(SourceUnreachable, match=re.escape(words)) as caught:
+            await ours.run_once()
+    assert caught.value.reason == "no_key_picture"
