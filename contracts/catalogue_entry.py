@@ -45,6 +45,7 @@ class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True):
     filing_number: str = ""
     retention_days: str = ""
     live: str = ""
+    profile: str = ""
 
     def fingerprint(self, rules: str = "") -> str:
         """Digest of the content and of the rules that it is read by: 16 hex digits."""

@@ -61,7 +61,7 @@ class LookOutcome(enum.StrEnum):
     NOTHING = "nothing"
     """The picture was understood, and nothing of `kind` is in it."""
     BLIND = "blind"
-    """Nothing can be seen in it (covered, dark, undecodable), so nothing is said of the scene."""
+    """Nothing can be seen in it (covered, dark, moved, blurred, undecodable), so nothing is said of the scene."""
     UNANSWERED = "unanswered"
     """No fresh picture came in time; `reason` says why."""
 

@@ -20,6 +20,8 @@ LOOK_REASONS: Final[Mapping[str, Pair]] = {
     "covered": ("画面被遮挡", "the picture is covered"),
     "dark": ("画面过暗", "the picture is dark"),
     "frozen": ("画面冻结", "the picture is frozen"),
+    "moved": ("画面移位, 区域不再对应", "the camera was turned, its zones no longer fit"),
+    "blurred": ("画面模糊", "the picture is blurred"),
     "undecodable": ("画面无法解码", "the picture does not decode"),
     "quarantined": ("画面曾两次使解码器崩溃, 暂不解码", "its pictures crashed the decoder twice; left alone"),
     "not_live": ("摄像机当前没有画面", "the camera is not live now"),

@@ -35,7 +35,8 @@ class SourceState(enum.StrEnum):
     SUSPECT = "suspect"
     """It arrives, but not as it should: sizes collapsed, bytes frozen, values stuck, clock jumping."""
     BLIND = "blind"
-    """Pictures arrive, but inference sees nothing in them (covered, dark, undecodable, decoder crashed)."""
+    """Pictures arrive, but inference sees nothing in them (covered, dark, moved, blurred, undecodable, decoder
+    crashed)."""
     FAULTED = "faulted"
     """Failed or refused: the next attempt is scheduled with jitter, after a refusal slowly."""
 
@@ -117,8 +118,9 @@ class Camera(msgspec.Struct, frozen=True, kw_only=True):
 
     `nvr` names the recorder or parent device behind the platform, for its session limit. `channel` is the
     platform's own name of the stream where a play URL is asked for (WVP: `deviceId/channelId`). `keep_ring`: its
-    last key pictures are always kept for filmstrips. `recording_url`: RTSP playback by `Range: clock=`, None =
-    its platform records nothing that we may read.
+    last key pictures are always kept for filmstrips. `profile`: what it looks at (`school_gate`, `alley`), which
+    says how fresh it is kept and when (inference.freshness); "" = as all others. `recording_url`: RTSP playback by
+    `Range: clock=`, None = its platform records nothing that we may read.
     """
 
     id: str
@@ -132,6 +134,7 @@ class Camera(msgspec.Struct, frozen=True, kw_only=True):
     channel: str = ""
     recording_url: str | None = None
     keep_ring: bool = False
+    profile: str = ""
     transport: TransportPolicy = TransportPolicy.TCP
     zones: tuple[Zone, ...] = ()
     homography: tuple[float, ...] | None = None

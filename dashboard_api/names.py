@@ -224,6 +224,8 @@ REASONS: Final[Mapping[str, Pair]] = {
     "no_channel": ("缺少平台通道号", "no channel of the platform"),
     "no_recording": ("没有可读的录像", "no recordings for us"),
     "frozen": ("画面冻结", "frozen picture"),
+    "moved": ("画面移位, 区域不再对应", "turned away, its zones no longer fit"),
+    "blurred": ("画面模糊", "blurred"),
     "undecodable": ("画面无法解码", "pictures do not decode"),
     "corrupt": ("画面残缺", "damaged picture"),
     "no_picture": ("数据中没有画面", "no picture in the data"),

@@ -1,9 +1,9 @@
-"""Blind: pictures that arrive but in which nothing can be seen: covered, dark, frozen, undecodable.
+"""Blind: pictures arrive, but nothing can be seen in them: covered, dark, frozen, moved, blurred, undecodable.
 
-One such picture proves nothing; several in a row do. Uses no more than a thumbnail's brightness and the encoded
-bytes: a frozen encoder sends the same bytes again, which no live sensor with its noise ever does. A recording that
-is played in a loop repeats its key pictures, too, but not what lies between them: while the pictures between are
-not known to stand still, it takes more of the same bytes.
+One such picture proves nothing; several in a row do. Uses a thumbnail's brightness, a coarse map of edges
+(inference.view) and the encoded bytes: a frozen encoder sends the same bytes again, which no live sensor with its
+noise ever does. A recording that is played in a loop repeats its key pictures, too, but not what lies between
+them: while the pictures between are not known to stand still, it takes more of the same bytes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from contracts.instant import SECOND, Instant
 from inference.config import BlindConfig
 from inference.picture import Bgr, Picture
+from inference.view import View
 
 THUMB = (64, 36)
 STILL_ACTIVITY = 0.25
@@ -49,8 +50,8 @@ def unseeing(bgr: Bgr, config: BlindConfig) -> str:
 class Sight:
     """What is known after a picture. `changed`: from seeing to blind or back, or first known.
 
-    `reason`: `covered`, `dark`, `frozen` or `undecodable` while blind. `say_unknown`: the counts of this camera
-    must be said to be unknown now.
+    `reason`: `covered`, `dark`, `frozen`, `moved`, `blurred` or `undecodable` while blind. `say_unknown`: the
+    counts of this camera must be said to be unknown now.
     """
 
     blind: bool
@@ -62,8 +63,10 @@ class Sight:
 class BlindWatch:
     """One camera's sight, picture by picture."""
 
-    def __init__(self, config: BlindConfig) -> None:
+    def __init__(self, config: BlindConfig, *, zoned: bool = True) -> None:
+        """`zoned`: the camera has zones, so that it must not be turned."""
         self._config = config
+        self._view = View(config, fixed=zoned)
         self._suspected = ""
         self._in_a_row = 0
         self._same_bytes = 1
@@ -95,7 +98,7 @@ class BlindWatch:
             or self._same_bytes >= self._config.frozen_samples_unsure
         ):
             return self._judge("frozen", self._same_bytes, picture.event_time)
-        suspected = unseeing(picture.bgr, self._config)
+        suspected = unseeing(picture.bgr, self._config) or self._view.judge(picture.bgr)
         self._in_a_row = self._in_a_row + 1 if suspected else 0
         return self._judge(suspected, self._in_a_row, picture.event_time)
 

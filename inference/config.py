@@ -6,6 +6,7 @@ import msgspec
 
 from contracts.class_names import CLASS_NAMES
 from contracts.control import LOOK_WITHIN_S_MAX
+from inference.freshness import FreshnessProfile
 
 
 class CrowdConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,7 +82,13 @@ class BlindConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """`[inference.blind]`: pictures in which nothing can be seen."""
 
     samples: int = 3
-    """Pictures in a row that must be covered, dark or undecodable."""
+    """Pictures in a row that must be covered, dark, moved, blurred or undecodable."""
+    view_pictures: int = 12
+    """Pictures from which the usual view of a camera is known, by day and in infrared each for itself."""
+    moved_likeness: float = 0.25
+    """Correlation of its edges with the usual view (-1..1) below which a camera was turned to another place..."""
+    blurred_share: float = 0.35
+    """...and share of the usual sharpness below which it is out of focus, dirty or in fog. 0 = never, for both."""
     frozen_samples: int = 5
     """Pictures in a row that must be identical to the last byte, with nothing moving between them..."""
     frozen_samples_unsure: int = 15
@@ -96,6 +103,8 @@ class BlindConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """While blind, the counts of its zones are said to be unknown every so many seconds."""
 
     def __post_init__(self) -> None:
+        if self.view_pictures < 2 or not 0 <= self.moved_likeness < 1 or not 0 <= self.blurred_share < 1:
+            raise ValueError("blind.view_pictures >= 2, moved_likeness and blurred_share lie in 0..1")
         if self.samples < 1 or self.frozen_samples < 2 or self.frozen_samples_unsure < self.frozen_samples:
             raise ValueError("blind.samples >= 1, frozen_samples >= 2, frozen_samples_unsure >= frozen_samples")
 
@@ -189,7 +198,7 @@ class InferenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """Threads of one ONNX Runtime session."""
     batch_max: int = 1
     """Pictures that go through the network at once, at most; a batch never waits to be filled. On one core fours
-    gain a tenth of the time at most (bench.inference_pictures) and delay the first of them."""
+    gain a tenth of the time at most (bench.inference) and delay the first of them."""
     pull_max: int = 4
     """Pictures that are pulled and decoded at once, at most."""
     frame_workers: int = 1
@@ -198,6 +207,9 @@ class InferenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """Confidence per class from which a finding counts, instead of the model's own: `{ person = 0.35 }`."""
     freshness_s: float = 10.0
     """Every camera is looked at within so many seconds, while there is capacity for it."""
+    profiles: dict[str, FreshnessProfile] = {}
+    """Freshness by what a camera looks at and the hour, beside those that every site has (school_gate, square,
+    junction, forest, alley); one of the same name replaces it. Which a camera has stands in the catalogue."""
     rest_s: float = 1.0
     """A camera looked at is left alone for so many seconds, unless it is suspected."""
     suspect_s: float = 30.0

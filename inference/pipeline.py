@@ -23,6 +23,7 @@ from inference.chain_book import Chained
 from inference.config import InferenceConfig
 from inference.decode import Decodable, Decoded, Decoder, DecoderLost, Fate, Followed, Refused
 from inference.detector import Detector
+from inference.freshness import Freshness
 from inference.next_pictures import NextPictures
 from inference.outgoing import Outgoing
 from inference.picture import Picture
@@ -42,6 +43,7 @@ from runtime.supervise import Backoff, supervise, wait_or_stop
 T = TypeVar("T")
 
 CATALOGUE_EVERY_S: Final = 30.0
+_HOUR_EVERY_S: Final = 10.0
 _HEADERS_LIMIT: Final = 1024
 _HEADERS_WAIT_S: Final = 0.05
 _URGENCY_BY_SIZES: Final = 4.0
@@ -82,6 +84,7 @@ class Pipeline:
             promoted_look_s=config.promotion.look_s,
             decoders=config.decoders,
         )
+        self._freshness = Freshness(config.profiles, config.freshness_s)
         self._next = NextPictures(config, self._scheduler, counters)
         self._quarantine = Quarantine(config.quarantine_s)
         self._wakes = [asyncio.Event() for _ in range(config.decoders)]
@@ -178,6 +181,7 @@ class Pipeline:
         cameras = [each for each in listed if not each.secrecy and not each.forbidden_place]
         self._known = {camera.id: camera for camera in cameras}
         self._scheduler.keep_only(self._known)
+        self._set_bounds(self._clock.now())
         self.minutes.keep_only(self._known)
         if self.promoter is not None:
             self.promoter.promotions.keep_only(self._known.keys())
@@ -185,6 +189,25 @@ class Pipeline:
         await self.on_pixels(self._observer.cameras, cameras)
         if catalogue is not None:
             self._catalogue_known.set()
+
+    def _set_bounds(self, now: Instant) -> None:
+        """Give each camera the freshness bound of this hour."""
+        shortest = self._config.freshness_s
+        for camera in self._known.values():
+            bound_s = self._freshness.bound_s(camera.profile, now)
+            self._scheduler.bound(camera.id, bound_s)
+            shortest = min(shortest, bound_s)
+        self._counters.gauge("freshness_bound_s_min", shortest)
+        self._counters.gauge("profiles_unknown", len(self._freshness.unknown))
+        if self._freshness.unknown:
+            names = ", ".join(sorted(self._freshness.unknown))
+            self._log.warning("profiles", "Cameras name profiles that nobody has written down", profiles=names)
+
+    async def follow_the_hour(self) -> None:
+        """Every few seconds: the bounds of the hour that it is now."""
+        while True:
+            await self._clock.asleep(_HOUR_EVERY_S)
+            self._set_bounds(self._clock.now())
 
     async def follow_headers(self, puller: LatestPuller) -> None:
         """Announce every waiting picture of a camera that we know and may look at."""

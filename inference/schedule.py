@@ -108,6 +108,8 @@ class Scheduler:
         self._suspect_ns = round(suspect_s * SECOND)
         self._promoted_look_ns = round(promoted_look_s * SECOND)
         self._cameras: dict[str, _Camera] = {}
+        self._bounds: dict[str, int] = {}
+        """Of cameras that have one of their own, in ns."""
         self._waiting: dict[str, FrameHeader] = {}
         self._called: set[str] = set()
         self._suspicious_went = False
@@ -125,9 +127,16 @@ class Scheduler:
         """Cameras of which a picture waits for a look; chains do not count."""
         return len(self._waiting)
 
-    def bound(self, source_id: str, bound_s: float, now: Instant) -> None:
-        """Give a camera its own freshness bound."""
-        self._camera(source_id, now).bound_ns = max(1, round(bound_s * SECOND))
+    def bound(self, source_id: str, bound_s: float) -> None:
+        """Give a camera its own freshness bound, whether it was heard of or not."""
+        bound_ns = max(1, round(bound_s * SECOND))
+        if bound_ns == self._bound_ns:
+            self._bounds.pop(source_id, None)
+        else:
+            self._bounds[source_id] = bound_ns
+        camera = self._cameras.get(source_id)
+        if camera is not None:
+            camera.bound_ns = bound_ns
 
     def announce(self, header: FrameHeader, now: Instant) -> bool:
         """A picture waits at the other end of the link. True when it makes its camera newly suspicious."""
@@ -173,6 +182,7 @@ class Scheduler:
     def forget(self, source_id: str) -> None:
         """The camera left the catalogue."""
         self._cameras.pop(source_id, None)
+        self._bounds.pop(source_id, None)
         self._called.discard(source_id)
         waited = self.chains.forget(source_id)
         if waited:
@@ -182,7 +192,7 @@ class Scheduler:
 
     def keep_only(self, source_ids: Iterable[str]) -> None:
         """Forget every camera that is not in the catalogue any more."""
-        for gone in self._cameras.keys() - set(source_ids):
+        for gone in (self._cameras.keys() | self._bounds.keys()) - set(source_ids):
             self.forget(gone)
 
     def pick(self, limit: int, now: Instant) -> list[FrameHeader]:
@@ -337,8 +347,9 @@ class Scheduler:
         camera = self._cameras.get(source_id)
         if camera is None:
             # Never seen is as urgent as just at the bound, not more: a mass start must not push others out.
-            first = Instant(now - max(self._bound_ns, self._rest_ns))
-            camera = self._cameras[source_id] = _Camera(self._bound_ns, first, Instant(0))
+            bound_ns = self._bounds.get(source_id, self._bound_ns)
+            first = Instant(now - max(bound_ns, self._rest_ns))
+            camera = self._cameras[source_id] = _Camera(bound_ns, first, Instant(0))
         return camera
 
     def _drop(self, reason: str) -> None:

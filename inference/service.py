@@ -89,6 +89,7 @@ async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.E
             seeing.add("decode", pipeline.decode_forever(puller, index))
         seeing.add("detect", pipeline.detect_forever())
         seeing.add("watch lateness", pipeline.watch_lateness())
+        seeing.add("follow the hour", pipeline.follow_the_hour())
         seeing.add("report health", report_forever(counters, sender, site.id, INSTANCE, clock))
         seeing.add("tell the coverage", teller.tell_forever(sender))
         try:

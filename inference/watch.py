@@ -35,10 +35,13 @@ F32 = npt.NDArray[np.float32]
 Record = Observation | SourceChange | Filmstrip
 _STEP_BACK_MAX_NS = 60 * SECOND
 _URGENCY_BLIND = 4.0
+_FIRE_IS_SEEN = frozenset({"moved", "blurred"})
 _BLIND_SENTENCES = {
     "covered": "画面被遮挡 (the picture is covered)",
     "dark": "画面过暗 (the picture is dark)",
     "frozen": "画面冻结 (the picture is frozen)",
+    "moved": "画面移位, 区域不再对应 (the camera was turned; its zones no longer fit)",
+    "blurred": "画面模糊: 失焦, 污渍或大雾 (blurred: out of focus, dirt or fog)",
     "undecodable": "画面无法解码 (the pictures do not decode)",
 }
 
@@ -47,7 +50,8 @@ _BLIND_SENTENCES = {
 class Seen:
     """What one picture showed. `found`: everything down to the detector's floor; `size`: width, height in pixels.
 
-    `blind`: why nothing can be seen in it (`covered`, `dark`, `frozen`, `undecodable`), "" when something can.
+    `blind`: why nothing can be seen in it (`covered`, `dark`, `frozen`, `moved`, `blurred`, `undecodable`), ""
+    when something can.
     `evidence`: the picture itself, hidden as all evidence, when somebody's look waited for it and it may be shown.
     """
 
@@ -91,7 +95,7 @@ class Watch:
         self._crowds = [(s, CrowdTalk(config.crowd)) for s in shapes if s.zone.kind in CROWD_KINDS]
         self._traffic = StoppedVehicles(config.traffic, [s for s in shapes if s.zone.kind is ZoneKind.LANE])
         self._fire = FireWatch(config.fire, [s for s in shapes if s.zone.kind is ZoneKind.FIRE])
-        self._blind = BlindWatch(config.blind)
+        self._blind = BlindWatch(config.blind, zoned=bool(shapes))
         self._hiding = Hiding()
         self._last_at: Instant | None = None
         self._steady = 0
@@ -116,10 +120,13 @@ class Watch:
         sight = self._blind.look(picture)
         outcome.records += self._say_sight(sight, picture.event_time, picture.arrival_time)
         hidden = np.empty((0, 4), np.float32)
-        if not sight.blind:
+        if not sight.blind or sight.reason in _FIRE_IS_SEEN:
             hidden = self._hiding.boxes(picture, found)
+        if not sight.blind:
             outcome.records += self._crowd(picture, found, hidden)
             outcome.records += self._standing(picture, found, sure, hidden)
+        if not sight.blind or sight.reason in _FIRE_IS_SEEN:
+            # A camera that was turned, or sees badly, may still see a fire; only its counts mean nothing.
             outcome.records += self._burning(picture, found[sure], hidden)
         outcome.urgency, outcome.suspicion = self._suspicion()
         # One covered picture is no blind camera, but it shows nothing to whoever asked for a look.
@@ -147,7 +154,7 @@ class Watch:
 
     def quarantined(self, now: Instant, reason: str) -> list[Record]:
         """Its pictures ended the decoder twice; when it is seen again, that is news."""
-        self._blind = BlindWatch(self._config.blind)
+        self._blind = BlindWatch(self._config.blind, zoned=bool(self.writer.camera.zones))
         sentence = "画面两次使解码器崩溃, 已隔离 (its pictures ended the decoder twice; it is left alone)"
         change = self.writer.change(SourceState.BLIND, now, reason, sentence)
         return [change, *self.say_late(now, "quarantined")]

@@ -37,6 +37,7 @@ _KINDS: Final = {
     "其他": SystemKind.ART9_OTHER,
 }
 _NAME_MAX: Final = 200
+_PROFILE_MAX: Final = 40
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -122,6 +123,7 @@ class Gate:
             secrecy=secrecy,
             forbidden_place=forbidden,
             system_kind=kind,
+            profile=entry.profile[:_PROFILE_MAX],
         )
         registration = Registration(
             camera_id=entry.id,

@@ -47,6 +47,7 @@ HEADINGS: Final[dict[str, tuple[str, ...]]] = {
     "filing_number": ("备案号", "备案编号"),
     "retention_days": ("留存天数", "保存天数", "存储天数", "录像保存天数"),
     "live": ("接入", "是否接入", "启用"),
+    "profile": ("场景", "场景类型", "点位类型"),
 }
 """What a column may be called, by field; the field's own name is understood, too."""
 MEANINGS: Final[dict[str, str]] = {
@@ -78,6 +79,8 @@ MEANINGS: Final[dict[str, str]] = {
     "filing_number": "备案号 (filing number)",
     "retention_days": "录像留存天数 (days that recordings are kept)",
     "live": "接入: 是 或 否, 空则按接入源 (whether it is received; as the feed says where empty)",
+    "profile": "场景, 决定各时段多久看一次: 校门, 广场, 路口, 林区, 背街小巷, 或配置中的名称 "
+    "(what it looks at; says how often it is looked at, hour by hour)",
 }
 """What stands in a column, Chinese and English, by field."""
 _FIELD_OF: Final = {heading: field for field, headings in HEADINGS.items() for heading in (field, *headings)}

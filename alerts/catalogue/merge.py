@@ -142,6 +142,7 @@ def _updated(known: Camera, entry: Admitted) -> Camera:
         homography=known.homography,
         key_interval_s=known.key_interval_s,
         keep_ring=known.keep_ring,
+        profile=new.profile or known.profile,
         exercise=known.exercise,
     )
 

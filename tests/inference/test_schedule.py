@@ -32,13 +32,40 @@ def test_longest_unseen_camera_goes_first() -> None:
 
 def test_camera_with_a_tighter_bound_is_overdue_sooner() -> None:
     made = scheduler()
-    made.bound("school gate", 1.0, at(0))
+    made.bound("school gate", 1.0)
     for name in ("alley", "school gate"):
         made.announce(header(name, 1, at(0)), at(0))
         made.pick(1, at(0))
     for name in ("alley", "school gate"):
         made.announce(header(name, 2, at(2)), at(2))
     assert ids(made.pick(2, at(2))) == ["school gate", "alley"]
+
+
+def test_bound_that_was_set_long_before_the_first_picture_gives_no_claim_for_that_time() -> None:
+    """A county that comes back after an hour: never seen is as urgent as just at the bound, not 360 times so."""
+    made = scheduler(bound_s=10.0)
+    made.bound("gate", 1.0)
+    made.bound("alley", 30.0)
+    for name in ("gate", "alley", "plain"):
+        made.announce(header(name, 1, at(3600)), at(3600))
+        assert made.claim(header(name, 1, at(3600)), at(3600)) == 1.0
+
+
+def test_bound_changes_with_the_hour_and_goes_with_its_camera() -> None:
+    made = scheduler(bound_s=10.0)
+    picture = header("gate", 1, at(0))
+    made.announce(picture, at(0))
+    made.pick(1, at(0))
+    claims = []
+    for bound_s in (1.0, 15.0, 10.0):
+        made.bound("gate", bound_s)
+        claims.append(made.claim(picture, at(30)))
+    assert claims == [30.0, 2.0, 3.0]
+    made.bound("gate", 1.0)
+    made.keep_only(["plain"])
+    made.announce(header("gate", 2, at(60)), at(60))
+    made.pick(1, at(60))
+    assert made.claim(header("gate", 2, at(70)), at(70)) == 1.0, "its bound went with it"
 
 
 def test_suspected_camera_goes_first_until_the_suspicion_ends() -> None:
