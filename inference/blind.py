@@ -8,7 +8,7 @@ them: while the pictures between are not known to stand still, it takes more of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from contracts.instant import SECOND, Instant
 from inference.config import BlindConfig
 from inference.picture import Bgr, Picture
-from inference.view import View
+from inference.view import View, shrunk
 
 THUMB = (64, 36)
 STILL_ACTIVITY = 0.25
@@ -58,6 +58,8 @@ class Sight:
     changed: bool
     reason: str = ""
     say_unknown: bool = False
+    alone: str = ""
+    """`covered` or `dark` when nothing can be seen in this picture, whatever came before it."""
 
 
 class BlindWatch:
@@ -98,9 +100,12 @@ class BlindWatch:
             or self._same_bytes >= self._config.frozen_samples_unsure
         ):
             return self._judge("frozen", self._same_bytes, picture.event_time)
-        suspected = unseeing(picture.bgr, self._config) or self._view.judge(picture.bgr)
+        small = shrunk(picture.bgr)
+        alone = unseeing(small, self._config)
+        suspected = alone or self._view.judge(small)
         self._in_a_row = self._in_a_row + 1 if suspected else 0
-        return self._judge(suspected, self._in_a_row, picture.event_time)
+        sight = self._judge(suspected, self._in_a_row, picture.event_time)
+        return replace(sight, alone=alone) if alone else sight
 
     def undecodable(self, at: Instant) -> Sight:
         """A picture came that could not be decoded."""

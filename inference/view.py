@@ -47,18 +47,33 @@ class Edges:
     rich: bool
 
 
+def shrunk(bgr: Bgr) -> Bgr:
+    """A picture of any size as 320 x 180, whatever its aspect: all that is looked at here.
+
+    By halves as long as possible: OpenCV averages two by two many times faster than anything else.
+    """
+    height, width = bgr.shape[:2]
+    while width >= 2 * _FINE[0] and height >= 2 * _FINE[1]:
+        width, height = width // 2, height // 2
+        bgr = np.asarray(cv2.resize(bgr, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    if (width, height) == _FINE:
+        return bgr
+    return np.asarray(cv2.resize(bgr, _FINE, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def edges(bgr: Bgr) -> Edges:
     """Measure a picture of any size."""
-    small = cv2.resize(bgr, _FINE, interpolation=cv2.INTER_AREA)
-    saturation = float(cv2.cvtColor(small, cv2.COLOR_BGR2HSV)[..., 1].mean())
+    small = shrunk(bgr)
+    saturation = float(cv2.mean(cv2.cvtColor(small, cv2.COLOR_BGR2HSV))[1])
     grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
     sharpness = float(np.abs(cv2.Laplacian(grey, cv2.CV_32F)).mean()) / (float(grey.std()) + 1.0)
     coarse = cv2.resize(grey, _COARSE, interpolation=cv2.INTER_AREA)
     dx, dy = cv2.Sobel(coarse, cv2.CV_32F, 1, 0), cv2.Sobel(coarse, cv2.CV_32F, 0, 1)
-    strength = np.hypot(dx, dy)
-    weight = np.sqrt(strength / (strength + _STRENGTH_HALF))
-    angle = 2 * np.arctan2(dy, dx)
-    directions = np.stack((np.cos(angle), np.sin(angle)), axis=2) * weight[..., None]
+    squared = dx * dx + dy * dy
+    strength = np.sqrt(squared)
+    # The cosine and sine of the doubled angle, without the angle.
+    scale = np.sqrt(strength / (strength + _STRENGTH_HALF)) / np.maximum(squared, 1e-6)
+    directions = np.stack(((dx * dx - dy * dy) * scale, 2 * dx * dy * scale), axis=2)
     rich = float(strength.mean()) >= _EDGES_MIN
     return Edges(directions.astype(np.float32), sharpness, saturation < _GREY_BELOW, rich)
 

@@ -19,7 +19,7 @@ from contracts.instant import SECOND, Instant
 from contracts.observation import EvidenceRef, IncidentType, Observation
 from contracts.place import ZoneKind
 from contracts.source import SEEING, Camera, SourceChange, SourceState
-from inference.blind import BlindWatch, Sight, unseeing
+from inference.blind import BlindWatch, Sight
 from inference.config import InferenceConfig
 from inference.crowd import CROWD_KINDS, CrowdTalk, count_people
 from inference.evidence import Drawing, EvidenceStore, Hiding
@@ -130,7 +130,7 @@ class Watch:
             outcome.records += self._burning(picture, found[sure], hidden)
         outcome.urgency, outcome.suspicion = self._suspicion()
         # One covered picture is no blind camera, but it shows nothing to whoever asked for a look.
-        blind = sight.reason if sight.blind else unseeing(picture.bgr, self._config.blind)
+        blind = sight.reason if sight.blind else sight.alone
         size = (picture.width, picture.height)
         shown: tuple[EvidenceRef, ...] = ()
         if asked and not blind:

@@ -19,8 +19,8 @@ from inference.picture import Bgr
 from sim.scenes import SceneKind, make_scene
 
 SIZES = ((640, 360), (704, 576), (1280, 720), (1920, 1080), (352, 288), (640, 480), (960, 540), (2304, 1296))
-"""Sub-streams first: of every ten kinds six are such, two are 1280x720 and two 1920x1080 or larger."""
-_ORDER = (0, 1, 2, 0, 3, 5, 0, 2, 6, 7)
+"""Of every ten kinds seven are sub-streams, one is 1280x720 and two are main streams."""
+_ORDER = (0, 1, 2, 0, 3, 5, 4, 0, 6, 7)
 _SCENES = (SceneKind.SQUARE_FILLING, SceneKind.VEHICLE_STOPPING, SceneKind.FIRE_STARTING, SceneKind.QUIET)
 _PROFILES = ("baseline", "main", "high")
 _START = Instant(1_700_000_000 * SECOND)
