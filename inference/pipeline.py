@@ -192,12 +192,11 @@ class Pipeline:
 
     def _set_bounds(self, now: Instant) -> None:
         """Give each camera the freshness bound of this hour."""
-        shortest = self._config.freshness_s
+        profiles = {"", *(camera.profile for camera in self._known.values())}
+        bounds = {profile: self._freshness.bound_s(profile, now) for profile in profiles}
         for camera in self._known.values():
-            bound_s = self._freshness.bound_s(camera.profile, now)
-            self._scheduler.bound(camera.id, bound_s)
-            shortest = min(shortest, bound_s)
-        self._counters.gauge("freshness_bound_s_min", shortest)
+            self._scheduler.bound(camera.id, bounds[camera.profile])
+        self._counters.gauge("freshness_bound_s_min", min(bounds.values()))
         self._counters.gauge("profiles_unknown", len(self._freshness.unknown))
         if self._freshness.unknown:
             names = ", ".join(sorted(self._freshness.unknown))

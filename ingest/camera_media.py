@@ -87,7 +87,7 @@ class CameraMedia:
         elif picture.time_s is not None:
             steady_ns = self._shop.clock.monotonic_ns()
             event = self._timeline.event_time(round(picture.time_s * _CLOCK_RATE) & 0xFFFFFFFF, steady_ns)
-            event_time, jumped = Instant(event.at + now - steady_ns), event.jumped
+            event_time, jumped = event.instant(now, steady_ns), event.jumped
             self._clock_jumps += jumped
         self._receiver.picture(
             ReceivedPicture(

@@ -14,8 +14,11 @@ def allow_all_open_files() -> int:
     Children inherit it. Returns how many files may be open.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _OPEN_MAX if hard == resource.RLIM_INFINITY else min(hard, _OPEN_MAX)
-    if soft != resource.RLIM_INFINITY and soft < most:
+    allowed, most = _bounded(soft), min(_bounded(hard), _OPEN_MAX)
+    if allowed < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        return most
-    return _OPEN_MAX if soft == resource.RLIM_INFINITY else soft
+    return max(allowed, most)
+
+
+def _bounded(limit: int) -> int:
+    return _OPEN_MAX if limit == resource.RLIM_INFINITY else limit

@@ -3,31 +3,20 @@ and looks like a reader that hangs, which costs all sources of the same process.
 
 from __future__ import annotations
 
-import ipaddress
-import socket
-from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLate
-from typing import Final
 from urllib.parse import urlsplit
 
 from contracts.errors import SourceUnreachable
-
-_RESOLVERS: Final = ThreadPoolExecutor(8, thread_name_prefix="names")
+from ingest.names import is_address, look_up
 
 
 def check_name(url: str, within_s: float) -> None:
     """Raises SourceUnreachable when the host of a URL is a name that nobody knows, or that is not told in time."""
     host = urlsplit(url).hostname if "://" in url else None
-    if not host:
+    if not host or is_address(host):
         return
     try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        pass
-    else:
-        return
-    try:
-        _RESOLVERS.submit(socket.getaddrinfo, host, None).result(within_s)
+        look_up(host).result(within_s)
     except TooLate:
         raise SourceUnreachable(
             f"{within_s:g} 秒内主机名 {host} 未解析 (its name was not resolved in time); 请检查 DNS (check DNS)",

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import socket
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any, Final, NamedTuple
 
 from contracts.errors import SourceUnreachable
+from ingest.names import is_address, look_up
 
 _CAUSES: Final = {
     errno.ECONNREFUSED: "该端口无人监听 (nobody listens there); 请检查端口与设备服务 (check port and device)",
@@ -19,8 +17,6 @@ _CAUSES: Final = {
     errno.ECONNRESET: "连接被重置 (reset); 请检查防火墙 (check the firewall)",
 }
 OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
-_RESOLVERS: Final = 16
-"""Threads that look names up: a resolver that is silent keeps each for half a minute."""
 
 
 class Opened(NamedTuple):
@@ -42,7 +38,7 @@ async def connect(host: str, port: int, timeout_s: float) -> Opened:
     found: list[Any] = []
     try:
         async with asyncio.timeout(timeout_s):
-            found = await _addresses(loop, host, port)
+            found = await _addresses(host, port)
             for family, kind, protocol, _, address in found:
                 attempt = socket.socket(family, kind, protocol)
                 try:
@@ -83,20 +79,8 @@ def out_of_files() -> SourceUnreachable:
     )
 
 
-async def _addresses(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[Any]:
-    """As getaddrinfo. An address needs no thread: cameras that are named by one do not wait for a resolver that is
-    silent, and names wait in threads of their own."""
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return await loop.run_in_executor(_resolvers(), _look_up, host, port)
+async def _addresses(host: str, port: int) -> list[Any]:
+    """As getaddrinfo; what is an address needs no thread."""
+    if not is_address(host):
+        return await asyncio.wrap_future(look_up(host, port))
     return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-
-
-def _look_up(host: str, port: int) -> list[Any]:
-    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-
-
-@cache
-def _resolvers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="names")

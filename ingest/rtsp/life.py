@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from contracts.errors import SourceUnreachable
 from contracts.frame import Codec
-from contracts.instant import SECOND, Instant
+from contracts.instant import SECOND
 from ingest.rtsp.codecs import CODECS, make_depacketizer
 from ingest.rtsp.connect import connect
 from ingest.rtsp.dialogue import Dialogue
@@ -225,7 +225,6 @@ class SessionLife:
         arrival = self._clock.now()
         steady_ns = self._clock.monotonic_ns()
         event = self._timeline.event_time(timestamp, steady_ns)
-        event_time = Instant(event.at + arrival - steady_ns)
         before, largest, digest = self._dropped, 0, 0
         changed = depacketizer.sets_changed != self._sets_seen
         if key:
@@ -241,7 +240,7 @@ class SessionLife:
             data,
             self._codec,
             key,
-            event_time,
+            event.instant(arrival, steady_ns),
             arrival,
             event.jumped or self._first or (key and changed),
             self._dropped[0] - before[0],

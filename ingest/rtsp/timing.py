@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.instant import SECOND
+from contracts.instant import SECOND, Instant
 
 _DRIFT_MAX_PER_MILLION: Final = 500
 JUMP_NS: Final = 10 * SECOND
@@ -22,6 +22,10 @@ class EventTime:
 
     at: int
     jumped: bool
+
+    def instant(self, arrival: Instant, steady_ns: int) -> Instant:
+        """In our time, where the picture arrived at `arrival`, which was `steady_ns` by the monotonic clock."""
+        return Instant(self.at + arrival - steady_ns)
 
 
 class RtpTimeline:

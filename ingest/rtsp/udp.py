@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from contracts.errors import SourceUnreachable
 from contracts.instant import SECOND
+from ingest.names import is_address
 from ingest.rtsp.connect import OUT_OF_FILES, out_of_files
 from ingest.rtsp.rtp import RTP, RTP_HEADER_BYTES, payload_bounds
 
@@ -183,7 +184,7 @@ class UdpTrack:
         A few bytes go to their ports first, so that NAT and firewalls let packets in. A recorder behind NAT names
         its inner address, hence both. A source by name is not looked up: that would stop the event loop.
         """
-        self._peers = {_plain(each): each for each in (peer, source) if each == peer or _is_address(each)}
+        self._peers = {_plain(each): each for each in (peer, source) if each == peer or is_address(each)}
         self._server_port = server_port
         if server_port is not None:
             for each in self._peers.values():
@@ -280,11 +281,3 @@ def _plain(address: str) -> str:
         return address
     mapped = getattr(parsed, "ipv4_mapped", None)
     return str(mapped or parsed)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return False
-    return True

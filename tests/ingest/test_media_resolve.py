@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from contracts.errors import SourceUnreachable
-from ingest.media.resolve import _RESOLVERS, check_name
+from ingest.media.resolve import check_name
+from ingest.names import RESOLVERS
 
 
 @pytest.mark.parametrize(
@@ -13,7 +14,7 @@ from ingest.media.resolve import _RESOLVERS, check_name
 )
 def test_files_and_addresses_need_no_resolver(url: str) -> None:
     released = threading.Event()
-    waiting = [_RESOLVERS.submit(released.wait) for _ in range(8)]
+    waiting = [RESOLVERS.submit(released.wait) for _ in range(16)]
     check_name(url, 0.2)
     released.set()
     assert all(each.result(5) for each in waiting)
@@ -21,7 +22,7 @@ def test_files_and_addresses_need_no_resolver(url: str) -> None:
 
 def test_silent_resolver_is_told_within_the_bound_and_speaks_of_dns() -> None:
     released = threading.Event()
-    waiting = [_RESOLVERS.submit(released.wait) for _ in range(8)]
+    waiting = [RESOLVERS.submit(released.wait) for _ in range(16)]
     try:
         with pytest.raises(SourceUnreachable, match="check DNS") as caught:
             check_name("http://camera.example/live.m3u8", 0.2)

@@ -19,6 +19,15 @@ def test_event_time_follows_the_rtp_clock_and_not_the_jitter_of_arrival() -> Non
     assert not late.jumped
 
 
+def test_when_our_own_clock_is_set_event_times_follow_at_once() -> None:
+    timeline, steady, set_by = RtpTimeline(), 77 * SECOND, 8 * SECOND
+    assert timeline.event_time(0, steady).instant(START, steady) == START
+    later = steady + 2 * SECOND
+    arrival = Instant(START + 2 * SECOND + set_by)
+    event = timeline.event_time(180_000, later)
+    assert (event.instant(arrival, later), event.jumped) == (arrival, False)
+
+
 def test_rtp_time_wraps_without_a_jump() -> None:
     timeline = RtpTimeline()
     timeline.event_time(2**32 - 90_000, START)

@@ -12,7 +12,8 @@ import pytest
 
 from contracts.errors import GridwhistleError, ProtocolViolation, SourceUnreachable
 from contracts.instant import SECOND
-from ingest.rtsp.connect import _resolvers, connect
+from ingest.names import RESOLVERS
+from ingest.rtsp.connect import connect
 from ingest.rtsp.depacketize_h264 import H264Depacketizer
 from ingest.rtsp.message import RtspReply, RtspRequest
 from ingest.rtsp.pool import ReceivePool
@@ -235,7 +236,7 @@ async def test_answer_that_never_comes_lowers_the_mark_for_its_time_only() -> No
 
 async def test_addresses_connect_while_all_resolvers_are_silent_and_names_say_so() -> None:
     released = threading.Event()
-    waiting = [_resolvers().submit(released.wait) for _ in range(16)]
+    waiting = [RESOLVERS.submit(released.wait) for _ in range(16)]
     server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
     try:
         opened = await connect("127.0.0.1", server.sockets[0].getsockname()[1], 5.0)
