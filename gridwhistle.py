@@ -818,6 +818,9 @@ def models_train(
     resume: Annotated[bool, typer.Option(help="从断点继续。 Go on from the checkpoint.")] = True,
     seed: Annotated[int, typer.Option(help="随机种子。 Seed.")] = 1,
     threads: Annotated[int, typer.Option(help="计算线程数。 Threads that compute.")] = 2,
+    start: Annotated[
+        Path | None, typer.Option(help="从这个模型的权重继续。 Model folder whose weights are trained further.")
+    ] = None,
 ) -> None:
     """训练 county-nano (需要 [train] 依赖)。 Train (needs the extra [train])."""
     import numpy as np
@@ -841,7 +844,9 @@ def models_train(
     scenes = out / "scenes"
     if not scenes.exists():
         write_scenes(make, scenes, seed=seed)
-    report = train(data, out, minutes=minutes, resume=resume, seed=seed, scenes=scenes, threads=threads)
+    report = train(
+        data, out, minutes=minutes, resume=resume, seed=seed, scenes=scenes, threads=threads, start=start
+    )
     typer.echo(report.text())
 
 

@@ -21,9 +21,10 @@ from models.train.pictures import Picture
 from models.train.sets import CLASS_INDEX, SCENES
 from models.train.teacher import complete
 
-# Width, height and share of the batches: mostly the rectangle of a 16:9 camera, others so that it stays free.
+# Width, height and share of the batches: mostly the rectangles of a 16:9 camera, squares so that pictures of the
+# sets, which are mostly square, are also seen at the size at which they are judged.
 SIZES: tuple[tuple[tuple[int, int], float], ...] = (
-    ((416, 256), 0.6), ((416, 416), 0.16), ((320, 320), 0.12), ((512, 320), 0.12),
+    ((416, 256), 0.38), ((416, 416), 0.3), ((320, 320), 0.08), ((512, 320), 0.12), ((640, 384), 0.12),
 )  # fmt: skip
 Weights = NDArray[np.float64]
 

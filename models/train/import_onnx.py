@@ -32,7 +32,19 @@ FRESH_BIAS = -4.6  # a probability of 0.01, the usual prior for a class not yet 
 
 def load_coco(path: Path) -> YoloxNano:
     """Our module with the 80-class weights of the file. Raises ModelRefused where the file is another network."""
-    network = YoloxNano(COCO_CLASSES)
+    return _load(path, COCO_CLASSES)
+
+
+def load_county(path: Path) -> YoloxNano:
+    """Our module with the weights of a county-nano that was exported before, to be trained further.
+
+    Raises ModelRefused where the file is another network.
+    """
+    return _load(path, len(COCO_ROWS))
+
+
+def _load(path: Path, classes: int) -> YoloxNano:
+    network = YoloxNano(classes)
     weights = _convolutions(path)
     ours = _execution_order(network)
     if len(weights) != len(ours):

@@ -14,6 +14,7 @@ from models.train.split import group_pictures, is_validation, split_hash, write_
 from runtime.clock import Clock, SystemClock
 
 COCO_WEIGHTS = Path("models/yolox_nano_416.onnx")  # below the data folder
+WEIGHTS_FILE = "weights.onnx"  # in a model folder
 MAX_STEPS = 1_000_000
 
 
@@ -68,9 +69,12 @@ def train(
     seed: int,
     scenes: Path | None = None,
     threads: int = 1,
+    start: Path | None = None,
     clock: Clock | None = None,
 ) -> TrainReport:
     """Fine-tunes the COCO weights of the data folder for `minutes`; the checkpoint lands in `out`.
+
+    `start` is a model folder of county-nano whose weights are trained further; COCO's remain the teacher.
 
     `scenes` is a folder written by models.train.scenes; without it the real pictures are the whole. With `resume`
     a checkpoint in `out` goes on with the same seed and schedule; without it a checkpoint there is refused.
@@ -79,7 +83,7 @@ def train(
         import torch
 
         from models.train.dataset import Batches
-        from models.train.import_onnx import start_county
+        from models.train.import_onnx import load_county, start_county
         from models.train.teacher import teach
         from models.train.trainer import Trainer
     except ImportError as error:
@@ -88,7 +92,9 @@ def train(
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     weights = data / COCO_WEIGHTS
-    trainer = Trainer(start_county(weights), out, seed=seed)
+    coco = start_county(weights)
+    network = coco if start is None else load_county(start / WEIGHTS_FILE)
+    trainer = Trainer(network, out, seed=seed, teacher=coco)
     if resume and trainer.checkpoint.exists():
         trainer.restore()
     elif trainer.checkpoint.exists():

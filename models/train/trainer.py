@@ -43,11 +43,19 @@ class Rates:
 class Trainer:
     """Holds everything that a checkpoint holds: network, running mean, optimiser, step, minutes spent, seed.
 
-    The network as it is handed over, with its COCO weights, stays as the teacher. The first two stages are frozen
-    and computed once for both.
+    `teacher` is the network with its COCO weights, by default `network` as it is handed over; it stays as it is.
+    The first two stages are frozen and computed once for both.
     """
 
-    def __init__(self, network: YoloxNano, out: Path, *, seed: int, rates: Rates | None = None) -> None:
+    def __init__(
+        self,
+        network: YoloxNano,
+        out: Path,
+        *,
+        seed: int,
+        rates: Rates | None = None,
+        teacher: YoloxNano | None = None,
+    ) -> None:
         rates = rates or Rates()
         self.network = network.to(memory_format=torch.channels_last).train()
         self.out = out
@@ -58,7 +66,7 @@ class Trainer:
         for stage in (network.backbone.stem, network.backbone.stage2):
             stage.requires_grad_(False)
         self.teacher = YoloxNano(network.classes)
-        self.teacher.load_state_dict(network.state_dict())
+        self.teacher.load_state_dict((teacher or network).state_dict())
         self.teacher.to(memory_format=torch.channels_last).eval()
         parts = ((network.backbone, rates.backbone), (network.neck, rates.neck), (network.heads, rates.heads))
         self.optimiser = torch.optim.AdamW(
