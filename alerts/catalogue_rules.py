@@ -126,6 +126,10 @@ def _check_zone(camera_id: str, zone: Zone) -> None:
         raise ValueError(f"{where} 至少三点, 坐标在 0 与 1 之间 (three points or more, within 0..1)")
     if not Polygon(zone.polygon).is_valid:
         raise ValueError(f"{where} 的边自相交 (the polygon crosses itself)")
+    if zone.travel is not None and (
+        zone.travel[0] == zone.travel[1] or not all(0 <= x <= 1 and 0 <= y <= 1 for x, y in zone.travel)
+    ):
+        raise ValueError(f"{where} 的 travel 应为两个不同的点, 坐标在 0 与 1 之间 (two points within 0..1)")
     if zone.area_m2 is not None and zone.area_m2 <= 0:
         raise ValueError(f"{where} 的 area_m2 应大于 0; 未标定请删去此键 (leave it out if not measured)")
     if zone.capacity is not None and zone.capacity <= 0:

@@ -19,6 +19,8 @@ class IncidentType(enum.StrEnum):
     CROWD_CAPACITY = "crowd.capacity"
     STOPPED_VEHICLE = "traffic.stopped_vehicle"
     CONGESTION = "traffic.congestion"
+    WRONG_WAY = "traffic.wrong_way"
+    INTRUSION = "traffic.intrusion"
     FIRE_LANE = "traffic.fire_lane"
     FLAME_SUSPECTED = "fire.flame_suspected"
     SMOKE_SUSPECTED = "fire.smoke_suspected"

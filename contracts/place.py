@@ -48,12 +48,25 @@ class ZoneKind(enum.StrEnum):
     """Where flame and smoke are looked for; without one the whole picture is."""
 
 
+class RoadClass(enum.StrEnum):
+    """Which speeds count as congestion on a road."""
+
+    EXPRESSWAY = "expressway"
+    """快速路, 公路."""
+    ARTERIAL = "arterial"
+    """主干路."""
+    SECONDARY = "secondary"
+    """次干路, 支路, 乡村道路."""
+
+
 class Zone(msgspec.Struct, frozen=True):
     """A polygon on one camera's picture.
 
     `polygon`: at least 3 points, normalised to 0..1 of picture width and height.
     `area_m2`: measured ground area; None means not calibrated, then density is null and never judged.
     `capacity`: approved number of people; None switches the capacity rule off and the wall says so.
+    `road`, `travel`: of a lane; its class, and from where to where its vehicles go (two points as those of
+    `polygon`; None = learnt from the traffic, if it all goes one way).
     """
 
     id: str
@@ -66,3 +79,5 @@ class Zone(msgspec.Struct, frozen=True):
     fire_zone: str | None = None
     lon: float | None = None
     lat: float | None = None
+    road: RoadClass = RoadClass.ARTERIAL
+    travel: tuple[tuple[float, float], tuple[float, float]] | None = None

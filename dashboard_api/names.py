@@ -34,6 +34,8 @@ TYPES: Final[Mapping[str, Pair]] = {
     IncidentType.CROWD_CAPACITY: ("超核定容量", "Over approved capacity"),
     IncidentType.STOPPED_VEHICLE: ("行车道异常停车", "Vehicle stopped in lane"),
     IncidentType.CONGESTION: ("道路拥堵", "Traffic congestion"),
+    IncidentType.WRONG_WAY: ("车辆逆行", "Wrong way"),
+    IncidentType.INTRUSION: ("行人闯入车行道", "People on the carriageway"),
     IncidentType.FIRE_LANE: ("占用消防车通道", "Fire lane blocked"),
     IncidentType.FLAME_SUSPECTED: ("疑似明火(视频)", "Suspected flame (video)"),
     IncidentType.SMOKE_SUSPECTED: ("疑似烟雾(视频)", "Suspected smoke (video)"),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from contracts.class_names import CLASS_NAMES
 from contracts.control import LOOK_WITHIN_S_MAX
 from inference.freshness import FreshnessProfile
+
+PLACES_MIN: Final = 2
+"""Cameras that any box can promote at once: one for what is suspected, one for a fire."""
 
 
 class CrowdConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,6 +54,54 @@ class TrafficConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError("traffic.overlap_min lies in 0..1 and traffic.likeness_min in -1..1")
         if not 0 <= self.sure_share <= 1 or self.background_s <= 0:
             raise ValueError("traffic.sure_share lies in 0..1 and traffic.background_s is positive")
+
+
+class FlowConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[inference.flow]`: speed, queue and congestion of lanes, measured in bursts of looks."""
+
+    every_s: float = 25.0
+    """A lane that looks busy is measured every so many seconds, at most."""
+    burst_s: float = 6.0
+    """So many seconds its pictures are looked at one after another..."""
+    look_s: float = 0.12
+    """...one in so many seconds."""
+    at_once: int = 1
+    """Cameras in a burst at once, at most; each takes some eight looks a second. 0 = nothing is measured."""
+    busy_share: float = 0.2
+    """Share of a lane, 0..1, covered by vehicles in a key picture from which it is busy..."""
+    vehicles_min: int = 4
+    """...or so many vehicles in it."""
+    full_share: float = 0.35
+    """Share of a lane, 0..1, covered by slow vehicles from which it is congested where speed is not known."""
+    cycle_s: float = 120.0
+    """The grade is that of the last so many seconds: at least one signal cycle."""
+
+    def __post_init__(self) -> None:
+        if not 3 <= self.burst_s <= 30 or not 0.04 <= self.look_s <= 0.25:
+            raise ValueError("flow.burst_s lies in 3..30 and flow.look_s in 0.04..0.25")
+        if self.every_s < self.burst_s or not self.every_s <= self.cycle_s <= 600:
+            raise ValueError("flow: burst_s <= every_s <= cycle_s <= 600")
+        if not 0 < self.busy_share <= 1 or not 0 < self.full_share <= 1 or self.vehicles_min < 2:
+            raise ValueError("flow.busy_share and flow.full_share lie in 0..1, flow.vehicles_min is 2 at least")
+        if not 0 <= self.at_once <= 16:
+            raise ValueError("flow.at_once lies in 0..16")
+
+
+class IntrusionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[inference.intrusion]`: people on foot in a live traffic lane."""
+
+    persist_s: float = 3.0
+    """People are in the lane in pictures that span so many seconds..."""
+    samples_min: int = 2
+    """...and in so many pictures in a row."""
+    gap_max_s: float = 15.0
+    """Pictures further apart than this many seconds begin anew."""
+    repeat_s: float = 10.0
+    """While there are people, said again after so many seconds."""
+
+    def __post_init__(self) -> None:
+        if self.persist_s < 0 or self.samples_min < 1 or self.gap_max_s <= 0 or self.repeat_s < 0:
+            raise ValueError("intrusion: persist_s >= 0, samples_min >= 1, gap_max_s > 0, repeat_s >= 0")
 
 
 class FireConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -137,8 +190,11 @@ class EvidenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class PromotionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[inference.promotion]`: cameras of which every picture is decoded for a while."""
 
-    cameras_max: int = 4
-    """Cameras promoted at once, at most; 0 = none ever. Each costs a decoder every picture."""
+    cameras_max: int | None = None
+    """Cameras promoted at once, at most; 0 = none ever. Without it as many as `share` of the cores carries:
+    printed at start."""
+    share: float = 0.25
+    """Share of the box's cores, 0..1, for promoted cameras. Each costs a decoder every picture."""
     hold_s: float = 20.0
     """A camera stays promoted for so many seconds after its suspicion was last seen..."""
     longest_s: float = 120.0
@@ -153,12 +209,19 @@ class PromotionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """Pictures of promoted cameras that are pulled and decoded at once, at most."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.cameras_max <= 64 or not 1 <= self.decode_max <= 64:
+        if not 0 <= self.places <= 64 or not 1 <= self.decode_max <= 64:
             raise ValueError("promotion.cameras_max lies in 0..64 and promotion.decode_max in 1..64")
         if not 0 < self.hold_s <= self.longest_s or self.rest_s < 0 or self.look_s <= 0:
             raise ValueError("promotion: 0 < hold_s <= longest_s, rest_s >= 0, look_s > 0")
         if not 1 < self.urgency_min <= 8:
             raise ValueError("promotion.urgency_min lies over 1 and is at most 8")
+        if not 0 < self.share <= 1:
+            raise ValueError("promotion.share lies over 0 and is at most 1")
+
+    @property
+    def places(self) -> int:
+        """Cameras promoted at once; before the box is measured (inference.places) the least that any carries."""
+        return PLACES_MIN if self.cameras_max is None else self.cameras_max
 
 
 class LookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -232,6 +295,8 @@ class InferenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """Records that wait for alerts, at most; samples are shed first, oldest first (counted)."""
     crowd: CrowdConfig = CrowdConfig()
     traffic: TrafficConfig = TrafficConfig()
+    flow: FlowConfig = FlowConfig()
+    intrusion: IntrusionConfig = IntrusionConfig()
     fire: FireConfig = FireConfig()
     blind: BlindConfig = BlindConfig()
     evidence: EvidenceConfig = EvidenceConfig()

@@ -42,6 +42,8 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     IncidentType.STOPPED_VEHICLE: _VEHICLES,
     IncidentType.CONGESTION: _VEHICLES,
     IncidentType.FIRE_LANE: _VEHICLES,
+    IncidentType.WRONG_WAY: _VEHICLES,
+    IncidentType.INTRUSION: ("person",),
     IncidentType.FLAME_SUSPECTED: ("fire",),
     IncidentType.SMOKE_SUSPECTED: ("smoke",),
     IncidentType.FIRE_CONFIRMED: _BURNING,

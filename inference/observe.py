@@ -6,15 +6,19 @@ from dataclasses import dataclass
 
 from contracts.class_names import CLASS_NAMES
 from contracts.ids import derive_id
-from contracts.instant import Instant
+from contracts.instant import SECOND, Instant
 from contracts.observation import EvidenceRef, IncidentType, Observation, Phase, observation_id
 from contracts.place import Place, Zone
 from contracts.source import Camera, SourceChange, SourceKind, SourceState
+from inference.congestion import Congestion
 from inference.crowd import CrowdCount
 from inference.fire import FireClaim
+from inference.flow import Passage
+from inference.intrusion import Intrusion
 from inference.picture import Picture
 from inference.registry import Model
 from inference.traffic import StandingVehicles
+from inference.zones import ZoneShape
 
 Evidence = tuple[EvidenceRef, ...]
 
@@ -44,10 +48,10 @@ class Writer:
             model=self._model_text("person"),
         )
 
-    def crowd_unknown(self, zone: Zone, at: Instant, arrival: Instant, reason: str) -> Observation:
-        """The people of a zone cannot be counted at this moment; unknown is not zero."""
+    def unknown(self, type_: IncidentType, zone: Zone, at: Instant, arrival: Instant, reason: str) -> Observation:
+        """What is measured in a zone cannot be told at this moment; unknown is not zero."""
         return self._observation(
-            IncidentType.CROWD_DENSITY,
+            type_,
             Phase.UNKNOWN,
             at,
             arrival,
@@ -56,15 +60,17 @@ class Writer:
             detail=(("reason", reason),),
         )
 
-    def standing(self, standing: StandingVehicles, picture: Picture, evidence: Evidence) -> Observation:
-        """A vehicle stands in a lane for `value` seconds by now, or none does any more (CLEAR)."""
+    def standing(
+        self, type_: IncidentType, standing: StandingVehicles, picture: Picture, evidence: Evidence
+    ) -> Observation:
+        """A vehicle stands in a lane or fire lane for `value` seconds by now, or none does any more (CLEAR)."""
         detail = [("vehicles", str(standing.vehicles))]
         if standing.from_start:
             detail.append(("since", "first_picture"))
         if standing.background:
             detail.append(("reason", "stationary_background"))
         return self._observation(
-            IncidentType.STOPPED_VEHICLE,
+            type_,
             Phase.CLEAR if standing.gone else Phase.ACTIVE,
             picture.event_time,
             picture.arrival_time,
@@ -77,6 +83,68 @@ class Writer:
             evidence=evidence,
             model=self._model_text("car"),
             detail=tuple(detail),
+        )
+
+    def congestion(self, shape: ZoneShape, lane: Congestion, picture: Picture) -> Observation:
+        """The grade of a lane, 1 free to 5 severe: a sample that alerts holds against its thresholds."""
+        detail = [
+            ("basis", lane.basis),
+            ("speed_kmh", "null" if lane.kmh is None else f"{lane.kmh:.1f}"),
+            ("occupancy", f"{lane.occupancy:.2f}"),
+            ("vehicles", str(lane.vehicles)),
+            ("queue", str(lane.queue)),
+        ]
+        if lane.queue_m is not None:
+            detail.append(("queue_m", f"{lane.queue_m:.0f}"))
+        if lane.flow_per_h is not None:
+            detail.append(("flow_per_h", f"{lane.flow_per_h:.0f}"))
+        return self._observation(
+            IncidentType.CONGESTION,
+            Phase.SAMPLE,
+            picture.event_time,
+            picture.arrival_time,
+            shape.zone,
+            confidence=1.0,
+            value=float(lane.grade),
+            unit="grade",
+            samples=lane.samples,
+            span_ns=lane.span_ns,
+            model=self._model_text("car"),
+            detail=tuple(detail),
+        )
+
+    def wrong_way(self, shape: ZoneShape, wrong: Passage | None, picture: Picture) -> Observation:
+        """A vehicle went against its lane for `value` seconds; None: none does any more (CLEAR)."""
+        metres = wrong.metres if wrong is not None else None
+        return self._observation(
+            IncidentType.WRONG_WAY,
+            Phase.CLEAR if wrong is None else Phase.ACTIVE,
+            picture.event_time,
+            picture.arrival_time,
+            shape.zone,
+            confidence=1.0,
+            value=round(wrong.seconds, 1) if wrong is not None else 0.0,
+            unit="s",
+            model=self._model_text("car"),
+            detail=() if metres is None else (("metres", f"{metres:.0f}"),),
+        )
+
+    def intrusion(self, walking: Intrusion, picture: Picture, evidence: Evidence) -> Observation:
+        """People walk in a live lane, or none does any more (CLEAR)."""
+        return self._observation(
+            IncidentType.INTRUSION,
+            Phase.CLEAR if walking.gone else Phase.ACTIVE,
+            picture.event_time,
+            picture.arrival_time,
+            walking.shape.zone,
+            confidence=round(walking.confidence, 4),
+            value=round(walking.span_ns / SECOND, 1),
+            unit="s",
+            samples=walking.samples,
+            span_ns=walking.span_ns,
+            evidence=evidence,
+            model=self._model_text("person"),
+            detail=(("people", str(walking.people)),),
         )
 
     def fire(self, claim: FireClaim, picture: Picture, evidence: Evidence) -> Observation:

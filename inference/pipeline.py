@@ -46,6 +46,8 @@ CATALOGUE_EVERY_S: Final = 30.0
 _HOUR_EVERY_S: Final = 10.0
 _HEADERS_LIMIT: Final = 1024
 _HEADERS_WAIT_S: Final = 0.05
+_BURST_LEAD_S: Final = 3.0
+"""Until the key picture comes with which a promotion begins."""
 _URGENCY_BY_SIZES: Final = 4.0
 """Of a suspicion that ingest has by the sizes of pictures: less than that of a fire that was seen."""
 _BLAMED: Final = frozenset({"crash", "hung"})
@@ -80,8 +82,9 @@ class Pipeline:
             rest_s=config.rest_s,
             age_max_s=config.picture_age_max_s,
             suspect_s=config.suspect_s,
-            promoted_max=config.promotion.cameras_max,
+            promoted_max=config.promotion.places,
             promoted_look_s=config.promotion.look_s,
+            burst_look_s=config.flow.look_s,
             decoders=config.decoders,
         )
         self._freshness = Freshness(config.profiles, config.freshness_s)
@@ -359,6 +362,11 @@ class Pipeline:
         self.outgoing.add(list(outcome.records))
         if outcome.seen is not None and self.on_seen is not None:
             self.on_seen(source_id, outcome.seen)
+        if outcome.burst and source_id in self._known and self.promoter is not None:
+            flow = self._config.flow
+            until = self.promoter.burst(source_id, flow.burst_s + _BURST_LEAD_S, flow.at_once)
+            if until is not None:
+                self._scheduler.burst(source_id, until)
         if outcome.urgency > 1.0 and source_id in self._known:
             now = self._clock.now()
             until = Instant(now + round(self._config.suspect_s * SECOND))
@@ -384,6 +392,7 @@ class Pipeline:
             gauge("pictures_waiting", len(self._scheduler))
             gauge("cameras_overdue", self._scheduler.overdue(now))
             gauge("cameras_promoted", len(self._scheduler.chains))
+            gauge("cameras_promoted_max", self._config.promotion.places)
             gauge("cameras_in_quarantine", len(self._quarantine))
             gauge("records_waiting", len(self.outgoing))
             for reason, total in self._scheduler.dropped.items():

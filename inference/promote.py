@@ -48,6 +48,8 @@ class Promotions:
         self._rest_ns = round(config.rest_s * SECOND)
         self._promoted: dict[str, _Promoted] = {}
         self._resting: dict[str, Instant] = {}
+        self._bursts: dict[str, Instant] = {}
+        """Cameras that are promoted to see how things move there, each until when."""
         self.skipped: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -76,11 +78,36 @@ class Promotions:
         if source_id in self._resting:
             self._skip("resting")
             return None
-        kept_free = 1 if urgency < URGENCY_MAX and self._config.cameras_max > 1 else 0
-        if len(self._promoted) >= self._config.cameras_max - kept_free:
+        return self._take_place(source_id, now, self._hold_ns, urgency)
+
+    def burst(self, source_id: str, seconds: float, at_once: int, now: Instant) -> Instant | None:
+        """A burst of looks is wanted, `at_once` cameras at most: until when to promote, or None for not now."""
+        self.expire(now)
+        for over in [each for each, until in self._bursts.items() if now >= until]:
+            del self._bursts[over]
+        if source_id in self._bursts:
+            return None
+        if len(self._bursts) >= at_once:
+            self._skip("burst_limit")
+            return None
+        if source_id in self._resting:
+            self._skip("resting")
+            return None
+        held, length_ns = self._promoted.get(source_id), round(seconds * SECOND)
+        if held is None:
+            until = self._take_place(source_id, now, length_ns, 1.0)
+        else:
+            until = held.until = Instant(max(held.until, min(now + length_ns, held.since + self._longest_ns)))
+        if until is not None:
+            self._bursts[source_id] = until
+        return until
+
+    def _take_place(self, source_id: str, now: Instant, length_ns: int, urgency: float) -> Instant | None:
+        kept_free = 1 if urgency < URGENCY_MAX and self._config.places > 1 else 0
+        if len(self._promoted) >= self._config.places - kept_free:
             self._skip("limit")
             return None
-        until = Instant(now + self._hold_ns)
+        until = Instant(now + length_ns)
         self._promoted[source_id] = _Promoted(now, until)
         return until
 
@@ -92,6 +119,7 @@ class Promotions:
 
     def refused(self, source_id: str, now: Instant) -> None:
         """Ingest said no, or nothing."""
+        self._bursts.pop(source_id, None)
         if self._promoted.pop(source_id, None) is not None:
             self._resting[source_id] = Instant(now + round(_REFUSED_REST_S * SECOND))
 
@@ -100,6 +128,7 @@ class Promotions:
         for gone in (self._promoted.keys() | self._resting.keys()) - source_ids:
             self._promoted.pop(gone, None)
             self._resting.pop(gone, None)
+            self._bursts.pop(gone, None)
 
     def expire(self, now: Instant) -> None:
         """Promotions and rests that are over end; one that was as long as may be is followed by a rest."""
@@ -135,7 +164,15 @@ class Promoter:
 
         `from_last_key`: begin with the group of pictures that is open now, if ingest keeps it.
         """
-        until = self.promotions.wish(source_id, urgency, self._clock.now())
+        self._begin(source_id, self.promotions.wish(source_id, urgency, self._clock.now()), reason, from_last_key)
+
+    def burst(self, source_id: str, seconds: float, at_once: int) -> Instant | None:
+        """How vehicles move there is to be measured: until when that goes on; None = not now. Never waits."""
+        until = self.promotions.burst(source_id, seconds, at_once, self._clock.now())
+        self._begin(source_id, until, "flow", from_last_key=False)
+        return until
+
+    def _begin(self, source_id: str, until: Instant | None, reason: str, from_last_key: bool) -> None:
         for skipped, total in self.promotions.skipped.items():
             self._counters.count("promotions_skipped", skipped, total - self._told.get(skipped, 0))
             self._told[skipped] = total

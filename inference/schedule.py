@@ -79,6 +79,15 @@ class _Camera:
         return self.call is not _Call.NONE and header.arrival_time >= self.called_since
 
 
+@dataclass(slots=True)
+class _Burst:
+    """A promoted camera that is looked at several times a second, to see how things move."""
+
+    until: Instant
+    looked_at: Instant = _EVER
+    """Event time of its last look."""
+
+
 class Scheduler:
     """Waiting pictures of one shard of cameras: at most one per camera, and the chains of promoted ones.
 
@@ -95,18 +104,22 @@ class Scheduler:
         suspect_s: float = 30.0,
         promoted_max: int = 8,
         promoted_look_s: float = 0.8,
+        burst_look_s: float = 0.12,
         decoders: int = 1,
     ) -> None:
         """`bound_s`: freshness bound of a camera without its own; `rest_s`: no look sooner, unless suspected.
 
         `suspect_s`: how long a header's suspicion raises the claim. `promoted_max` cameras have a chain at once;
-        one is looked at every `promoted_look_s` at most. `decoders`: among them the chains are shared out.
+        one is looked at every `promoted_look_s` at most, in a burst every `burst_look_s`. `decoders`: among them
+        the chains are shared out.
         """
         self._bound_ns = round(bound_s * SECOND)
         self._rest_ns = round(rest_s * SECOND)
         self._age_max_ns = round(age_max_s * SECOND)
         self._suspect_ns = round(suspect_s * SECOND)
         self._promoted_look_ns = round(promoted_look_s * SECOND)
+        self._burst_look_ns = round(burst_look_s * SECOND)
+        self._bursts: dict[str, _Burst] = {}
         self._cameras: dict[str, _Camera] = {}
         self._bounds: dict[str, int] = {}
         """Of cameras that have one of their own, in ns."""
@@ -179,9 +192,14 @@ class Scheduler:
             camera.weight = weight
             camera.suspected_until = max(until, camera.suspected_until if weight == camera.weight else until)
 
+    def burst(self, source_id: str, until: Instant) -> None:
+        """Until then, while it is promoted, look at this camera several times a second."""
+        self._bursts[source_id] = _Burst(until)
+
     def forget(self, source_id: str) -> None:
         """The camera left the catalogue."""
         self._cameras.pop(source_id, None)
+        self._bursts.pop(source_id, None)
         self._bounds.pop(source_id, None)
         self._called.discard(source_id)
         waited = self.chains.forget(source_id)
@@ -209,21 +227,44 @@ class Scheduler:
     ) -> list[tuple[FrameHeader, bool]]:
         """The next pictures of the chains of this decoder, in order, each with whether to look at it.
 
-        At most `looks_max` are looked at, one per camera, if its claim is among the greatest of all that wait.
+        At most `looks_max` are looked at, one per camera, if its claim is among the greatest of all that wait. Of
+        cameras in a burst several are, whatever their claims, but no more than half of `looks_max`.
         """
         headers = self.chains.take(decoder, limit, now)
-        due = {each.source_id: each for each in headers if self._look_due(each.source_id, now)}
+        looks = self._burst_looks(headers, max(1, looks_max // 2) if looks_max else 0, now)
+        looks_max -= len(looks)
+        due = {
+            each.source_id: each
+            for each in headers
+            if each.source_id not in self._bursts and self._look_due(each.source_id, now)
+        }
         if not due or looks_max < 1:
-            return [(header, False) for header in headers]
+            return [(header, id(header) in looks) for header in headers]
         rivals = self._called_and_best(looks_max, now)
         ranked = sorted(
             itertools.chain(due.values(), *rivals), key=lambda each: self._order(each, now), reverse=True
         )
-        looks = {id(header) for header in ranked[:looks_max]}
+        first = {id(header) for header in ranked[:looks_max]}
+        looks |= first
         for header in due.values():
-            if id(header) in looks:
+            if id(header) in first:
                 self._looked_at(header, now)
         return [(header, id(header) in looks) for header in headers]
+
+    def _burst_looks(self, headers: Sequence[FrameHeader], limit: int, now: Instant) -> set[int]:
+        """The identities of pictures that a burst looks at, evenly apart in event time."""
+        for over in [name for name, burst in self._bursts.items() if now >= burst.until]:
+            del self._bursts[over]
+        looks: set[int] = set()
+        for header in headers:
+            burst = self._bursts.get(header.source_id)
+            if burst is None or len(looks) >= limit:
+                continue
+            if not 0 <= header.event_time - burst.looked_at < self._burst_look_ns:
+                burst.looked_at = header.event_time
+                looks.add(id(header))
+                self._looked_at(header, now)
+        return looks
 
     def _called_and_best(self, limit: int, now: Instant) -> tuple[list[FrameHeader], list[FrameHeader]]:
         """Waiting pictures of cameras that go before their claim, and the greatest claims of the others."""

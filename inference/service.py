@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 import cv2
+from msgspec.structs import replace
 
 from contracts import topics, wire
 from contracts.control import FilmstripRequest, LookRequest
@@ -18,10 +19,12 @@ from inference.evidence import EvidenceStore
 from inference.filmstrip_desk import FilmstripDesk
 from inference.look import LookDesk
 from inference.pipeline import Pipeline
+from inference.places import measure_network_ms, places
 from inference.promote import Promoter
 from inference.registry import load_model
 from inference.watch import Observer
 from runtime.clock import Clock
+from runtime.cores import cores_allowed
 from runtime.coverage import CoverageTeller
 from runtime.crew import Crew
 from runtime.health import report_forever
@@ -43,7 +46,16 @@ async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.E
     """Serve until `stop`. Raises ModelRefused when the model is not what it should be."""
     counters = StageCounters("inference")
     detector, observer, evidence = await asyncio.to_thread(_prepare, site, config, counters)
-    get_log().info("Inference starts", model=detector.model.tag, decoders=config.decoders, threads=config.threads)
+    carried = places(config, cores_allowed(), await asyncio.to_thread(measure_network_ms, detector))
+    config = replace(config, promotion=replace(config.promotion, cameras_max=carried.count))
+    get_log().info(
+        "Inference starts",
+        model=detector.model.tag,
+        decoders=config.decoders,
+        threads=config.threads,
+        network_ms=round(carried.network_ms, 1),
+        promotion=carried.sentence,
+    )
     async with Shutdown(5.0) as on_stop:
         client = ZmqRequestClient(site.endpoint(topics.COMMAND), clock)
         on_stop("close the request link", client.close)

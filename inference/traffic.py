@@ -82,10 +82,14 @@ class StandingVehicles:
 
 
 class StoppedVehicles:
-    """One camera's lanes, picture by picture, in order of event time."""
+    """One camera's lanes, picture by picture, in order of event time.
 
-    def __init__(self, config: TrafficConfig, lanes: Sequence[ZoneShape]) -> None:
+    `background`: vehicles that were there from the first picture on become background after a while.
+    """
+
+    def __init__(self, config: TrafficConfig, lanes: Sequence[ZoneShape], *, background: bool = True) -> None:
         self._config = config
+        self._background = background
         self._lanes = tuple(lanes)
         self._spots: list[_Spot] = []
         self._told: set[str] = set()
@@ -140,7 +144,7 @@ class StoppedVehicles:
         spot.patch, spot.last_seen, spot.missed, spot.unseen = patch, at, 0, 0
         spot.samples += 1
         spot.confidence += (confidence - spot.confidence) / spot.samples
-        if spot.from_start and spot.stood_ns >= round(self._config.background_s * SECOND):
+        if self._background and spot.from_start and spot.stood_ns >= round(self._config.background_s * SECOND):
             spot.background = True
 
     def _add_spots(self, picture: Picture, found: Detections, shares: F32, new: npt.NDArray[np.bool_]) -> None:

@@ -24,6 +24,9 @@ from inference.config import InferenceConfig
 from inference.crowd import CROWD_KINDS, CrowdTalk, count_people
 from inference.evidence import Drawing, EvidenceStore, Hiding
 from inference.fire import FireWatch
+from inference.flow_watch import FlowWatch
+from inference.ground import Ground
+from inference.intrusion import IntrusionWatch
 from inference.observe import Writer
 from inference.picture import Picture
 from inference.registry import Model
@@ -35,6 +38,9 @@ F32 = npt.NDArray[np.float32]
 Record = Observation | SourceChange | Filmstrip
 _STEP_BACK_MAX_NS = 60 * SECOND
 _URGENCY_BLIND = 4.0
+_URGENCY_TRAFFIC = 2.0
+_BRIEF_NS = SECOND // 2
+"""Pictures that follow the last whole look within this are there for the motion of vehicles alone."""
 _FIRE_IS_SEEN = frozenset({"moved", "blurred"})
 _BLIND_SENTENCES = {
     "covered": "画面被遮挡 (the picture is covered)",
@@ -67,13 +73,15 @@ class Seen:
 class Outcome:
     """What a picture led to. `urgency`: how much sooner to look again, 1 = as usual.
 
-    `suspicion`: a code for what is suspected (`fire`, `blind`, `traffic`), "" for nothing. `seen`: None when the
+    `suspicion`: a code for what is suspected (`fire`, `blind`, `traffic`), "" for nothing. `burst`: vehicles are
+    to be measured, in a burst of looks. `seen`: None when the
     picture was not looked at, since a later one was.
     """
 
     records: list[Record] = field(default_factory=list)
     urgency: float = 1.0
     suspicion: str = ""
+    burst: bool = False
     seen: Seen | None = None
 
 
@@ -93,11 +101,22 @@ class Watch:
         self._counters = counters
         shapes = [ZoneShape.of(zone) for zone in writer.camera.zones]
         self._crowds = [(s, CrowdTalk(config.crowd)) for s in shapes if s.zone.kind in CROWD_KINDS]
-        self._traffic = StoppedVehicles(config.traffic, [s for s in shapes if s.zone.kind is ZoneKind.LANE])
+        lanes = [s for s in shapes if s.zone.kind is ZoneKind.LANE]
+        # Vehicles that always stood in a fire lane block it all the same.
+        kept_free = [s for s in shapes if s.zone.kind is ZoneKind.FIRE_LANE]
+        self._traffic = (
+            (IncidentType.STOPPED_VEHICLE, StoppedVehicles(config.traffic, lanes)),
+            (IncidentType.FIRE_LANE, StoppedVehicles(config.traffic, kept_free, background=False)),
+        )
+        ground = Ground.of(writer.camera.homography) if writer.camera.homography is not None else None
+        self._flow = FlowWatch(config.flow, lanes, ground)
+        self._intrusion = IntrusionWatch(config.intrusion, lanes)
         self._fire = FireWatch(config.fire, [s for s in shapes if s.zone.kind is ZoneKind.FIRE])
         self._blind = BlindWatch(config.blind, zoned=bool(shapes))
         self._hiding = Hiding()
         self._last_at: Instant | None = None
+        self._whole_at: Instant | None = None
+        self._blind_now = ""
         self._steady = 0
         self.analysed_at: Instant | None = None
         """When, by our clock, a picture of it was last understood."""
@@ -116,6 +135,13 @@ class Watch:
             return outcome
         self._last_at, self.analysed_at, self.late = picture.event_time, now, False
         sure = found.confidence >= self.writer.model.thresholds[found.class_id]
+        size = (picture.width, picture.height)
+        if self._whole_at is not None and 0 < picture.event_time - self._whole_at < _BRIEF_NS and not asked:
+            if not self._blind_now:
+                outcome.records += self._flowing(picture, found, sure)
+            outcome.seen = Seen(picture.event_time, picture.arrival_time, size, found, self._blind_now)
+            return outcome
+        self._whole_at = picture.event_time
 
         sight = self._blind.look(picture)
         outcome.records += self._say_sight(sight, picture.event_time, picture.arrival_time)
@@ -125,13 +151,15 @@ class Watch:
         if not sight.blind:
             outcome.records += self._crowd(picture, found, hidden)
             outcome.records += self._standing(picture, found, sure, hidden)
+            outcome.records += self._walking(picture, found[sure], hidden)
+            outcome.records += self._flowing(picture, found, sure)
         if not sight.blind or sight.reason in _FIRE_IS_SEEN:
             # A camera that was turned, or sees badly, may still see a fire; only its counts mean nothing.
             outcome.records += self._burning(picture, found[sure], hidden)
         outcome.urgency, outcome.suspicion = self._suspicion()
+        outcome.burst = not sight.blind and self._flow.wants
         # One covered picture is no blind camera, but it shows nothing to whoever asked for a look.
-        blind = sight.reason if sight.blind else sight.alone
-        size = (picture.width, picture.height)
+        blind = self._blind_now = sight.reason if sight.blind else sight.alone
         shown: tuple[EvidenceRef, ...] = ()
         if asked and not blind:
             shown = self._write(picture, Drawing(hidden, found[sure].xyxy), None)
@@ -144,7 +172,7 @@ class Watch:
         records = self._say_sight(sight, header.event_time, header.arrival_time)
         seen = Seen(header.event_time, header.arrival_time, (1, 1), Detections.empty(), "undecodable")
         if self._blind.suspicious:
-            return Outcome(records, _URGENCY_BLIND, "blind", seen)
+            return Outcome(records, _URGENCY_BLIND, "blind", seen=seen)
         return Outcome(records, seen=seen)
 
     def say_late(self, now: Instant, reason: str = "late") -> list[Record]:
@@ -165,7 +193,8 @@ class Watch:
             return 8.0, "fire"
         if self._blind.suspicious:
             return _URGENCY_BLIND, "blind"
-        return (2.0, "traffic") if self._traffic.suspicious else (1.0, "")
+        traffic = self._intrusion.suspicious or any(each.suspicious for _, each in self._traffic)
+        return (_URGENCY_TRAFFIC, "traffic") if traffic else (1.0, "")
 
     def _crowd(self, picture: Picture, found: Detections, hidden: F32) -> list[Observation]:
         records = []
@@ -185,12 +214,31 @@ class Watch:
         self, picture: Picture, found: Detections, sure: npt.NDArray[np.bool_], hidden: F32
     ) -> list[Observation]:
         records = []
-        for standing in self._traffic.look(picture, found, sure):
+        for kind, stopped in self._traffic:
+            for standing in stopped.look(picture, found, sure):
+                shown: tuple[EvidenceRef, ...] = ()
+                if not standing.gone:
+                    shown = self._keep(picture, hidden, standing.boxes, standing.shape, kind)
+                records.append(self.writer.standing(kind, standing, picture, shown))
+        return records
+
+    def _walking(self, picture: Picture, sure: Detections, hidden: F32) -> list[Observation]:
+        records = []
+        for walking in self._intrusion.look(picture, sure):
             shown: tuple[EvidenceRef, ...] = ()
-            if not standing.gone:
-                kind = IncidentType.STOPPED_VEHICLE
-                shown = self._keep(picture, hidden, standing.boxes, standing.shape, kind)
-            records.append(self.writer.standing(standing, picture, shown))
+            if not walking.gone:
+                shown = self._keep(picture, hidden, walking.boxes, walking.shape, IncidentType.INTRUSION)
+            records.append(self.writer.intrusion(walking, picture, shown))
+        return records
+
+    def _flowing(self, picture: Picture, found: Detections, sure: npt.NDArray[np.bool_]) -> list[Observation]:
+        records = []
+        for state in self._flow.look(picture, found, sure):
+            if state.congestion is not None:
+                self._counters.count("lanes_measured", state.congestion.basis)
+                records.append(self.writer.congestion(state.shape, state.congestion, picture))
+            if state.wrong is not None or state.right_again:
+                records.append(self.writer.wrong_way(state.shape, state.wrong, picture))
         return records
 
     def _burning(self, picture: Picture, sure: Detections, hidden: F32) -> list[Observation]:
@@ -219,7 +267,11 @@ class Watch:
         records: list[Record] = []
         for shape, talk in self._crowds:
             talk.unknown()
-            records.append(self.writer.crowd_unknown(shape.zone, at, arrival, reason))
+            records.append(self.writer.unknown(IncidentType.CROWD_DENSITY, shape.zone, at, arrival, reason))
+        records += [
+            self.writer.unknown(IncidentType.CONGESTION, shape.zone, at, arrival, reason)
+            for shape in self._flow.blind()
+        ]
         return records
 
     def _keep(

@@ -18,14 +18,17 @@ from hypothesis import strategies as st
 from contracts.control import Promote
 from contracts.frame import ActivityNotice, Codec, Frame, Suspicion
 from contracts.instant import SECOND, Instant
+from contracts.observation import IncidentType
+from contracts.place import ZoneKind
 from contracts.source import SourceState
-from inference.config import InferenceConfig, PromotionConfig
+from inference.config import FlowConfig, InferenceConfig, PromotionConfig
 from inference.promote import Promoter, Promotions
 from runtime.metrics import StageCounters
 from runtime.zmq_request import ZmqRequestClient
+from sim.scenario import normalised_homography
 from sim.scenes import SceneKind, make_scene
 from tests.inference.county import CAMERA, CLOCK, CONFIG, County, child_of_ours, county, until
-from tests.inference.pictures import at, catalogue, encode, encode_groups, moving, noisy, promoted
+from tests.inference.pictures import at, catalogue, encode, encode_groups, moving, noisy, promoted, zone
 
 HOLD = PromotionConfig(cameras_max=3, hold_s=20.0, longest_s=60.0, rest_s=30.0)
 
@@ -80,6 +83,36 @@ def test_refused_camera_gives_its_place_back_and_is_left_alone_for_a_while() -> 
     assert len(made) == 0
     assert made.wish("a", 8.0, at(5.9)) is None
     assert made.wish("a", 8.0, at(6)) is not None
+
+
+def test_bursts_are_few_take_places_and_never_the_one_for_a_fire() -> None:
+    made = Promotions(HOLD)
+    assert made.burst("a", 9.0, 1, at(0)) == at(9)
+    assert made.burst("a", 9.0, 1, at(4)) is None, "it goes on"
+    assert made.burst("b", 9.0, 1, at(4)) is None
+    assert made.skipped == {"burst_limit": 1}
+    assert made.burst("b", 9.0, 2, at(4)) == at(13)
+    assert made.burst("c", 9.0, 3, at(5)) is None, "the last place"
+    assert made.wish("fire", 8.0, at(5)) is not None
+    made.expire(at(14))
+    assert not made.holds("a")
+    assert made.burst("a", 9.0, 1, at(14)) == at(23)
+
+
+def test_burst_of_a_camera_that_is_promoted_makes_its_promotion_no_shorter_and_none_without_end() -> None:
+    made = Promotions(HOLD)
+    assert made.wish("a", 8.0, at(0)) == at(20)
+    assert made.burst("a", 9.0, 1, at(1)) == at(20)
+    for second in range(2, 58):
+        made.wish("a", 8.0, at(second))
+    assert made.burst("a", 9.0, 1, at(58)) == at(60), "as long as may be"
+
+
+def test_refused_burst_gives_its_place_to_another() -> None:
+    made = Promotions(HOLD)
+    made.burst("a", 9.0, 1, at(0))
+    made.refused("a", at(0))
+    assert made.burst("b", 9.0, 1, at(0)) == at(9)
 
 
 def test_camera_that_leaves_the_catalogue_gives_its_place_back() -> None:
@@ -314,3 +347,47 @@ async def test_ingest_is_away_while_something_is_suspected_then_pictures_are_loo
         )
     assert made.counted("promotion_requests_failed:link_closed") >= 1
     assert made.promoted == []
+
+
+@pytest.mark.slow
+async def test_busy_lane_then_its_camera_is_promoted_for_a_burst_and_its_queue_is_measured(
+    short_dir: Path,
+) -> None:
+    scene = make_scene(SceneKind.ROAD_SLOWING, 9001, onset_s=60.0)
+    lanes = []
+    for each in scene.view.zones:
+        polygon = tuple((x / scene.width, y / scene.height) for x, y in each.polygon)
+        lanes.append(zone(ZoneKind.LANE, polygon, zone_id=each.name))
+    homography = normalised_homography(scene.view, scene.width, scene.height)
+    road = msgspec.structs.replace(CAMERA, zones=tuple(lanes), homography=homography)
+    units = encode_groups([scene.render(110.0 + n / 25)[0] for n in range(12)], group=12)
+    config = msgspec.structs.replace(CONFIG, flow=FlowConfig(burst_s=3.0, every_s=60.0))
+    numbers = count()
+
+    async with county(short_dir, catalogue(road), config, ingest=True) as made:
+
+        def play(promoted_now: bool) -> None:
+            number = next(numbers)
+            (frame,) = promoted([units[number % 12 if promoted_now else 0]], CAMERA.id, first=number + 1)
+            header = msgspec.structs.replace(frame.header, chain=number % 12, promoted=promoted_now)
+            made.offer_frame(Frame(header=header, data=frame.data))
+
+        await until(made, lambda: bool(made.promoted), lambda: play(False))
+        while next(numbers) % 12 != 11:
+            pass
+
+        async def go_on() -> None:
+            while True:
+                play(True)
+                await CLOCK.asleep(0.04)
+
+        task = asyncio.create_task(go_on())
+        await until(made, lambda: any(each.type is IncidentType.CONGESTION for each in made.observations))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert made.promoted[0].reason == "flow"
+    told = [dict(each.detail) for each in made.observations if each.type is IncidentType.CONGESTION]
+    grades = [each.value for each in made.observations if each.type is IncidentType.CONGESTION]
+    assert max(grade for grade in grades if grade is not None) == 5
+    assert min(float(each["speed_kmh"]) for each in told if each["speed_kmh"] != "null") < 3
+    assert max(int(each["queue"]) for each in told) >= 3

@@ -302,6 +302,37 @@ def test_promoted_cameras_under_overload_take_no_more_than_suspects_do(
     assert worst <= 1.25 * (URGENCY_MAX * promoted + cameras) / capacity + 13
 
 
+def test_camera_in_a_burst_is_looked_at_several_times_a_second_and_then_as_before() -> None:
+    made = scheduler()
+    made.burst("a", at(2.0))
+    looks = []
+    for n in range(100):
+        made.announce(in_chain("a", n + 1, n % 50, n / 25), at(n / 25))
+        looks += [each.sequence for each, look in made.follow(16, 4, at(n / 25)) if look]
+    # 0.12 s is three pictures; from 2.0 s on one look in 0.8 s.
+    assert looks == [*range(1, 51, 3), *range(69, 101, 20)]
+
+
+def test_burst_that_has_a_backlog_takes_half_of_the_looks_and_leaves_the_others_theirs() -> None:
+    made = scheduler()
+    made.burst("a", at(60))
+    for n in range(48):
+        made.announce(in_chain("a", n + 1, n, n / 25), at(n / 25))
+    for name in "bcdefgh":
+        made.announce(header(name, 1, at(1)), at(1))
+    followed = made.follow(48, 4, at(2))
+    assert [each.sequence for each, look in followed if look] == [1, 4]
+    assert len(made.pick(2, at(2))) == 2
+
+
+def test_burst_of_a_camera_that_was_not_promoted_looks_at_nothing_more() -> None:
+    made = scheduler()
+    made.burst("a", at(5))
+    made.announce(header("a", 1, at(0)), at(0))
+    assert made.follow(16, 4, at(0)) == []
+    assert ids(made.pick(4, at(0))) == ["a"]
+
+
 def test_ordinary_picture_behind_a_chain_waits_until_the_chain_is_decoded() -> None:
     made = scheduler()
     made.announce(in_chain("a", 1, 0, 0), at(0))

@@ -23,6 +23,8 @@ CODES = {
     "crowd.capacity": "21003",
     "traffic.congestion": "22001",
     "traffic.stopped_vehicle": "22003",
+    "traffic.wrong_way": "22004",
+    "traffic.intrusion": "22005",
     "traffic.fire_lane": "22008",
     "fire.flame_suspected": "23001",
     "fire.smoke_suspected": "23002",
