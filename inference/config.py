@@ -287,8 +287,9 @@ class InferenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """A decoder that is silent for so many seconds over one picture is ended and started again."""
     access_unit_max_kb: int = 2048
     """Encoded pictures over so many kilobytes are refused (counted)."""
-    picture_pixels_max: int = 921_600
-    """Decoded pictures are scaled down to at most so many pixels (1280x720) before anything looks at them."""
+    picture_pixels_max: int = 230_400
+    """Decoded pictures are scaled down to at most so many pixels (640x360) before anything looks at them: what the
+    network and evidence need, and no more."""
     quarantine_s: float = 3600.0
     """A camera whose pictures ended the decoder twice is left alone for so many seconds."""
     outgoing_max: int = 4096
