@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from alerts.catalogue.config import FeedConfig
     from alerts.catalogue.feed_files import Pass
     from alerts.catalogue.spool import Spool
+    from inference.calibrate import Calibration
 
 ROOT = Path(__file__).resolve().parent
 DEMO_CONFIG = ROOT / "deploy" / "config" / "demo.toml"
@@ -55,6 +56,10 @@ catalogue_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(catalogue_app, name="catalogue")
+calibrate_app = typer.Typer(
+    help="标定: 地面, 用于密度与车速。 Calibrate: the ground, for densities and speeds.", no_args_is_help=True
+)
+app.add_typer(calibrate_app, name="calibrate")
 
 ConfigOption = Annotated[
     Path | None,
@@ -570,6 +575,83 @@ ConfirmOption = Annotated[
     bool,
     typer.Option("--confirm-removal", help="确认移除超过允许比例的摄像机。 Remove more than the stated share."),
 ]
+
+
+CameraArgument = Annotated[str, typer.Argument(help="目录中的摄像机。 A camera of the catalogue.")]
+ConfirmGround = Annotated[
+    bool, typer.Option("--confirm", help="核对无误, 写入目录。 It was checked; write it to the catalogue.")
+]
+
+
+@calibrate_app.command("points")
+def calibrate_points(
+    camera: CameraArgument,
+    points: Annotated[
+        list[str], typer.Argument(help="画面=地面, 如 0.25,0.80=3.5,12 (米)。 Picture 0..1 = ground in metres.")
+    ],
+    config: ConfigOption = None,
+    confirm: ConfirmGround = False,
+) -> None:
+    """由四个或更多点选点标定。 From four clicked points or more, with their places on the ground."""
+    from inference.calibrate import by_points
+
+    site, _ = load(config_path(config))
+    _keep_ground(site, by_points(find_camera(site, camera), points), camera, confirm)
+
+
+@calibrate_app.command("heights")
+def calibrate_heights(
+    camera: CameraArgument,
+    recordings: Annotated[list[Path], typer.Argument(help="该摄像机的录像或图片。 Recordings of this camera.")],
+    config: ConfigOption = None,
+    every_s: Annotated[float, typer.Option(help="取样间隔秒。 Seconds between pictures.")] = 5.0,
+    view_deg: Annotated[
+        float | None, typer.Option(help="镜头水平视场角, 如已知。 Horizontal angle of view, if known.")
+    ] = None,
+    confirm: ConfirmGround = False,
+) -> None:
+    """由一天中行人的身高学习标定。 Learn it from how tall people look over a day."""
+    from inference.calibrate import by_heights
+    from inference.detector import Detector
+    from inference.registry import load_model
+
+    if not (math.isfinite(every_s) and every_s > 0):
+        raise ConfigError(f"--every-s {every_s:g}: 应为正的秒数 (seconds above 0)")
+    if view_deg is not None and not 10 <= view_deg <= 140:
+        raise ConfigError(f"--view-deg {view_deg:g}: 应在 10 与 140 之间 (10 to 140 degrees)")
+    site, loaded = load(config_path(config))
+    inference_config = loaded["inference"]
+    model = load_model(site.models_dir / inference_config.model, inference_config.thresholds)
+    detector = Detector(model, floor=inference_config.evidence.floor, threads=inference_config.threads)
+    with Progress(console=Console(stderr=True)) as progress:
+        found = by_heights(
+            find_camera(site, camera),
+            recordings,
+            detector,
+            inference_config,
+            every_s=every_s,
+            view_deg=view_deg,
+            progress=progress,
+        )
+    _keep_ground(site, found, camera, confirm)
+
+
+def _keep_ground(site: Site, found: Calibration, camera_id: str, confirm: bool) -> None:
+    """Show a calibration; with `confirm` it becomes the camera's, at the catalogue's next reading."""
+    from alerts.catalogue.book import CatalogueBook
+
+    typer.echo(found.text())
+    if not confirm:
+        typer.echo("未写入; 核对面积后加 --confirm (not written; check the areas, then add --confirm)")
+        return
+    with CatalogueBook(site) as book:
+        catalogue = book.read()
+        cameras = tuple(
+            msgspec.structs.replace(each, homography=found.ground.homography) if each.id == camera_id else each
+            for each in catalogue.cameras
+        )
+        book.write(msgspec.structs.replace(catalogue, cameras=cameras, version=catalogue.version + 1))
+    typer.echo(f"已写入目录第 {catalogue.version + 1} 版 (written as version {catalogue.version + 1})")
 
 
 @catalogue_app.command("import")

@@ -114,6 +114,15 @@ def sample_video(path: Path, every_s: float, pixels_max: int) -> Iterator[Sample
         raise FileUnreadable(f"{path}: 视频无法继续解码 (does not decode: {error.strerror})") from None
 
 
+def read_frames(path: Path, every_s: float, pixels_max: int) -> Iterator[Bgr]:
+    """The pictures of a file, whether one still or a video. Raises FileUnreadable."""
+    if is_still(path):
+        yield read_still(path, pixels_max)
+        return
+    for sampled in sample_video(path, every_s, pixels_max):
+        yield sampled.bgr
+
+
 def _imdecode(data: npt.NDArray[np.uint8]) -> Bgr | None:
     """OpenCV answers None for what is no picture, whatever its stub says, and refuses an empty array."""
     if not len(data):

@@ -31,7 +31,7 @@ from inference.observe import Writer
 from inference.picture import Picture
 from inference.registry import Model
 from inference.traffic import StoppedVehicles
-from inference.zones import ZoneShape
+from inference.zones import ZoneShape, measured
 from runtime.metrics import StageCounters
 
 F32 = npt.NDArray[np.float32]
@@ -99,7 +99,8 @@ class Watch:
         self._config = config
         self._evidence = evidence
         self._counters = counters
-        shapes = [ZoneShape.of(zone) for zone in writer.camera.zones]
+        ground = Ground.of(writer.camera.homography) if writer.camera.homography is not None else None
+        shapes = [ZoneShape.of(measured(zone, ground)) for zone in writer.camera.zones]
         self._crowds = [(s, CrowdTalk(config.crowd)) for s in shapes if s.zone.kind in CROWD_KINDS]
         lanes = [s for s in shapes if s.zone.kind is ZoneKind.LANE]
         # Vehicles that always stood in a fire lane block it all the same.
@@ -108,7 +109,6 @@ class Watch:
             (IncidentType.STOPPED_VEHICLE, StoppedVehicles(config.traffic, lanes)),
             (IncidentType.FIRE_LANE, StoppedVehicles(config.traffic, kept_free, background=False)),
         )
-        ground = Ground.of(writer.camera.homography) if writer.camera.homography is not None else None
         self._flow = FlowWatch(config.flow, lanes, ground)
         self._intrusion = IntrusionWatch(config.intrusion, lanes)
         self._fire = FireWatch(config.fire, [s for s in shapes if s.zone.kind is ZoneKind.FIRE])

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from contracts.place import Zone
+from inference.ground import Ground
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -57,6 +59,14 @@ class ZoneShape:
         """Which points (n, 2), in pixels, lie in the zone; points on or past the border count as just within."""
         shares = np.clip(points / (width, height), 1e-6, 1 - 1e-6)
         return inside(self.polygon, shares)
+
+
+def measured(zone: Zone, ground: Ground | None) -> Zone:
+    """The zone with its area from the camera's ground, where nobody stated one and the ground is measured."""
+    if zone.area_m2 is not None or ground is None:
+        return zone
+    area = ground.area_m2(np.array(zone.polygon, np.float64))
+    return zone if area is None else msgspec.structs.replace(zone, area_m2=round(area, 2))
 
 
 def feet(xyxy: F32) -> F64:
