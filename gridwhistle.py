@@ -885,11 +885,27 @@ def models_evaluate(
     folder: Annotated[Path, typer.Argument(help="模型文件夹。 Folder of a model.")],
     data: Annotated[Path, typer.Option(help="数据文件夹。 Data folder.", envvar="GRIDWHISTLE_DATA")],
     html: Annotated[Path | None, typer.Option(help="报告 HTML。 Report.")] = None,
+    size: Annotated[
+        str, typer.Option(help="输入尺寸, 如 416 (长边), 640, 416x256。 Longer side, or width x height.")
+    ] = "",
 ) -> None:
     """评测: 各类 AP50。 AP50 per class on the validation split."""
     from models.evaluate.run import evaluate
 
-    typer.echo(evaluate(folder, data, html=html).text())
+    typer.echo(evaluate(folder, data, html=html, size=_seen_size(size)).text())
+
+
+def _seen_size(text: str) -> int | tuple[int, int] | None:
+    """`640` is a longer side, `640x384` a rectangle, nothing the model's own. Raises ConfigError."""
+    if not text:
+        return None
+    parts = text.split("x")
+    if not all(part.isdecimal() for part in parts) or len(parts) > 2:
+        raise ConfigError(f"--size {text!r}: 应如 640 或 640x384 (a longer side, or width x height)")
+    sides = [int(part) for part in parts]
+    if any(side % 32 or not 64 <= side <= 1536 for side in sides):
+        raise ConfigError(f"--size {text!r}: 应为 32 的倍数, 64 至 1536 (multiples of 32, 64 to 1536)")
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
 
 @models_app.command("train")

@@ -28,14 +28,15 @@ BANDS = ((0, 5), (6, 20), (21, 50), (51, 10_000))
 
 @dataclass(frozen=True, slots=True)
 class CountError:
-    """Counting figures of one model: threshold, pictures, mean absolute error, mean error (bias), MAE by band."""
+    """Counting figures of one model: threshold, pictures, mean absolute error (MAE) and mean error (bias), and by
+    band of the true count pictures, MAE and bias."""
 
     model: str
     threshold: float
     pictures: int
     mean_absolute_error: float
     bias: float
-    by_band: dict[str, tuple[int, float]]
+    by_band: dict[str, tuple[int, float, float]]
 
 
 def countable(pictures: Sequence[Picture]) -> list[Picture]:
@@ -108,12 +109,12 @@ def best_threshold(table: NDArray[np.float64], true: NDArray[np.float64]) -> flo
 
 def summarise(name: str, threshold: float, errors: NDArray[np.float64], true: NDArray[np.float64]) -> CountError:
     """Mean absolute error and bias over all pictures, and the error by band of the true count."""
-    bands = {}
+    bands: dict[str, tuple[int, float, float]] = {}
     for low, high in BANDS:
         inside = (true >= low) & (true <= high)
         if inside.any():
             bands[f"{low}-{high}" if high < BANDS[-1][1] else f"{low}+"] = (
-                int(inside.sum()), float(np.abs(errors[inside]).mean()),
+                int(inside.sum()), float(np.abs(errors[inside]).mean()), float(errors[inside].mean()),
             )  # fmt: skip
     return CountError(
         name, round(threshold, 2), len(errors), float(np.abs(errors).mean()), float(errors.mean()), bands

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.evaluate.alarms import FolderAlarms, HardFigures, judge_alarms
 from models.evaluate.counting import CountError, compare
 from models.evaluate.detect import Detector, Seen
 from models.evaluate.folder import ModelFolder, read_folder
@@ -55,6 +56,7 @@ class EvaluationReport:
     alarms: list[AlarmFigures]
     by_source: dict[str, dict[str, tuple[int, float]]]
     counting: tuple[CountError, CountError] | None = None
+    hard: tuple[Sequence[HardFigures], Sequence[FolderAlarms]] = ((), ())
     html: Path | None = None
 
     def text(self) -> str:
@@ -65,6 +67,8 @@ class EvaluationReport:
             table(self),
         ]
         lines += ["", source_table(self), "", *(_alarm_line(alarm) for alarm in self.alarms)]
+        lines += [hard_line(figures) for figures in self.hard[0]]
+        lines += [folder_line(each) for each in self.hard[1]]
         lines += [_count_line(error) for error in self.counting or ()]
         if self.html is not None:
             lines.append(f"page: {self.html}")
@@ -98,6 +102,9 @@ def evaluate(
         alarms=[_alarm_figures(folder, looked, name) for name in ("fire", "smoke")],
         by_source=by_source(looked),
         counting=compare(model_dir, data, model_size=seen) if counting else None,
+        hard=judge_alarms(
+            folder.detector(), looked, data, seen, nms_iou=folder.nms_iou, thresholds=dict(folder.thresholds)
+        ),
         html=html,
     )
     if html is not None:
@@ -146,8 +153,26 @@ def _alarm_line(alarm: AlarmFigures) -> str:
     )
 
 
+def hard_line(figures: HardFigures) -> str:
+    """Recall at one false picture in a hundred hard negatives, and at the shipped threshold."""
+    unseen = "" if figures.unseen_recall is None else f", {figures.unseen_recall:.3f} of unseen ones that burn"
+    return (
+        f"{figures.name}: recall {figures.recall:.3f}{unseen} at {figures.threshold:.2f} (1 % false pictures of "
+        f"{figures.negatives} hard negatives); at the shipped {figures.shipped_threshold:.2f}: recall "
+        f"{figures.shipped_recall:.3f}, false {figures.shipped_false:.3f}"
+    )
+
+
+def folder_line(each: FolderAlarms) -> str:
+    """Alarms in a folder at the shipped thresholds."""
+    return f"{each.name}: " + ", ".join(f"{name} in {n} of {each.pictures}" for name, n in each.alarmed.items())
+
+
 def _count_line(error: CountError) -> str:
-    bands = ", ".join(f"{band} people: {value:.2f} ({number})" for band, (number, value) in error.by_band.items())
+    bands = ", ".join(
+        f"{band} people: {value:.2f}, bias {bias:+.2f} ({number})"
+        for band, (number, value, bias) in error.by_band.items()
+    )
     return (
         f"people, {error.model} at {error.threshold:.2f}: mean absolute error {error.mean_absolute_error:.3f}, "
         f"bias {error.bias:+.3f} on {error.pictures} pictures; {bands}"

@@ -27,7 +27,7 @@ def test_error_bias_and_bands() -> None:
     result = summarise("m", 0.4, np.array([1.0, -2.0, -3.0]), np.array([2.0, 5.0, 8.0]))
     assert result.mean_absolute_error == pytest.approx(2.0)
     assert result.bias == pytest.approx(-4 / 3)
-    assert result.by_band == {"0-5": (2, 1.5), "6-20": (1, 3.0)}
+    assert result.by_band == {"0-5": (2, 1.5, -0.5), "6-20": (1, 3.0, -3.0)}
 
 
 def test_sets_with_group_boxes_are_not_counted_and_riders_are() -> None:
