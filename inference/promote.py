@@ -17,6 +17,7 @@ from contracts.control import Promote, PromoteAnswer
 from contracts.errors import GridwhistleError
 from contracts.instant import SECOND, Instant
 from inference.schedule import URGENCY_MAX
+from inference.suspects import SuspectLog
 from runtime.log import CountedLog
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ class Promoter:
         self._log = CountedLog(clock)
         self._told: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._suspects = SuspectLog(clock)
         self.promotions = Promotions(config)
 
     def suspected(self, source_id: str, urgency: float, reason: str, *, from_last_key: bool = False) -> None:
@@ -164,6 +166,7 @@ class Promoter:
 
         `from_last_key`: begin with the group of pictures that is open now, if ingest keeps it.
         """
+        self._suspects.tell(source_id, reason)
         self._begin(source_id, self.promotions.wish(source_id, urgency, self._clock.now()), reason, from_last_key)
 
     def burst(self, source_id: str, seconds: float, at_once: int) -> Instant | None:

@@ -15,7 +15,9 @@ one look each. Suspects have a greater claim for a while then.
 What a notice speaks of happened after the last picture: it is the next one that goes first.
 
 A promoted camera's pictures are all decoded, in order (`follow`); which of them are looked at is a matter of
-claims again, like a picture of any camera, so that it takes no more than a suspect's share of the looks.
+claims again, like a picture of any camera, so that it takes no more than a suspect's share of the looks. But one
+under the greatest suspicion (a fire) is looked at every `promoted_look_s`, in every second place at most: what
+proves a fire is several looks within seconds, which claims alone give as seldom as the box is overloaded.
 """
 
 from __future__ import annotations
@@ -24,11 +26,12 @@ import enum
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from contracts.frame import ActivityNotice, FrameHeader, Suspicion
 from contracts.instant import SECOND, Instant
+from inference.bursts import Bursts
 from inference.chains import Chains
 
 URGENCY_MAX = 8.0
@@ -79,15 +82,6 @@ class _Camera:
         return self.call is not _Call.NONE and header.arrival_time >= self.called_since
 
 
-@dataclass(slots=True)
-class _Burst:
-    """A promoted camera that is looked at several times a second, to see how things move."""
-
-    until: Instant
-    looked_at: Instant = _EVER
-    """Event time of its last look."""
-
-
 class Scheduler:
     """Waiting pictures of one shard of cameras: at most one per camera, and the chains of promoted ones.
 
@@ -118,8 +112,7 @@ class Scheduler:
         self._age_max_ns = round(age_max_s * SECOND)
         self._suspect_ns = round(suspect_s * SECOND)
         self._promoted_look_ns = round(promoted_look_s * SECOND)
-        self._burst_look_ns = round(burst_look_s * SECOND)
-        self._bursts: dict[str, _Burst] = {}
+        self._bursts = Bursts(round(burst_look_s * SECOND))
         self._cameras: dict[str, _Camera] = {}
         self._bounds: dict[str, int] = {}
         """Of cameras that have one of their own, in ns."""
@@ -194,12 +187,12 @@ class Scheduler:
 
     def burst(self, source_id: str, until: Instant) -> None:
         """Until then, while it is promoted, look at this camera several times a second."""
-        self._bursts[source_id] = _Burst(until)
+        self._bursts.begin(source_id, until)
 
     def forget(self, source_id: str) -> None:
         """The camera left the catalogue."""
         self._cameras.pop(source_id, None)
-        self._bursts.pop(source_id, None)
+        self._bursts.forget(source_id)
         self._bounds.pop(source_id, None)
         self._called.discard(source_id)
         waited = self.chains.forget(source_id)
@@ -227,44 +220,51 @@ class Scheduler:
     ) -> list[tuple[FrameHeader, bool]]:
         """The next pictures of the chains of this decoder, in order, each with whether to look at it.
 
-        At most `looks_max` are looked at, one per camera, if its claim is among the greatest of all that wait. Of
-        cameras in a burst several are, whatever their claims, but no more than half of `looks_max`.
+        At most `looks_max` are looked at. Of cameras in a burst several are, whatever their claims, but no more
+        than half of `looks_max`; of others one per camera: those under the greatest suspicion in every second
+        place at most, and those whose claim is among the greatest of all that wait.
         """
         headers = self.chains.take(decoder, limit, now)
-        looks = self._burst_looks(headers, max(1, looks_max // 2) if looks_max else 0, now)
+        looks = set[int]()
+        for header in self._bursts.looks(headers, max(1, looks_max // 2) if looks_max else 0, now):
+            self._looked_at(header, now)
+            looks.add(id(header))
         looks_max -= len(looks)
         due = {
             each.source_id: each
             for each in headers
             if each.source_id not in self._bursts and self._look_due(each.source_id, now)
         }
-        if not due or looks_max < 1:
-            return [(header, id(header) in looks) for header in headers]
-        rivals = self._called_and_best(looks_max, now)
-        ranked = sorted(
-            itertools.chain(due.values(), *rivals), key=lambda each: self._order(each, now), reverse=True
-        )
-        first = {id(header) for header in ranked[:looks_max]}
-        looks |= first
-        for header in due.values():
-            if id(header) in first:
-                self._looked_at(header, now)
+        if due and looks_max > 0:
+            first = self._first_of(due.values(), looks_max, now)
+            for header in due.values():
+                if id(header) in first:
+                    self._looked_at(header, now)
+            looks |= first
         return [(header, id(header) in looks) for header in headers]
 
-    def _burst_looks(self, headers: Sequence[FrameHeader], limit: int, now: Instant) -> set[int]:
-        """The identities of pictures that a burst looks at, evenly apart in event time."""
-        for over in [name for name, burst in self._bursts.items() if now >= burst.until]:
-            del self._bursts[over]
-        looks: set[int] = set()
-        for header in headers:
-            burst = self._bursts.get(header.source_id)
-            if burst is None or len(looks) >= limit:
-                continue
-            if not 0 <= header.event_time - burst.looked_at < self._burst_look_ns:
-                burst.looked_at = header.event_time
-                looks.add(id(header))
-                self._looked_at(header, now)
-        return looks
+    def _first_of(self, due: Collection[FrameHeader], looks_max: int, now: Instant) -> set[int]:
+        """The identities of the pictures of chains that are looked at beside all others that wait."""
+        gravest = {id(header) for header in self._gravest(due, looks_max, now)}
+        rivals = self._called_and_best(looks_max, now)
+        ranked = sorted(
+            (each for each in itertools.chain(due, *rivals) if id(each) not in gravest),
+            key=lambda each: self._order(each, now),
+            reverse=True,
+        )
+        return gravest | {id(header) for header in ranked[: looks_max - len(gravest)]}
+
+    def _gravest(self, due: Iterable[FrameHeader], looks_max: int, now: Instant) -> list[FrameHeader]:
+        """Those under the greatest suspicion, longest unseen first, as many as have every second place."""
+        grave = [
+            header
+            for header in due
+            if (camera := self._cameras[header.source_id]).weight >= URGENCY_MAX and now < camera.suspected_until
+        ]
+        grave.sort(key=lambda header: self._rank(header, now), reverse=True)
+        first = grave[: (looks_max + (not self._suspicious_went)) // 2]
+        self._suspicious_went = bool(first)
+        return first
 
     def _called_and_best(self, limit: int, now: Instant) -> tuple[list[FrameHeader], list[FrameHeader]]:
         """Waiting pictures of cameras that go before their claim, and the greatest claims of the others."""
