@@ -191,6 +191,7 @@ def measure_watch(found: Corpus, model: Model, ms: dict[str, float]) -> None:
             model=model,
             evidence=EvidenceStore(Path(folder), CONFIG.evidence),
             counters=StageCounters("bench"),
+            second=detector.second_look(CONFIG.fire.second_look),
         )
         observer.cameras([Camera(id=each, name="", place=Place(0, 0), owner="", zones=zones) for each in cameras])
         looks = []

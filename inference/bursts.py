@@ -12,7 +12,7 @@ from contracts.instant import Instant
 @dataclass(slots=True)
 class _Burst:
     until: Instant
-    looked_at: Instant = Instant(0)
+    looked_at: Instant
     """Event time of its last look."""
 
 
@@ -28,7 +28,7 @@ class Bursts:
 
     def begin(self, source_id: str, until: Instant) -> None:
         """Until then this camera is in a burst, while it is promoted."""
-        self._bursts[source_id] = _Burst(until)
+        self._bursts[source_id] = _Burst(until, Instant(0))
 
     def forget(self, source_id: str) -> None:
         """The camera left the catalogue."""

@@ -91,9 +91,9 @@ class IntrusionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """`[inference.intrusion]`: people on foot in a live traffic lane."""
 
     persist_s: float = 3.0
-    """People are in the lane in pictures that span so many seconds..."""
-    samples_min: int = 2
-    """...and in so many pictures in a row."""
+    """Somebody is in the lane in pictures that span so many seconds..."""
+    samples_min: int = 3
+    """...and are so many, from one to the next no further than one walks."""
     gap_max_s: float = 15.0
     """Pictures further apart than this many seconds begin anew."""
     repeat_s: float = 10.0
@@ -110,9 +110,16 @@ class FireConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     seen_min: int = 3
     """n: pictures that must show it..."""
     window: int = 5
-    """m: ...of the last so many."""
+    """m: ...of the last so many..."""
+    weak_share: float = 0.6
+    """...each with this share of the class's threshold at least, 0..1..."""
+    sure_min: int = 1
+    """...and so many of them with all of it."""
     persist_s: float = 3.0
     """Seconds between the first and the last of them, at least."""
+    second_look: int = 640
+    """Longer side, in pixels, at which the network looks again at a picture that may show flame or smoke; the mean
+    of both confidences counts. 0 = never. Twice the time of a look, for those pictures alone."""
     gap_max_s: float = 30.0
     """Pictures further apart than this many seconds begin a new window."""
     growth_min: float = 1.25
@@ -127,6 +134,10 @@ class FireConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def __post_init__(self) -> None:
         if not 1 <= self.seen_min <= self.window <= 60:
             raise ValueError("fire.seen_min lies between 1 and fire.window, which is at most 60")
+        if self.second_look and not 64 <= self.second_look <= 1536:
+            raise ValueError("fire.second_look is 0 or lies in 64..1536")
+        if not 0.2 <= self.weak_share <= 1 or not 1 <= self.sure_min <= self.seen_min:
+            raise ValueError("fire.weak_share lies in 0.2..1 and fire.sure_min in 1..fire.seen_min")
         if self.persist_s < 0 or self.gap_max_s <= 0 or self.growth_min <= 1 or self.repeat_s < 0:
             raise ValueError("fire: persist_s >= 0, gap_max_s > 0, growth_min > 1, repeat_s >= 0")
 

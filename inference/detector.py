@@ -7,7 +7,7 @@ needs 416x320, and both are seen at the same scale.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,32 +50,39 @@ class Detector:
         self._floors = np.minimum(model.thresholds, np.float32(floor))
         self._floors[model.thresholds > 1.0] = 2.0
 
-    def detect(self, pictures: Sequence[Bgr]) -> list[Detections]:
+    def detect(self, pictures: Sequence[Bgr], *, longer_side: int | None = None) -> list[Detections]:
         """Findings of each picture in its own pixels, best first, down to the floor.
 
-        `confident` picks those that count. Pictures of one shape go through the network together.
+        `confident` picks those that count. Pictures of one shape go through the network together. `longer_side`:
+        that of the network's input in pixels, instead of the model's own, where it takes any size.
         """
         answers: dict[int, Detections] = {}
         groups: dict[tuple[int, int], list[int]] = {}
         for index, picture in enumerate(pictures):
-            groups.setdefault(self.rectangle_for(picture), []).append(index)
+            groups.setdefault(self.rectangle_for(picture, longer_side), []).append(index)
         for size, members in groups.items():
             for start in range(0, len(members), self.batch_max):
                 some = members[start : start + self.batch_max]
                 answers.update(zip(some, self._detect_batch(size, [pictures[i] for i in some]), strict=True))
         return [answers[index] for index in range(len(pictures))]
 
+    def second_look(self, longer_side: int) -> Callable[[Bgr], Detections] | None:
+        """A look at a larger size; None when it is 0, or the network takes one size only."""
+        if not longer_side or not self.session.any_size:
+            return None
+        return lambda picture: self.detect([picture], longer_side=longer_side)[0]
+
     def confident(self, found: Detections) -> Detections:
         """The findings at or over the threshold of their class."""
         return found[found.confidence >= self.model.thresholds[found.class_id]]
 
-    def rectangle_for(self, picture: Bgr) -> tuple[int, int]:
+    def rectangle_for(self, picture: Bgr, longer_side: int | None = None) -> tuple[int, int]:
         """Width and height at which the network sees this picture."""
         toml = self.model.toml
         if not self.session.any_size:
             return toml.input_width, toml.input_height
         height, width = picture.shape[:2]
-        longer, step = max(toml.input_width, toml.input_height), max(toml.strides)
+        longer, step = longer_side or max(toml.input_width, toml.input_height), max(toml.strides)
         scale = longer / max(width, height)
         # Rounded first: 416.0000001 / 32 must not become 14.
         columns, rows = (-(-max(1, round(side * scale)) // step) * step for side in (width, height))

@@ -23,6 +23,7 @@ from contracts.observation import IncidentType
 from inference.config import FireConfig
 from inference.picture import Bgr, Picture
 from inference.postprocess import iou
+from inference.steady_lights import SteadyLights
 from inference.zones import ZoneShape, centres
 
 F32 = npt.NDArray[np.float32]
@@ -35,6 +36,7 @@ CANDIDATES_MAX: Final = 16
 _GREY_WIDTH = 320
 _LINK_OVERLAP = 0.05
 _CHANGES_MIN = 2
+_DOUBTFUL_SEEN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class _Sample:
 
     at: Instant
     box: F32 | None = None
+    sure: bool = False
     confidence: float = 0.0
     change: float | None = None
 
@@ -59,6 +62,11 @@ class _Candidate:
     box: F32
     window: deque[_Sample] = field(default_factory=deque)
     said_at: Instant | None = None
+
+    @property
+    def seen(self) -> int:
+        """In how many pictures of the window."""
+        return sum(sample.box is not None for sample in self.window)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +96,52 @@ class FireWatch:
         self._candidates: list[_Candidate] = []
         self._grey: U8 | None = None
         self._last_at: Instant | None = None
+        self._lights = SteadyLights()
         self.steady = 0
         """Times that something was seen long enough but did not change, so that it stayed unsaid."""
 
     @property
     def suspicious(self) -> bool:
-        """A candidate was seen in the last picture."""
-        return any(each.window and each.window[-1].box is not None for each in self._candidates)
+        """A candidate was surely seen in the last picture, and is no light that was learnt to be steady."""
+        return any(each.window[-1].sure and not self._is_light(each) for each in self._candidates)
 
-    def look(self, picture: Picture, found: Detections) -> list[FireClaim]:
-        """What burns by now, each place at most every `repeat_s`. `found`: confident findings only."""
+    @property
+    def doubtful(self) -> bool:
+        """A candidate was seen in the last picture and before, though perhaps never surely."""
+        return any(
+            each.window[-1].box is not None and each.seen >= _DOUBTFUL_SEEN and not self._is_light(each)
+            for each in self._candidates
+        )
+
+    def strange(self, picture: Picture, found: Detections) -> bool:
+        """Whether any of these findings is of flame or smoke, and at no learnt light."""
+        shares = (found.xyxy / _sides(picture)).astype(np.float32)
+        return any(
+            not self._lights.known(int(found.class_id[index]), shares[index])
+            for index in np.flatnonzero(np.isin(found.class_id, list(KINDS)))
+        )
+
+    @property
+    def lights(self) -> int:
+        """Steady lights that were learnt."""
+        return len(self._lights)
+
+    def look(
+        self, picture: Picture, found: Detections, sure: npt.NDArray[np.bool_] | None = None
+    ) -> list[FireClaim]:
+        """What burns by now, each place at most every `repeat_s`.
+
+        `found`: findings from `weak_share` of their thresholds on; `sure`: which of them count by themselves, None
+        for all. A fire is seen weakly in most pictures and surely in some.
+        """
+        if sure is None:
+            sure = np.ones(len(found), np.bool_)
         at = picture.event_time
         if self._last_at is not None and not 0 < at - self._last_at <= round(self._config.gap_max_s * SECOND):
             self._candidates.clear()
         self._last_at = at
-        found = found[np.isin(found.class_id, list(KINDS))]
+        burning = np.isin(found.class_id, list(KINDS))
+        found, sure = found[burning], sure[burning]
         if not len(found) and not self._candidates:
             self._grey = None
             return []
@@ -111,12 +150,22 @@ class FireWatch:
         changed = np.asarray(cv2.absdiff(grey, before), np.uint8) if before is not None else None
         self._grey = grey
         shares = (found.xyxy / _sides(picture)).astype(np.float32)
-        free = self._renew(found, shares, changed, at)
-        self._add(picture, found, shares, free)
+        free = self._renew(found, sure, shares, changed, at)
+        self._add(picture, found, sure, shares, free)
         self._candidates = [each for each in self._candidates if any(s.box is not None for s in each.window)]
         return [claim for each in self._candidates if (claim := self._claim(each, picture)) is not None]
 
-    def _renew(self, found: Detections, shares: F32, changed: U8 | None, at: Instant) -> npt.NDArray[np.bool_]:
+    def _is_light(self, each: _Candidate) -> bool:
+        return self._lights.known(each.class_id, each.box)
+
+    def _renew(
+        self,
+        found: Detections,
+        sure: npt.NDArray[np.bool_],
+        shares: F32,
+        changed: U8 | None,
+        at: Instant,
+    ) -> npt.NDArray[np.bool_]:
         """Give each candidate its finding of this picture; the findings that nobody took are free."""
         free = np.ones(len(found), np.bool_)
         for each in self._candidates:
@@ -127,14 +176,23 @@ class FireWatch:
                 # Further boxes at the same place are parts of the same fire.
                 free &= ~near
                 change = None if changed is None else _extra_change(changed, each.box, shares[index])
-                sample = _Sample(at, shares[index].copy(), float(found.confidence[index]), change)
+                sample = _Sample(
+                    at, shares[index].copy(), bool(sure[index]), float(found.confidence[index]), change
+                )
                 each.box = shares[index].copy()
             each.window.append(sample)
             while len(each.window) > self._config.window:
                 each.window.popleft()
         return free
 
-    def _add(self, picture: Picture, found: Detections, shares: F32, free: npt.NDArray[np.bool_]) -> None:
+    def _add(
+        self,
+        picture: Picture,
+        found: Detections,
+        sure: npt.NDArray[np.bool_],
+        shares: F32,
+        free: npt.NDArray[np.bool_],
+    ) -> None:
         points = centres(found.xyxy)
         zone_of: list[ZoneShape | None] = [None] * len(found)
         for zone in self._zones:
@@ -146,7 +204,7 @@ class FireWatch:
                 continue
             box, class_id = shares[index].copy(), int(found.class_id[index])
             free &= ~(_near(box, shares) & (found.class_id == class_id))
-            sample = _Sample(picture.event_time, box, float(found.confidence[index]))
+            sample = _Sample(picture.event_time, box, bool(sure[index]), float(found.confidence[index]))
             self._candidates.append(_Candidate(class_id, zone_of[index], box, deque([sample])))
 
     def _claim(self, each: _Candidate, picture: Picture) -> FireClaim | None:
@@ -154,13 +212,17 @@ class FireWatch:
         seen = [sample for sample in each.window if sample.box is not None]
         if each.window[-1].box is None or len(seen) < config.seen_min:
             return None
+        if sum(sample.sure for sample in seen) < config.sure_min:
+            return None
         span_ns = seen[-1].at - seen[0].at
         if span_ns < round(config.persist_s * SECOND):
             return None
         change, growth, changing = self._changes(each.class_id, seen)
         if not changing:
             self.steady += 1
+            self._lights.steady(each.class_id, each.box.copy(), at)
             return None
+        self._lights.changes(each.class_id, each.box)
         if each.said_at is not None and at - each.said_at < round(config.repeat_s * SECOND):
             return None
         each.said_at = at
@@ -188,6 +250,22 @@ class FireWatch:
         # Boxes of a steady lamp jitter, too: growth alone proves nothing.
         grows = growth >= self._config.growth_min and mean >= limit / 2
         return mean, growth, flickers or grows
+
+
+def seen_twice(found: Detections, again: Detections) -> Detections:
+    """Findings of flame and smoke after a second look at a larger size: each with the mean of both confidences.
+
+    One that the second look does not see at its place keeps half of its own; a lamp that looks like a flame when
+    it is small rarely does when it is larger.
+    """
+    confidence = found.confidence.copy()
+    for class_id in KINDS:
+        mine, theirs = np.flatnonzero(found.class_id == class_id), np.flatnonzero(again.class_id == class_id)
+        for index in mine:
+            near = _near(found.xyxy[index], again.xyxy[theirs])
+            best = float(again.confidence[theirs][near].max(initial=0.0))
+            confidence[index] = (confidence[index] + best) / 2
+    return Detections(found.xyxy, confidence, found.class_id)
 
 
 def _grey(bgr: Bgr) -> U8:

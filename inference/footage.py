@@ -89,8 +89,26 @@ def duration_s(path: Path) -> float:
         raise FileUnreadable(f"{path}: 不是视频或已损坏 (not a video: {error.strerror})") from None
 
 
-def sample_video(path: Path, every_s: float, pixels_max: int) -> Iterator[Sampled]:
-    """Pictures of a video at least `every_s` apart; 0 = its key pictures, as live cameras are seen.
+class Pace:
+    """How far apart pictures are taken; whoever looks at them may ask for more while they come."""
+
+    def __init__(self, every_s: float) -> None:
+        """`every_s`: seconds; 0 = key pictures, as live cameras are seen, and no bursts, which need all."""
+        self.every_s = every_s
+        self._burst_every_s = every_s
+        self._burst_until_s = 0.0
+
+    def burst(self, every_s: float, until_s: float) -> None:
+        """A picture every `every_s` seconds until then, seconds since the video began."""
+        self._burst_every_s, self._burst_until_s = min(every_s, self.every_s), until_s
+
+    def gap_s(self, offset_s: float) -> float:
+        """Seconds to the picture after the one at `offset_s`."""
+        return self._burst_every_s if offset_s < self._burst_until_s else self.every_s
+
+
+def sample_video(path: Path, pace: Pace, pixels_max: int) -> Iterator[Sampled]:
+    """Pictures of a video at the pace that is asked for.
 
     Raises FileUnreadable at the first damage that the decoder does not survive; what came before was yielded.
     """
@@ -100,15 +118,22 @@ def sample_video(path: Path, every_s: float, pixels_max: int) -> Iterator[Sample
                 raise FileUnreadable(f"{path}: 没有视频轨 (no video track)")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            if every_s <= 0:
+            if pace.every_s <= 0:
                 stream.codec_context.skip_frame = "NONKEY"
             rate = float(stream.average_rate or 25)
-            due_s = 0.0
+            beat_s: float | None = None
             for index, frame in enumerate(container.decode(stream)):
                 offset_s = index / rate if frame.pts is None else float(frame.time)
-                if frame.is_corrupt or (every_s > 0 and offset_s + 0.5 / rate < due_s):
+                if frame.is_corrupt:
                     continue
-                due_s = max(due_s + every_s, offset_s)
+                if beat_s is None or pace.every_s <= 0:
+                    beat_s = offset_s
+                else:
+                    gap_s = pace.gap_s(beat_s)
+                    if offset_s + 0.5 / rate < beat_s + gap_s:
+                        continue
+                    # A picture a little late does not move the beat; a hole in the video does.
+                    beat_s = beat_s + gap_s if offset_s < beat_s + 2 * gap_s else offset_s
                 yield Sampled(offset_s, to_bgr(frame, pixels_max))
     except av.error.FFmpegError as error:
         raise FileUnreadable(f"{path}: 视频无法继续解码 (does not decode: {error.strerror})") from None
@@ -119,7 +144,7 @@ def read_frames(path: Path, every_s: float, pixels_max: int) -> Iterator[Bgr]:
     if is_still(path):
         yield read_still(path, pixels_max)
         return
-    for sampled in sample_video(path, every_s, pixels_max):
+    for sampled in sample_video(path, Pace(every_s), pixels_max):
         yield sampled.bgr
 
 

@@ -16,7 +16,7 @@ from contracts.source import Camera
 from inference.config import InferenceConfig
 from inference.detector import Detector
 from inference.evidence import EvidenceStore
-from inference.footage import duration_s, is_still, list_files, read_still, sample_video
+from inference.footage import Pace, duration_s, is_still, list_files, read_still, sample_video
 from inference.picture import Bgr, Picture
 from inference.registry import load_model
 from inference.tables import ReanalysisReport, Tables
@@ -55,7 +55,7 @@ def reanalyse(
 
     `camera`: every file is a recording of it, one after the other; else each file is a camera of its own with
     zones of `kinds`. `start`: when the first file began; None = each file's own time stamp. `every_s`: see
-    sample_video. `series_s`: stills are pictures of one camera, so many seconds apart; None = each still stands
+    Pace. `series_s`: stills are pictures of one camera, so many seconds apart; None = each still stands
     alone.
 
     Raises SourceMissing for paths that do not exist and ModelRefused for the model.
@@ -74,6 +74,7 @@ def reanalyse(
         model=model,
         evidence=evidence,
         counters=StageCounters("reanalyse"),
+        second=detector.second_look(config.fire.second_look),
     )
     plan = _Plan(files, camera, start, every_s, tuple(kinds), series_s)
     bar = _Bar(progress, len(files))
@@ -82,7 +83,7 @@ def reanalyse(
             observer.cameras([recording.camera])
             try:
                 for batch in _batched(recording, config):
-                    _look(batch, recording, detector, observer, tables)
+                    _look(batch, recording, detector, observer, tables, config)
                     bar.at(recording, batch[-1])
             except GridwhistleError as error:
                 report.refused[recording.name] = str(error)
@@ -131,7 +132,7 @@ class _Recording:
     files: list[Path]
     camera: Camera
     start: Instant
-    every_s: float
+    pace: Pace
     step_s: float
 
     def pictures(self, pixels_max: int) -> Iterator[tuple[Path, float, Bgr]]:
@@ -140,7 +141,7 @@ class _Recording:
             if is_still(path):
                 yield path, index * self.step_s, read_still(path, pixels_max)
                 continue
-            for sampled in sample_video(path, self.every_s, pixels_max):
+            for sampled in sample_video(path, self.pace, pixels_max):
                 yield path, sampled.offset_s, sampled.bgr
 
 
@@ -172,7 +173,7 @@ class _Plan:
         camera = self.camera if self.camera is not None else footage_camera(name, index, self.kinds)
         if start is None:
             start = Instant(files[0].stat().st_mtime_ns)
-        return _Recording(name, files, camera, start, self.every_s, step_s)
+        return _Recording(name, files, camera, start, Pace(self.every_s), step_s)
 
 
 def _length_s(path: Path) -> float:
@@ -200,11 +201,15 @@ def _look(
     detector: Detector,
     observer: Observer,
     tables: Tables,
+    config: InferenceConfig,
 ) -> None:
     found = detector.detect([bgr for _, _, bgr in batch])
     for (path, offset_s, bgr), each in zip(batch, found, strict=True):
         moment = after(recording.start, seconds(offset_s))
         picture = Picture(recording.camera.id, bgr, moment, moment)
         outcome = observer.look(picture, each, moment)
+        if outcome.burst:
+            # As a live camera is promoted for it; of recordings all pictures are there at once.
+            recording.pace.burst(config.flow.look_s, offset_s + config.flow.burst_s + config.flow.look_s)
         tables.add_records(outcome.records)
         tables.add_picture(path, offset_s, picture, detector.confident(each))

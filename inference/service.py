@@ -129,6 +129,7 @@ def _prepare(
         model=model,
         evidence=evidence,
         counters=counters,
+        second=detector.second_look(config.fire.second_look),
     )
     return detector, observer, evidence
 

@@ -23,12 +23,12 @@ from inference.blind import BlindWatch, Sight
 from inference.config import InferenceConfig
 from inference.crowd import CROWD_KINDS, CrowdTalk, count_people
 from inference.evidence import Drawing, EvidenceStore, Hiding
-from inference.fire import FireWatch
+from inference.fire import FireWatch, seen_twice
 from inference.flow_watch import FlowWatch
 from inference.ground import Ground
 from inference.intrusion import IntrusionWatch
 from inference.observe import Writer
-from inference.picture import Picture
+from inference.picture import Bgr, Picture
 from inference.registry import Model
 from inference.traffic import StoppedVehicles
 from inference.zones import ZoneShape, measured
@@ -36,9 +36,13 @@ from runtime.metrics import StageCounters
 
 F32 = npt.NDArray[np.float32]
 Record = Observation | SourceChange | Filmstrip
+SecondLook = Callable[[Bgr], Detections]
+"""Looks at a picture once more, at a larger size."""
 _STEP_BACK_MAX_NS = 60 * SECOND
 _URGENCY_BLIND = 4.0
 _URGENCY_TRAFFIC = 2.0
+_URGENCY_DOUBTFUL = 4.0
+"""Of something that may burn: looked at soon, but it never takes the place that is kept for a fire."""
 _BRIEF_NS = SECOND // 2
 """Pictures that follow the last whole look within this are there for the motion of vehicles alone."""
 _FIRE_IS_SEEN = frozenset({"moved", "blurred"})
@@ -94,8 +98,10 @@ class Watch:
         config: InferenceConfig,
         evidence: EvidenceStore | None,
         counters: StageCounters,
+        second: SecondLook | None,
     ) -> None:
         self.writer = writer
+        self._second = second
         self._config = config
         self._evidence = evidence
         self._counters = counters
@@ -155,7 +161,7 @@ class Watch:
             outcome.records += self._flowing(picture, found, sure)
         if not sight.blind or sight.reason in _FIRE_IS_SEEN:
             # A camera that was turned, or sees badly, may still see a fire; only its counts mean nothing.
-            outcome.records += self._burning(picture, found[sure], hidden)
+            outcome.records += self._burning(picture, found, sure, hidden)
         outcome.urgency, outcome.suspicion = self._suspicion()
         outcome.burst = not sight.blind and self._flow.wants
         # One covered picture is no blind camera, but it shows nothing to whoever asked for a look.
@@ -193,6 +199,8 @@ class Watch:
             return 8.0, "fire"
         if self._blind.suspicious:
             return _URGENCY_BLIND, "blind"
+        if self._fire.doubtful:
+            return _URGENCY_DOUBTFUL, "fire"
         traffic = self._intrusion.suspicious or any(each.suspicious for _, each in self._traffic)
         return (_URGENCY_TRAFFIC, "traffic") if traffic else (1.0, "")
 
@@ -241,9 +249,18 @@ class Watch:
                 records.append(self.writer.wrong_way(state.shape, state.wrong, picture))
         return records
 
-    def _burning(self, picture: Picture, sure: Detections, hidden: F32) -> list[Observation]:
+    def _burning(
+        self, picture: Picture, found: Detections, sure: npt.NDArray[np.bool_], hidden: F32
+    ) -> list[Observation]:
         records = []
-        for claim in self._fire.look(picture, sure):
+        thresholds = self.writer.model.thresholds
+        weak = found.confidence >= thresholds[found.class_id] * self._config.fire.weak_share
+        burning, sure = found[weak], sure[weak]
+        if self._second is not None and self._fire.strange(picture, burning):
+            burning = seen_twice(burning, self._second(picture.bgr))
+            sure = burning.confidence >= thresholds[burning.class_id]
+            self._counters.count("second_looks")
+        for claim in self._fire.look(picture, burning, sure):
             shown = self._keep(picture, hidden, claim.box[None], claim.shape, claim.type)
             records.append(self.writer.fire(claim, picture, shown))
         if self._fire.steady > self._steady:
@@ -308,8 +325,10 @@ class Observer:
         model: Model,
         evidence: EvidenceStore | None,
         counters: StageCounters,
+        second: SecondLook | None = None,
     ) -> None:
-        """`evidence` None: no picture is ever kept."""
+        """`evidence` None: no picture is ever kept. `second` None: nothing is looked at twice."""
+        self._second = second
         self._site = site
         self._exercise = exercise
         self._config = config
@@ -329,7 +348,7 @@ class Observer:
                 watches[camera.id] = old
                 continue
             writer = Writer(self._site, camera, self._exercise or camera.exercise, self._model)
-            watches[camera.id] = Watch(writer, self._config, self._evidence, self._counters)
+            watches[camera.id] = Watch(writer, self._config, self._evidence, self._counters, self._second)
         self._watches = watches
 
     def look(self, picture: Picture, found: Detections, now: Instant) -> Outcome:

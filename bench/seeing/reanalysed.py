@@ -19,14 +19,18 @@ from contracts.observation import IncidentType
 from contracts.place import Zone, ZoneKind
 from contracts.policy import Belief, Policy, TypeRule
 from contracts.source import Camera
-from inference.config import InferenceConfig
+from inference.config import FlowConfig, InferenceConfig
 from inference.reanalyse import footage_camera, reanalyse
 from runtime.site import PathsConfig, Site, SiteConfig
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 START: Final = Instant(1_790_000_000 * SECOND)
-_SECONDS_STOOD: Final = frozenset({IncidentType.STOPPED_VEHICLE, IncidentType.FIRE_LANE})
+_SECONDS_STOOD: Final = frozenset(
+    {IncidentType.STOPPED_VEHICLE, IncidentType.FIRE_LANE, IncidentType.INTRUSION, IncidentType.WRONG_WAY}
+)
 """Types whose measured value is the time that it has lasted: their hold is the threshold."""
+CONFIG: Final = InferenceConfig(flow=FlowConfig(burst_s=3.0, every_s=3.0))
+"""Bursts one after another: a clip is over before a lane would be measured twice. They are a part of the hold."""
 CROWD_AREA_M2: Final = 10.0
 """The clips have no measured ground, and density is never judged without: the whole picture counts as so many
 square metres, the least that the rules judge, so that twenty people are the first level."""
@@ -67,7 +71,7 @@ def _without_hold(rule: TypeRule) -> TypeRule:
     levels = tuple(structs.replace(level, hold_s=0.0) for level in rule.levels)
     if rule.type in _SECONDS_STOOD:
         levels = tuple(structs.replace(level, raise_at=0.0) for level in levels)
-    return structs.replace(rule, levels=levels)
+    return structs.replace(rule, levels=levels, samples_min=1)
 
 
 def whole_picture(name: str, index: int, kinds: Sequence[ZoneKind]) -> Camera:
@@ -87,7 +91,7 @@ def incidents_of(
     report = reanalyse(
         [path],
         site=site,
-        config=InferenceConfig(),
+        config=CONFIG,
         out=out,
         camera=camera,
         start=START,

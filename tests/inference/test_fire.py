@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from contracts.observation import IncidentType
 from contracts.place import ZoneKind
 from inference.config import FireConfig
-from inference.fire import FireClaim, FireWatch
+from inference.fire import FireClaim, FireWatch, seen_twice
 from inference.zones import ZoneShape
 from tests.inference.pictures import Bgr, at, found, noisy, picture, textured, zone
 
@@ -25,7 +25,7 @@ class Yard:
         self.t = 0.0
 
     def sees(
-        self, *findings: tuple[str, float, Box], pixels: int | None = None, step_s: float = 2.0
+        self, *findings: tuple[str, float, Box], pixels: int | None = None, step_s: float = 2.0, sure: bool = True
     ) -> list[FireClaim]:
         """`pixels`: what burns in the boxes, a different flame per number; None = nothing of its own."""
         scene: Bgr = noisy(SCENE, int(self.t * 7))
@@ -35,7 +35,9 @@ class Yard:
                 scene[int(y1) : int(y2), int(x1) : int(x2)] = np.kron(
                     flame, np.ones((int(y2 - y1) // 6 + 1, int(x2 - x1) // 5 + 1, 1), np.uint8)
                 )[: int(y2) - int(y1), : int(x2) - int(x1)]
-        claims = self.watch.look(picture(scene, at(self.t)), found(*findings))
+        claims = self.watch.look(
+            picture(scene, at(self.t)), found(*findings), np.full(len(findings), sure, np.bool_)
+        )
         self.t += step_s
         return claims
 
@@ -158,3 +160,65 @@ def test_any_findings_at_any_times_stay_within_bounds(
         for claim in watch.look(picture(SCENE, at(t)), detections):
             assert claim.samples >= 3
             assert 0 <= claim.confidence <= 1
+
+
+def doubted(*confidences: float) -> list[bool]:
+    """What is claimed of a flame that is surely seen from 0.5 on, and weakly from 0.3."""
+    yard, told = Yard(), []
+    for n, confidence in enumerate(confidences):
+        seen = [flame(confidence=confidence)] if confidence >= 0.3 else []
+        told.append(bool(yard.sees(*seen, pixels=n, sure=confidence >= 0.5)))
+    return told
+
+
+def test_fire_seen_weakly_twice_and_surely_once_is_claimed_and_weakly_alone_never() -> None:
+    assert doubted(0.35, 0.55, 0.4) == [False, False, True]
+    assert not any(doubted(*[0.49] * 20))
+    assert doubted(0.9, 0.1, 0.35, 0.1, 0.35) == [False] * 4 + [True]
+
+
+def test_doubt_rises_with_the_second_sight_and_suspicion_with_a_sure_one() -> None:
+    yard = Yard()
+    weak, strong = np.array([False]), np.array([True])
+    states = []
+    for n, sure in enumerate((weak, weak, strong)):
+        yard.watch.look(picture(noisy(SCENE, n), at(2.0 * n)), found(flame()), sure)
+        states.append((yard.watch.doubtful, yard.watch.suspicious))
+    assert states == [(False, False), (True, False), (True, True)]
+
+
+def test_light_that_stays_steady_for_a_minute_is_learnt_and_no_longer_urgent_until_it_changes() -> None:
+    yard = Yard()
+    urgent = []
+    for _ in range(45):
+        yard.sees(flame(), pixels=1)
+        urgent.append(yard.watch.suspicious)
+    assert urgent[:30] == [True] * 30
+    assert not any(urgent[36:])
+    assert yard.watch.lights == 1
+    assert not yard.watch.strange(picture(SCENE, at(90)), found(flame()))
+    told = [yard.sees(flame(), pixels=n) for n in range(2, 8)]
+    assert any(told)
+    assert yard.watch.suspicious
+    assert yard.watch.lights == 0
+
+
+def test_learnt_light_says_nothing_of_a_fire_beside_it() -> None:
+    yard = Yard()
+    for _ in range(45):
+        yard.sees(flame(), pixels=1)
+    beside: Box = (220, 60, 270, 120)
+    assert yard.watch.strange(picture(SCENE, at(90)), found(flame(beside)))
+
+
+def test_second_look_gives_the_mean_of_both_and_half_where_it_sees_nothing() -> None:
+    first = found(
+        flame(confidence=0.4), flame((220, 60, 260, 110), 0.6), ("smoke", 0.5, SPOT), ("person", 0.7, SPOT)
+    )
+    again = found(flame((98, 58, 142, 112), 0.8), ("smoke", 0.9, (0, 0, 20, 20)))
+    assert seen_twice(first, again).confidence == pytest.approx([0.6, 0.3, 0.25, 0.7])
+
+
+def test_nothing_seen_again_and_nothing_seen_first_are_no_error() -> None:
+    assert len(seen_twice(found(), found(flame()))) == 0
+    assert seen_twice(found(flame(confidence=0.4)), found()).confidence == pytest.approx([0.2])

@@ -35,10 +35,17 @@ def test_person_on_the_pavement_or_in_a_lane_for_a_moment_is_nothing() -> None:
     assert not any(told(*crossing))
 
 
+def test_riders_whose_vehicle_is_overlooked_are_too_fast_to_walk() -> None:
+    passing = [(2.0 * n, (("person", (20 + 130 * (n % 3), 110, 30 + 130 * (n % 3), 135)),)) for n in range(12)]
+    assert not any(told(*passing))
+    strolling = [(2.0 * n, (("person", (20.0 + 40 * n, 100.0, 36.0 + 40 * n, 150.0)),)) for n in range(4)]
+    assert [len(each) for each in told(*strolling)] == [0, 0, 1, 0]
+
+
 def test_lane_is_clear_after_two_pictures_without_anybody_and_one_is_the_detectors() -> None:
     there: tuple[tuple[str, Box], ...] = (("person", IN_LANE),)
-    said = told((0, there), (4, there), (6, ()), (8, there), (10, ()), (12, ()), (14, ()))
-    assert [[each.gone for each in told_] for told_ in said] == [[], [False], [], [], [], [True], []]
+    said = told((0, there), (2, there), (4, there), (6, ()), (8, there), (10, ()), (12, ()), (14, ()))
+    assert [[each.gone for each in told_] for told_ in said] == [[], [], [False], [], [], [], [True], []]
 
 
 def test_pictures_far_apart_are_no_span() -> None:

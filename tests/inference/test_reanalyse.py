@@ -17,7 +17,7 @@ from contracts.instant import SECOND, Instant
 from contracts.observation import IncidentType, Observation, Phase
 from contracts.place import ZoneKind
 from inference.config import EvidenceConfig, InferenceConfig
-from inference.footage import list_files, sample_video
+from inference.footage import Pace, list_files, sample_video
 from inference.reanalyse import reanalyse
 from inference.tables import ReanalysisReport, read_records
 from models.evaluate.counting import THRESHOLDS, best_threshold, countable, counts, truth
@@ -71,7 +71,7 @@ def test_video_is_sampled_at_key_pictures_or_every_so_often(
     tmp_path: Path, every_s: float, offsets: list[float]
 ) -> None:
     video = write_video(tmp_path / "v.mp4", [noisy(textured(), n) for n in range(30)])
-    got = [sampled.offset_s for sampled in sample_video(video, every_s, 1_000_000)]
+    got = [sampled.offset_s for sampled in sample_video(video, Pace(every_s), 1_000_000)]
     assert got == pytest.approx(offsets, abs=0.25)
 
 
@@ -183,3 +183,16 @@ def base_model_counts(
     chosen = best_threshold(counts(judge, training, (416, 416), 0.65), truth(training))
     column = int(np.argmin(np.abs(THRESHOLDS - chosen)))
     return np.asarray(counts(judge, unseen, (416, 416), 0.65)[:, column])
+
+
+def test_burst_takes_more_pictures_for_its_time_and_then_the_beat_goes_on(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "v.mp4", [textured(seed=n) for n in range(125)], rate=25)
+    pace, got = Pace(1.0), []
+    for sampled in sample_video(video, pace, 1_000_000):
+        got.append(round(sampled.offset_s, 2))
+        if sampled.offset_s == 1.0:
+            pace.burst(0.12, 2.0)
+    assert got[:2] == [0.0, 1.0]
+    burst = [each for each in got if 1.0 < each <= 2.1]
+    assert len(burst) == 9
+    assert got[-2:] == [3.08, 4.08]
