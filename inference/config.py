@@ -71,8 +71,10 @@ class FlowConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Share of a lane, 0..1, covered by vehicles in a key picture from which it is busy..."""
     vehicles_min: int = 4
     """...or so many vehicles in it."""
-    full_share: float = 0.35
-    """Share of a lane, 0..1, covered by slow vehicles from which it is congested where speed is not known."""
+    full_share: float = 0.2
+    """Share of a lane, 0..1, covered by slow vehicles from which it is congested where speed is not known..."""
+    bursts_min: int = 2
+    """...in every burst of `cycle_s`, and so many at least."""
     cycle_s: float = 120.0
     """The grade is that of the last so many seconds: at least one signal cycle."""
 
@@ -83,8 +85,8 @@ class FlowConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise ValueError("flow: burst_s <= every_s <= cycle_s <= 600")
         if not 0 < self.busy_share <= 1 or not 0 < self.full_share <= 1 or self.vehicles_min < 2:
             raise ValueError("flow.busy_share and flow.full_share lie in 0..1, flow.vehicles_min is 2 at least")
-        if not 0 <= self.at_once <= 16:
-            raise ValueError("flow.at_once lies in 0..16")
+        if not 0 <= self.at_once <= 16 or self.bursts_min < 1:
+            raise ValueError("flow.at_once lies in 0..16, flow.bursts_min is 1 at least")
 
 
 class IntrusionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

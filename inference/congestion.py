@@ -123,8 +123,8 @@ class CongestionBook:
         return Congestion(FREE, BY_FEW, None, occupancy, vehicles, 0, None, None, 1, 0)
 
     def _full(self) -> bool:
-        """Slow and full in every burst of the cycle, and in two at least: a queue at a red light goes on."""
-        return len(self._bursts) > 1 and all(
+        """Slow and full in every burst of the cycle, and in some at least: a queue at a red light goes on."""
+        return len(self._bursts) >= self._config.bursts_min and all(
             each.occupancy >= self._config.full_share
             and each.flow.vehicles >= self._config.vehicles_min
             and each.flow.slow_s >= _SLOW_SHARE * each.flow.time_s

@@ -29,7 +29,7 @@ _SECONDS_STOOD: Final = frozenset(
     {IncidentType.STOPPED_VEHICLE, IncidentType.FIRE_LANE, IncidentType.INTRUSION, IncidentType.WRONG_WAY}
 )
 """Types whose measured value is the time that it has lasted: their hold is the threshold."""
-CONFIG: Final = InferenceConfig(flow=FlowConfig(burst_s=3.0, every_s=3.0))
+CONFIG: Final = InferenceConfig(flow=FlowConfig(burst_s=3.0, every_s=3.0, bursts_min=1))
 """Bursts one after another: a clip is over before a lane would be measured twice. They are a part of the hold."""
 CROWD_AREA_M2: Final = 10.0
 """The clips have no measured ground, and density is never judged without: the whole picture counts as so many
