@@ -17,6 +17,7 @@ from contracts.control import Promote, PromoteAnswer
 from contracts.errors import GridwhistleError
 from contracts.instant import SECOND, Instant
 from inference.schedule import URGENCY_MAX
+from inference.suspects import SuspectLog
 from runtime.log import CountedLog
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class Promoter:
         self._log = CountedLog(clock)
         self._told: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._suspects = SuspectLog(clock)
         self.promotions = Promotions(config)
 
     def suspected(self, source_id: str, urgency: float, reason: str, *, from_last_key: bool = False) -> None:
@@ -135,6 +137,7 @@ class Promoter:
 
         `from_last_key`: begin with the group of pictures that is open now, if ingest keeps it.
         """
+        self._suspects.tell(source_id, reason)
         until = self.promotions.wish(source_id, urgency, self._clock.now())
         for skipped, total in self.promotions.skipped.items():
             self._counters.count("promotions_skipped", skipped, total - self._told.get(skipped, 0))

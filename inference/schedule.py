@@ -15,7 +15,9 @@ one look each. Suspects have a greater claim for a while then.
 What a notice speaks of happened after the last picture: it is the next one that goes first.
 
 A promoted camera's pictures are all decoded, in order (`follow`); which of them are looked at is a matter of
-claims again, like a picture of any camera, so that it takes no more than a suspect's share of the looks.
+claims again, like a picture of any camera, so that it takes no more than a suspect's share of the looks. But one
+under the greatest suspicion (a fire) is looked at every `promoted_look_s`, in every second place at most: what
+proves a fire is several looks within seconds, which claims alone give as seldom as the box is overloaded.
 """
 
 from __future__ import annotations
@@ -209,21 +211,38 @@ class Scheduler:
     ) -> list[tuple[FrameHeader, bool]]:
         """The next pictures of the chains of this decoder, in order, each with whether to look at it.
 
-        At most `looks_max` are looked at, one per camera, if its claim is among the greatest of all that wait.
+        At most `looks_max` are looked at, one per camera: those under the greatest suspicion in every second place
+        at most, and those whose claim is among the greatest of all that wait.
         """
         headers = self.chains.take(decoder, limit, now)
         due = {each.source_id: each for each in headers if self._look_due(each.source_id, now)}
         if not due or looks_max < 1:
             return [(header, False) for header in headers]
+        first = self._gravest(due.values(), looks_max, now)
+        looks = {id(header) for header in first}
         rivals = self._called_and_best(looks_max, now)
         ranked = sorted(
-            itertools.chain(due.values(), *rivals), key=lambda each: self._order(each, now), reverse=True
+            (each for each in itertools.chain(due.values(), *rivals) if id(each) not in looks),
+            key=lambda each: self._order(each, now),
+            reverse=True,
         )
-        looks = {id(header) for header in ranked[:looks_max]}
+        looks.update(id(header) for header in ranked[: looks_max - len(first)])
         for header in due.values():
             if id(header) in looks:
                 self._looked_at(header, now)
         return [(header, id(header) in looks) for header in headers]
+
+    def _gravest(self, due: Iterable[FrameHeader], looks_max: int, now: Instant) -> list[FrameHeader]:
+        """Those under the greatest suspicion, longest unseen first, as many as have every second place."""
+        grave = [
+            header
+            for header in due
+            if (camera := self._cameras[header.source_id]).weight >= URGENCY_MAX and now < camera.suspected_until
+        ]
+        grave.sort(key=lambda header: self._rank(header, now), reverse=True)
+        first = grave[: (looks_max + (not self._suspicious_went)) // 2]
+        self._suspicious_went = bool(first)
+        return first
 
     def _called_and_best(self, limit: int, now: Instant) -> tuple[list[FrameHeader], list[FrameHeader]]:
         """Waiting pictures of cameras that go before their claim, and the greatest claims of the others."""

@@ -46,9 +46,15 @@ class Stack:
     """`gridwhistle run` with a configuration of its own. `settings` go over the defaults, section by section."""
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, Mapping[str, object]] | None = None, clock: Clock | None = None
+        self,
+        folder: Path,
+        settings: Mapping[str, Mapping[str, object]] | None = None,
+        clock: Clock | None = None,
+        *,
+        log_level: str = "warning",
     ) -> None:
         self.folder = folder
+        self._log_level = log_level
         self.clock = clock or SystemClock()
         self.api_port, self.mqtt_port, platform_port = free_port(), free_port(), free_port()
         self.address = f"http://127.0.0.1:{self.api_port}"
@@ -100,7 +106,10 @@ class Stack:
         self.write_config()
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gridwhistle", "run", "--config", str(self.config_file)],
+                [
+                    *[sys.executable, "-m", "gridwhistle", "run", "--config", str(self.config_file)],
+                    *["--log-level", self._log_level],
+                ],
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,

@@ -101,7 +101,14 @@ def make_clip(name: ClipName) -> Clip:
     if order.codec not in av.codecs_available:
         raise ConfigError(f"没有编码器 {order.codec} (FFmpeg of PyAV has no such encoder); install PyAV's wheels")
     drawn = list(_draw(order))
-    return _constant_quality(name, order, drawn) if order.bit_rate == 0 else _bit_rate(name, order, drawn)
+    return _constant_quality(name, drawn) if order.bit_rate == 0 else _bit_rate(name, order, drawn)
+
+
+def encode_groups(name: str, drawn: list[av.VideoFrame], quality: int) -> Clip:
+    """An H.264 clip of constant quality (rate factor) from whole groups of pictures; the first one is left out,
+    since the encoder settles in it."""
+    first = drawn[0]
+    return _encode(name, "libx264", (first.width, first.height), drawn, {"crf": str(quality)}, None)
 
 
 def _draw(order: _Order) -> Iterator[av.VideoFrame]:
@@ -115,7 +122,7 @@ def _draw(order: _Order) -> Iterator[av.VideoFrame]:
 def _bit_rate(name: ClipName, order: _Order, drawn: list[av.VideoFrame]) -> Clip:
     asked = order.bit_rate
     for _ in range(_TRIES):
-        clip = _encode(name, order, drawn, {}, asked)
+        clip = _encode(name.value, order.codec, (order.width, order.height), drawn, {}, asked)
         if abs(clip.bit_rate / order.bit_rate - 1) <= _BIT_RATE_WITHIN:
             return clip
         asked = round(asked * order.bit_rate / clip.bit_rate)
@@ -125,9 +132,9 @@ def _bit_rate(name: ClipName, order: _Order, drawn: list[av.VideoFrame]) -> Clip
     )
 
 
-def _constant_quality(name: ClipName, order: _Order, drawn: list[av.VideoFrame]) -> Clip:
+def _constant_quality(name: ClipName, drawn: list[av.VideoFrame]) -> Clip:
     for quality in range(20, 50):
-        clip = _encode(name, order, drawn, {"crf": str(quality)}, None)
+        clip = encode_groups(name.value, drawn, quality)
         sizes = clip.sizes()
         others = [size for number, size in enumerate(sizes) if number % KEY_INTERVAL]
         if max(sizes) <= QUIET_KEY_BYTES_MAX and max(others) <= QUIET_OTHER_BYTES_MAX:
@@ -136,11 +143,16 @@ def _constant_quality(name: ClipName, order: _Order, drawn: list[av.VideoFrame])
 
 
 def _encode(
-    name: ClipName, order: _Order, drawn: list[av.VideoFrame], options: dict[str, str], bit_rate: int | None
+    name: str,
+    codec: str,
+    size: tuple[int, int],
+    drawn: list[av.VideoFrame],
+    options: dict[str, str],
+    bit_rate: int | None,
 ) -> Clip:
-    context = av.CodecContext.create(order.codec, "w")
+    context = av.CodecContext.create(codec, "w")
     assert isinstance(context, av.VideoCodecContext)
-    context.width, context.height, context.pix_fmt = order.width, order.height, "yuv420p"
+    (context.width, context.height), context.pix_fmt = size, "yuv420p"
     context.time_base = Fraction(1, PICTURES_PER_S)
     context.framerate = Fraction(PICTURES_PER_S)
     context.gop_size = KEY_INTERVAL
@@ -148,7 +160,7 @@ def _encode(
     context.thread_count = 1
     if bit_rate is not None:
         context.bit_rate = bit_rate
-    hevc = order.codec == "libx265"
+    hevc = codec == "libx265"
     context.options = {"preset": "superfast", "tune": "zerolatency", "forced-idr": "1", **options}
     if hevc:
         context.options["x265-params"] = (
@@ -163,4 +175,4 @@ def _encode(
         frame.pict_type = PictureType.I if number % KEY_INTERVAL == 0 else PictureType.NONE
         pictures += [tuple(split_annexb(bytes(packet))) for packet in context.encode(frame)]
     pictures += [tuple(split_annexb(bytes(packet))) for packet in context.encode(None)]
-    return Clip(name.value, hevc, order.width, order.height, tuple(pictures[KEY_INTERVAL:]))
+    return Clip(name, hevc, *size, tuple(pictures[KEY_INTERVAL:]))

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from bench.load.clips import KEY_INTERVAL, ClipName, make_clip
+from bench.load.clips import KEY_INTERVAL, Clip, ClipName, make_clip
 from bench.load.faults import Fault
 from bench.load.lines import say
 from bench.load.server import LoadServer
@@ -85,6 +85,13 @@ class SetFault(msgspec.Struct, frozen=True, tag="fault", tag_field="do"):
     kind: Fault | None
 
 
+class Stage(msgspec.Struct, frozen=True, tag="stage", tag_field="do"):
+    """These streams show the staged clip from their next key pictures on, or no longer."""
+
+    streams: tuple[int, ...]
+    wanted: bool = True
+
+
 class Stop(msgspec.Struct, frozen=True, tag="stop", tag_field="do"):
     """End the process."""
 
@@ -101,7 +108,7 @@ class Refused(msgspec.Struct, frozen=True):
     error: str
 
 
-Ask = AskStatus | AskSent | ResetConnects | ResetLate | Cut | SetFault | Stop
+Ask = AskStatus | AskSent | ResetConnects | ResetLate | Cut | SetFault | Stage | Stop
 
 
 def most_within(times_ns: list[int], span_ns: int) -> int:
@@ -159,6 +166,8 @@ class Control:
                 for stream in ask.streams:
                     server.set_fault(stream, ask.kind)
                 return Done(len(ask.streams))
+            case Stage():
+                return Done(server.stage(ask.streams, wanted=ask.wanted))
             case Stop():
                 server.stopped = True
         return Done()
@@ -188,10 +197,14 @@ def status(server: LoadServer) -> Status:
 
 def serve(clip_name: ClipName, host: str, port: int, *, in_pairs: bool) -> None:
     """Run a load server until standard input ends or says so. Raises ConfigError."""
-    clip = make_clip(clip_name)
+    serve_clip(make_clip(clip_name), host, port, in_pairs=in_pairs)
+
+
+def serve_clip(clip: Clip, host: str, port: int, *, in_pairs: bool = False, staged: Clip | None = None) -> None:
+    """The same of any clip, with another one that streams can be told to show. Raises ConfigError."""
     # The clip's thousands of objects stay: no collection walks them between two pictures.
     gc.freeze()
-    server = LoadServer(clip, SystemClock(), host, port, in_pairs=in_pairs)
+    server = LoadServer(clip, SystemClock(), host, port, in_pairs=in_pairs, staged=staged)
     sizes = clip.sizes()
     server.watch(_STDIN, Control(server).readable)
     say(

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from bench.load.faults import Fault, FrozenStream
+from bench.load.staged import StagedStream
 from sim.rtsp_message import Request, response, take_request
 from sim.rtsp_server import METHODS, interleaved_channel, session_description
 
@@ -52,6 +53,7 @@ class Player:
         "plain",
         "playing",
         "send",
+        "staged",
         "stream",
     )
 
@@ -71,6 +73,7 @@ class Player:
         self.channel = 0
         self.fault: Fault | None = None
         self.frozen = FrozenStream()
+        self.staged: StagedStream | None = None
         self.plain = True
         self.playing = False
         self.pictures = 0
@@ -92,7 +95,15 @@ class Player:
         self._set_plain()
 
     def _set_plain(self) -> None:
-        self.plain = not self._pending and self.channel == 0 and self.fault is None
+        self.plain = not (self._pending or self.channel or self.fault is not None or self.staged is not None)
+
+    def stage(self, *, wanted: bool) -> None:
+        """Show the other clip of the server from the next key picture on, or no longer."""
+        if self.staged is None and wanted:
+            self.staged = StagedStream()
+        if self.staged is not None:
+            self.staged.wanted = wanted
+        self._set_plain()
 
     def offer(self, blob: bytes, counter: int | None) -> int:
         """Send, or keep in order what the kernel does not take; `counter` marks a key picture. Bytes sent now.

@@ -47,9 +47,12 @@ class PackedPicture:
 
 
 class Programme:
-    """A clip, played again and again, as packed pictures; those of the last `kept` pictures are at hand."""
+    """A clip, played again and again, as packed pictures; those of the last `kept` pictures are at hand.
 
-    def __init__(self, clip: Clip, *, kept: int) -> None:
+    `begin`: the number of its first picture, a key picture.
+    """
+
+    def __init__(self, clip: Clip, *, kept: int, begin: int = 0) -> None:
         seed = hash_of(clip.name)
         self.clip = clip
         self.ssrc = seed & _U32
@@ -57,7 +60,7 @@ class Programme:
         self._sequence = (seed >> 32) & 0xFFFF
         self._packets = 0
         self._octets = 0
-        self._next = 0
+        self._next = begin
         self._kept: deque[PackedPicture] = deque(maxlen=kept)
 
     def picture(self, number: int) -> PackedPicture:

@@ -51,9 +51,21 @@ class LoadServer:
     the one before it a period late, as encoders do that flush in batches; it costs half as many system calls.
     """
 
-    def __init__(self, clip: Clip, clock: Clock, host: str, port: int, *, in_pairs: bool = False) -> None:
+    def __init__(
+        self,
+        clip: Clip,
+        clock: Clock,
+        host: str,
+        port: int,
+        *,
+        in_pairs: bool = False,
+        staged: Clip | None = None,
+    ) -> None:
+        """`staged`: what single streams can be told to show instead (`stage`)."""
         self.clock = clock
         self.host = host
+        self._staged_clip = staged
+        self._staged: Programme | None = None
         self.programme = Programme(clip, kept=KEY_INTERVAL + 2)
         self.sent = Ledger()
         self.accepted_ns: list[int] = []
@@ -166,6 +178,25 @@ class LoadServer:
             if player.stream == stream and player.playing:
                 player.set_fault(fault)
 
+    def stage(self, streams: Iterable[int], *, wanted: bool) -> int:
+        """Let these streams show the staged clip from their next key pictures on, or no longer; how many play.
+
+        What a stream showed before its client came again is forgotten. Without a staged clip: none.
+        """
+        if self._staged_clip is None:
+            return 0
+        if self._staged is None:
+            # It begins some groups back, where the stream that lags most is by now.
+            groups_back = self._slot // SLOTS // KEY_INTERVAL - 2
+            self._staged = Programme(
+                self._staged_clip, kept=KEY_INTERVAL + 2, begin=max(groups_back, 0) * KEY_INTERVAL
+            )
+        named = set(streams)
+        victims = [player for player in self._players.values() if player.stream in named and player.playing]
+        for player in victims:
+            player.stage(wanted=wanted)
+        return len(victims)
+
     def _blob(self, picture: PackedPicture, channel: int, report: bytes | None) -> bytes:
         """What a good stream sends with this picture."""
         framed = picture.framed(channel)
@@ -219,7 +250,10 @@ class LoadServer:
         """The same for a stream that is slow, faulty, or on another channel; bytes sent."""
         fault = player.fault
         counter = picture.counter
-        if fault is None:
+        if player.staged is not None and self._staged is not None:
+            blob = player.staged.send(picture, self._staged.picture(picture.number), player.channel)
+            blob += b"" if report is None else interleave(player.channel + 1, report)
+        elif fault is None:
             blob = self._blob(picture, player.channel, report)
         else:
             sending = send_with(
