@@ -2,7 +2,8 @@
 
 A recorded empty night street (data folder, evaluation only) at 25 pictures a second, and a thousand rendered
 pictures of empty places, day and night, one every two seconds, encoded as a camera would. Both go through
-`reanalyse` with the shipped model and thresholds, with every kind of zone, and through the alert engine.
+`reanalyse` with the shipped model and thresholds, with every kind of zone, and through the alert engine. Hours of
+it, of places with people and vehicles too: bench.clips --hours.
 
     python bench/false_alarms.py [data folder]
 """
@@ -13,7 +14,6 @@ import os
 import shutil
 import sys
 import tempfile
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -22,6 +22,7 @@ from alerts.config import AlertsConfig
 from alerts.core.engine import Engine
 from alerts.given import load_policy, policy_file_of
 from alerts.replay import Outcome, drive
+from bench.seeing.quiet_hours import render_quiet
 from contracts.instant import Instant
 from contracts.place import ZoneKind
 from inference.config import InferenceConfig
@@ -32,19 +33,6 @@ from sim.scenes import SceneKind, make_scene
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = (ZoneKind.STANDING, ZoneKind.LANE, ZoneKind.FIRE)
 STREET = "evaluation_only/videos/negative/sachith_cctv.mp4"
-
-
-def render_empty(path: Path, seed: int, *, night: bool, pictures: int = 100) -> None:
-    """A clip of an empty place: key pictures only, one every two seconds."""
-    scene = make_scene(SceneKind.EMPTY, seed, night=night)
-    with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(1, 2))
-        stream.width, stream.height, stream.pix_fmt = scene.width, scene.height, "yuv420p"
-        stream.codec_context.options = {"g": "1", "crf": "26", "preset": "veryfast"}
-        for number in range(pictures):
-            picture, _ = scene.render(2.0 * number)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
-        container.mux(stream.encode(None))
 
 
 def cut(source: Path, target: Path, begin_s: float, pictures: int) -> None:
@@ -103,7 +91,7 @@ def main() -> int:
         for seed in range(5):
             for night in (False, True):
                 clip = folder / f"empty-{seed}-{'night' if night else 'day'}.mp4"
-                render_empty(clip, 100 + seed, night=night)
+                render_quiet(clip, make_scene(SceneKind.EMPTY, 100 + seed, night=night), 100)
                 clips.append(clip)
         incidents += look("rendered empty places", clips, 0.0, folder, KINDS)
         street = data / STREET
