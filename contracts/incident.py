@@ -116,7 +116,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, tag="incident", tag_fi
     `id` is derived at birth from site, type, place and first observation. `suspected` is 疑似: machine-sensed,
     not yet confirmed by a person or a second independent source. `unknown` is True while its sources are blind
     or late. `observation_ids` holds all single-shot alarms and a bounded tail of samples; `observation_total`
-    counts them all. `external_ids` are the devices' own ids of every alarm behind it.
+    counts them all. `external_ids` are the devices' own ids of every alarm behind it. `models`: name, version,
+    hash and licence of every model that saw it.
     """
 
     id: str
@@ -154,6 +155,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, tag="incident", tag_fi
     owner: str | None = None
     review_due_at: Instant | None = None
     aliases: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     exercise: bool = False
     policy_version: int = 0
     schema: int = 1

@@ -71,7 +71,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True, tag="ticket", tag_field=
     """A ticket as stored, shown and sent.
 
     `idempotency_key` is the incident's id (or the outside number): one key, one ticket. `case_number` is for
-    people: county + date + sequence. `suspected` is 疑似. `lead` is 主办, `co` are 协办.
+    people: county + date + sequence. `suspected` is 疑似. `lead` is 主办, `co` are 协办. `models`: see Incident.
     """
 
     id: str
@@ -98,6 +98,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True, tag="ticket", tag_field=
     description: str = ""
     evidence: tuple[EvidenceRef, ...] = ()
     external_ids: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     closed_at: Instant | None = None
     receipt: str | None = None
     exercise: bool = False

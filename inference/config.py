@@ -265,6 +265,32 @@ class FilmstripConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             raise ValueError("filmstrip.at_once lies in 1..256, width_max in 64..640")
 
 
+class ShadowConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[inference.shadow]`: a second model that looks at some pictures without effect; differences are counted."""
+
+    model: str = ""
+    """Folder of the model below `paths.models`; "" = none."""
+    share: float = 0.05
+    """Share of the pictures, 0..1, that it looks at, too; none while pictures wait."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError("shadow.share lies over 0 and is at most 1")
+
+
+class CanaryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[inference.canary]`: a new model on some cameras, for real; it ends by itself when its alerts drift."""
+
+    model: str = ""
+    """Folder of the model below `paths.models`; "" = none."""
+    share: float = 0.1
+    """Share of the cameras, 0..1, that it looks after."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 0.5:
+            raise ValueError("canary.share lies over 0 and is at most 0.5")
+
+
 class InferenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[inference]`: model, scheduling and decoding."""
 
@@ -315,6 +341,8 @@ class InferenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     blind: BlindConfig = BlindConfig()
     evidence: EvidenceConfig = EvidenceConfig()
     promotion: PromotionConfig = PromotionConfig()
+    shadow: ShadowConfig = ShadowConfig()
+    canary: CanaryConfig = CanaryConfig()
     look: LookConfig = LookConfig()
     filmstrip: FilmstripConfig = FilmstripConfig()
 

@@ -224,8 +224,8 @@ class Writer:
         )
 
     def _model_text(self, class_name: str) -> str:
-        """`name@version#hash t=0.30`: what saw it, and from which confidence on."""
-        return f"{self.model.tag} t={self.model.threshold(class_name):.2f}"
+        """`name@version#hash licence t=0.30`: what saw it, and from which confidence on."""
+        return f"{self.model.tag} {self.model.toml.licence} t={self.model.threshold(class_name):.2f}"
 
 
 def place_of(camera: Camera, zone: Zone | None) -> Place:

@@ -19,16 +19,17 @@ from contracts.errors import GridwhistleError
 from contracts.frame import ActivityNotice, Suspicion
 from contracts.instant import SECOND, Instant
 from contracts.source import Camera, Catalogue
+from inference.canary import Canary, Models, RolledBack
 from inference.chain_book import Chained
 from inference.config import InferenceConfig
 from inference.decode import Decodable, Decoded, Decoder, DecoderLost, Fate, Followed, Refused
-from inference.detector import Detector
 from inference.freshness import Freshness
 from inference.next_pictures import NextPictures
 from inference.outgoing import Outgoing
 from inference.picture import Picture
 from inference.promote import Promoter
 from inference.schedule import Scheduler
+from inference.shadow import Shadow
 from inference.watch import Observer, Outcome, Record, Seen
 from runtime.channel import Channel, Overflow
 from runtime.clock import Clock
@@ -63,7 +64,7 @@ class Pipeline:
         config: InferenceConfig,
         clock: Clock,
         stop: asyncio.Event,
-        detector: Detector,
+        models: Models,
         observer: Observer,
         counters: StageCounters,
         copy: SnapshotCopy[Catalogue],
@@ -71,7 +72,7 @@ class Pipeline:
         self._config = config
         self._clock = clock
         self._stop = stop
-        self._detector = detector
+        self._models = models
         self._observer = observer
         self._counters = counters
         self._copy = copy
@@ -102,6 +103,10 @@ class Pipeline:
         """Called in the pixel thread with every picture that was looked at."""
         self.on_seen: Callable[[str, Seen], None] | None = None
         """Called in the event loop with what every picture of a camera showed."""
+        self.shadow: Shadow | None = None
+        """A second model that looks at some pictures without any effect."""
+        self.canary: Canary | None = None
+        """A new model on some of the cameras."""
         self.promoter: Promoter | None = None
         """Told of suspicions, to have every picture of a camera."""
         # Pictures being decoded, pictures that wait in the channel, pictures that are looked at, and chains.
@@ -346,11 +351,16 @@ class Pipeline:
         for (_, decoded), outcome in zip(batch, outcomes, strict=True):
             self.minutes.count(decoded.header.source_id, self._clock.monotonic_ns())
             self._follow_up(decoded.header.source_id, outcome)
+            await self._watch_canary(decoded.header.source_id, outcome)
         self._note(len(batch), self._clock.monotonic_ns() - began_ns)
 
     def _analyse(self, batch: list[Decoded], now: Instant) -> list[Outcome]:
         """In the pixel thread."""
-        found = self._detector.detect([decoded.picture.bgr for decoded in batch])
+        found = self._models.detect([decoded.picture for decoded in batch])
+        if self.shadow is not None:
+            behind = self._pictures.statistics().used > 0
+            for decoded, each in zip(batch, found, strict=True):
+                self.shadow.look(decoded.picture, each, behind=behind)
         if self.onlooker is not None:
             for decoded, each in zip(batch, found, strict=True):
                 self.onlooker(decoded.picture, each)
@@ -373,6 +383,24 @@ class Pipeline:
             self._scheduler.suspect(source_id, until, outcome.urgency, now)
             if self.promoter is not None:
                 self.promoter.suspected(source_id, outcome.urgency, outcome.suspicion)
+
+    async def _watch_canary(self, source_id: str, outcome: Outcome) -> None:
+        """Tell the canary what came of a look; when it ends its cameras go back to the old model."""
+        if self.canary is None or self.canary.ended is not None:
+            return
+        now, failure = self._clock.now(), self._models.failure
+        verdict: RolledBack | None
+        if failure is not None:
+            verdict = self.canary.fail(failure, now)
+        else:
+            verdict = self.canary.looked(source_id, outcome.records, now)
+        self._counters.gauge("canary_active", float(verdict is None))
+        if verdict is None:
+            return
+        sentence = f"新模型已退回 (the new model was rolled back) {verdict.model}: {verdict.sentence}"
+        self._counters.refuse("canary_rolled_back", verdict.reason, verdict.model, sentence)
+        self._log.warning("canary", "The canary was rolled back", model=verdict.model, why=verdict.sentence)
+        await self.on_pixels(self._observer.cameras, list(self._known.values()))
 
     def _note(self, pictures: int, took_ns: int) -> None:
         self._counters.count("pictures_analysed", n=pictures)

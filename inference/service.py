@@ -22,6 +22,7 @@ from inference.pipeline import Pipeline
 from inference.places import measure_network_ms, places
 from inference.promote import Promoter
 from inference.registry import load_model
+from inference.trials import open_trials
 from inference.watch import Observer
 from runtime.clock import Clock
 from runtime.cores import cores_allowed
@@ -67,7 +68,10 @@ async def run(site: Site, config: InferenceConfig, clock: Clock, stop: asyncio.E
         copy = SnapshotCopy(
             client, topics.REQUEST_CATALOGUE, Catalogue, site.state_dir / "inference-catalogue.bin"
         )
-        pipeline = Pipeline(config, clock, stop, detector, observer, counters, copy)
+        models, canary, shadow = await asyncio.to_thread(open_trials, site, config, detector, counters)
+        observer.model_of = models.of
+        pipeline = Pipeline(config, clock, stop, models, observer, counters, copy)
+        pipeline.canary, pipeline.shadow = canary, shadow
         on_stop("end the decoders", pipeline.close)
         ingest = [
             ZmqRequestClient(site.endpoint(f"{topics.CONTROL_INGEST}-{n}"), clock)

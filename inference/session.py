@@ -52,7 +52,12 @@ class Session:
         feed: dict[str, Any] = {self._toml.input_name: batch}
         if self._toml.sizes_input:
             feed[self._toml.sizes_input] = np.tile(np.array(batch.shape[:1:-1], np.int64), (len(batch), 1))
-        answers = [np.asarray(answer, np.float32) for answer in self._ort.run(self._outputs, feed)]
+        try:
+            answers = [np.asarray(answer, np.float32) for answer in self._ort.run(self._outputs, feed)]
+        except _ORT_ERRORS as error:
+            raise ModelRefused(
+                f"模型 {self._toml.name} 运行失败 (the model failed): {str(error)[:300]}", reason="model_run"
+            ) from None
         return list(zip(*answers, strict=True))
 
     def _check_names(self, model: Model) -> None:

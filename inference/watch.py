@@ -332,10 +332,11 @@ class Observer:
         self._site = site
         self._exercise = exercise
         self._config = config
-        self._model = model
         self._evidence = evidence
         self._counters = counters
         self._watches: dict[str, Watch] = {}
+        self.model_of: Callable[[str], Model] = lambda _: model
+        """Which model looks at a camera."""
         self.asked: Callable[[str], bool] = lambda _: False
         """Whether somebody's look at this camera waits; called in the thread of the observer."""
 
@@ -343,11 +344,11 @@ class Observer:
         """The catalogue as it is now: a camera that is unchanged keeps its memory, others start anew or go."""
         watches: dict[str, Watch] = {}
         for camera in cameras:
-            old = self._watches.get(camera.id)
-            if old is not None and old.writer.camera == camera:
+            old, model = self._watches.get(camera.id), self.model_of(camera.id)
+            if old is not None and old.writer.camera == camera and old.writer.model is model:
                 watches[camera.id] = old
                 continue
-            writer = Writer(self._site, camera, self._exercise or camera.exercise, self._model)
+            writer = Writer(self._site, camera, self._exercise or camera.exercise, model)
             watches[camera.id] = Watch(writer, self._config, self._evidence, self._counters, self._second)
         self._watches = watches
 

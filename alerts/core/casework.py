@@ -52,6 +52,7 @@ def open_ticket(live: LiveIncident, rule: Rule, turn: Turn) -> TicketFile:
         description=_describe(live),
         evidence=tuple(live.evidence),
         external_ids=tuple(live.external_ids),
+        models=tuple(live.models),
         exercise=live.exercise,
     )
     file, event = workflow.open_file(ticket, turn.county, SYSTEM)
@@ -81,6 +82,7 @@ def reflect(live: LiveIncident, turn: Turn, by: Principal = SYSTEM) -> None:
         suspected=live.suspected,
         unreviewed=live.unreviewed,
         external_ids=tuple(live.external_ids),
+        models=tuple(live.models),
     )
     if new != old or len(old.evidence) < limits.EVIDENCE_MAX:
         # Further pictures of the same thing are no news to those who work on it.

@@ -88,6 +88,8 @@ def absorb(live: LiveIncident, observation: Observation, turn: Turn) -> None:
         turn.index.learn(live)
     if live.is_full:
         turn.index.close(live)
+    if observation.model and len(live.models) < limits.MODELS_MAX:
+        _add(live.models, observation.model.partition(" t=")[0])
     live.observation_total += 1
     live.last_event_time = max(live.last_event_time, observation.event_time)
     live.first_event_time = min(live.first_event_time, observation.event_time)

@@ -43,6 +43,8 @@ DECISIONS_MAX: Final = 64
 """Decisions kept in an incident: the first 16 and the latest 48; the journal can tell the others again."""
 
 EVIDENCE_HEAD: Final = 2
+MODELS_MAX: Final = 8
+"""Models that saw one incident; a canary and an upgrade make three."""
 EVIDENCE_MAX: Final = 6
 """Pictures kept in an incident: the first 2 and the latest 4."""
 

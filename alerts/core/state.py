@@ -77,6 +77,7 @@ class LiveIncident(msgspec.Struct, kw_only=True):
     series: list[str] = []
     zone_ids: list[str] = []
     fire_zones: list[str] = []
+    models: list[str] = []
     ended_at: Instant | None = None
     remind_count: int = 0
 
@@ -130,6 +131,7 @@ class LiveIncident(msgspec.Struct, kw_only=True):
             observation_ids=(*self.alarm_ids, *self.sample_ids),
             observation_total=self.observation_total,
             external_ids=tuple(self.external_ids),
+            models=tuple(self.models),
             evidence=tuple(self.evidence),
             decisions=tuple(self.decisions),
             ticket_id=self.ticket_id,

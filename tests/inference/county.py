@@ -38,11 +38,11 @@ CONFIG = InferenceConfig(rest_s=0.0, blind=BlindConfig(samples=3), evidence=Evid
 class County:
     """The neighbours of inference, real links and all: an ingest that publishes, an alerts that commits."""
 
-    def __init__(self, folder: Path, answer: Catalogue, config: InferenceConfig) -> None:
+    def __init__(self, folder: Path, answer: Catalogue, config: InferenceConfig, models: Path = MODELS) -> None:
         self.config = config
         self.site = Site(
             SiteConfig(id="t", exercise=False),
-            PathsConfig(state=str(folder), models=str(MODELS)),
+            PathsConfig(state=str(folder), models=str(models)),
             folder,
         )
         self.receiver = ZmqLogReceiver(self.site.endpoint(topics.LOG), CLOCK)
@@ -137,12 +137,13 @@ async def county(
     *,
     alerts: bool = True,
     ingest: bool = False,
+    models: Path = MODELS,
 ) -> AsyncIterator[County]:
     """An inference service between its neighbours; with `alerts` False nobody answers for the catalogue.
 
     `ingest`: somebody answers when inference wants a camera promoted.
     """
-    made = County(folder, answer, config)
+    made = County(folder, answer, config, models)
     tasks = [
         asyncio.create_task(made.publisher.serve()),
         asyncio.create_task(made.receive_forever()),

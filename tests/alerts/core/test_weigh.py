@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from contracts.incident import Incident, IncidentState, Level, Reason
 from contracts.observation import IncidentType, Phase
 from contracts.source import SourceKind, SourceState
 from contracts.ticket import SlaClass, TicketState
-from tests.alerts.core.county import SQUARE, County, moved
+from tests.alerts.core.county import SQUARE, County, moved, observe
 
 LANE = moved(SQUARE, zone_id="lane-1", name="环城路")
 
@@ -327,3 +328,17 @@ def test_alarm_id_of_a_sampled_claim_is_named_once() -> None:
         camera.says(IncidentType.STOPPED_VEHICLE, value=60.0 + second, detail=lane, external_id=id_)
     county.at(20)
     assert county.incident().external_ids == ("v0", "v1", "v2")
+
+
+def test_incident_and_ticket_name_every_model_that_saw_it_once() -> None:
+    county = County()
+    for second, tag in ((0, "nano@1#aa MIT t=0.30"), (5, "nano@1#aa MIT t=0.35"), (10, "nano@2#bb MIT t=0.30")):
+        county.at(second)
+        seen = observe(
+            "C-9", IncidentType.STOPPED_VEHICLE, county.now, kind=SourceKind.CAMERA, place=LANE,
+            value=70.0 + second, detail=(("zone_kind", "lane"),),
+        )  # fmt: skip
+        county.step(msgspec.structs.replace(seen, model=tag))
+    county.at(20)
+    assert county.incident().models == ("nano@1#aa MIT", "nano@2#bb MIT")
+    assert "nano@1#aa MIT" in county.ticket().models
