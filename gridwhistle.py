@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from contracts import topics, wire
 from contracts.errors import ConfigError, GridwhistleError, MalformedMessage, SourceError
 from contracts.instant import Instant, from_rfc3339, to_rfc3339
-from contracts.source import Camera
+from contracts.source import Camera, SourceChange
 from runtime import config as config_file
 from runtime.clock import Clock, SystemClock
 from runtime.lock import FileLock
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from alerts.catalogue.config import FeedConfig
     from alerts.catalogue.feed_files import Pass
     from alerts.catalogue.spool import Spool
+    from contracts.observation import Observation
+    from contracts.policy import Policy
     from inference.calibrate import Calibration
 
 ROOT = Path(__file__).resolve().parent
@@ -506,6 +508,7 @@ def reanalyse(
     ] = None,
     start: Annotated[str | None, typer.Option(help="录像起始时刻 RFC 3339。 When the recording began.")] = None,
     every_s: Annotated[float, typer.Option(help="取样间隔秒, 0 为关键帧。 Sampling; 0 = key pictures.")] = 1.0,
+    match: Annotated[bool, typer.Option(help="与当时的告警对照, 不开工单。 Beside the live incidents.")] = False,
 ) -> None:
     """用同一套代码重新分析录像, 给出观测 (Parquet) 与拟开工单。 The same code over recorded files."""
     from alerts.given import load_policy, policy_file_of
@@ -544,8 +547,22 @@ def reanalyse(
     typer.echo(f"拟开工单 (would-be tickets) {len(tickets)}: {out_file}")
     for ticket in tickets:
         typer.echo(f"  {to_rfc3339(ticket.opened_at)}  {ticket.code} {ticket.title}  {ticket.description}")
+    if match:
+        show_matches(report.records(), site, policy)
     if report.refused and not report.pictures:
         raise GridwhistleError("没有一个文件可读 (none of the files could be read)", reason="unreadable")
+
+
+def show_matches(records: Iterable[Observation | SourceChange], site: Site, policy: Policy) -> None:
+    """Say which incidents of re-analysed footage the county believed at the time. Raises StoreError."""
+    from alerts.rematch import believed, live_incidents, match
+
+    found = believed(records, site.id, site.county, policy)
+    matches = match(found, live_incidents(site.database_file, found))
+    matched = sum(each.live is not None for each in matches)
+    typer.echo(f"与当时的告警相符 (live incidents matched) {matched}/{len(matches)}")
+    for each in matches:
+        typer.echo(f"  {each.text()}")
 
 
 def start_of(text: str) -> Instant:
