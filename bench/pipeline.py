@@ -117,6 +117,11 @@ class Quiet(msgspec.Struct):
     counters: dict[str, int] = {}
     cores: dict[str, float] = {}
 
+    @property
+    def whole(self) -> bool:
+        """Whether there is enough for figures."""
+        return bool(self.reports) and self.seconds > 0
+
     def per_s(self, name: str) -> float:
         """A counter of inference."""
         return self.counters.get(name, 0) / self.seconds if self.seconds else 0.0
@@ -257,9 +262,9 @@ async def until_looked_at(books: Books, cameras: int, clock: Clock) -> Instant:
 
 
 async def quiet_time(meter: Meter, seconds: float, clock: Clock) -> Quiet:
-    """Measure for so long, and until at least one report came."""
+    """Measure for so long, and until at least one report of coverage and another one of health came."""
     deadline_ns = clock.monotonic_ns() + round(seconds * SECOND)
-    while clock.monotonic_ns() < deadline_ns or not meter.read().reports:
+    while clock.monotonic_ns() < deadline_ns or not meter.read().whole:
         await clock.asleep(_POLL_S)
         await asyncio.to_thread(meter.poll)
     return meter.read()
