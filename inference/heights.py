@@ -33,7 +33,7 @@ PEOPLE_MAX: Final = 600
 SPREAD_MIN: Final = 0.15
 """Of the feet, in heights of the picture: people at one distance tell nothing of the others."""
 VIEW_DEG: Final = 70.0
-_VIEW_DOUBT: Final = 0.5
+_VIEW_DOUBT: Final = 0.3
 """Of the logarithm of the focal length, where the lens is not known..."""
 _VIEW_DOUBT_KNOWN: Final = 0.03
 """...and where it is."""
@@ -45,6 +45,8 @@ _TALL: Final = (1.9, 4.2)
 _EDGE: Final = 0.01
 BODY_SPREAD: Final = 0.06
 """Share by which one person's height differs from the mean, one standard error, with that of the box [D]."""
+_INDEPENDENT: Final = 0.1
+"""Share of the people that counts as independent: boxes err alike (their feet, their hats), and not by chance."""
 _CELLS: Final = (32, 18)
 _PER_CELL: Final = 6
 """People who are taken at one place, so that those who stand there all day are not all that counts."""
@@ -162,7 +164,7 @@ def _fit(feet: F64, crown: F64, prior: float, doubt: float) -> tuple[float, floa
             spreads = 1.4826 * np.median(np.abs(logs - middles[:, None]), axis=1)
         with np.errstate(invalid="ignore"):
             # Cauchy's loss: those who sit, bend or are cut off by something count for little.
-            cost = np.log1p(((logs - middles[:, None]) / BODY_SPREAD) ** 2).sum(axis=1)
+            cost = _INDEPENDENT * np.log1p(((logs - middles[:, None]) / BODY_SPREAD) ** 2).sum(axis=1)
         cost += 0.5 * (np.log(f[:, 0] / prior) / doubt) ** 2
         cost[~np.isfinite(middles)] = np.inf
         at = int(np.nanargmin(np.where(np.isnan(cost), np.inf, cost)))
