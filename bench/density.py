@@ -2,11 +2,11 @@
 
     python -m bench.density [--squares 8] [--first-seed 9300] [--json]
 
-Squares with seeds unused in training fill with people, by day and by night. Counted by the network as shipped, zone
-by zone as live (feet inside, threshold as shipped). The ground is known twice: from the four corners of the zone, as
-an operator clicks them, and from the heights of the people that the network found in the first minutes; the lens is
-not told. Last line one JSON object; the status is 1 when a bound is not kept (domain check 7 [D]: mean absolute
-error of the count at most a tenth up to 50 people, a fifth above; density within 15 % and 30 %, median of squares).
+Squares with seeds unused in training fill with people, by day and by night. Counted by the network as shipped, as
+live (feet inside, threshold as shipped). The ground is known twice: from the corners of the zone, as an operator
+clicks them, and from the heights of the people that the network found in the first minutes; the lens is not told.
+Last line one JSON object; the status is 1 when a bound is not kept (domain check 7 [D]: mean absolute error of the
+count at most a tenth up to 50 people, a fifth above; density within 15 % and 30 %, median of squares).
 """
 
 from __future__ import annotations
@@ -144,13 +144,12 @@ def broken(squares: list[Square], counts: dict[str, dict[str, float]]) -> list[s
     for name, bound in (("6-20", COUNT_ERROR_MAX[0]), ("21-50", COUNT_ERROR_MAX[0]), ("50+", COUNT_ERROR_MAX[1])):
         share = counts.get(name, {}).get("mae_share", 0.0)
         said += [f"{name} 人 (people): {share:.0%} > {bound:.0%}"] if share > bound else []
-    for name, values, bound in (
+    for title, values, most in (
         ("点选 (clicked)", [each.clicked for each in squares], CLICKED_MAX),
         ("学习 (learnt)", [each.learnt for each in squares], LEARNT_MAX),
     ):
-        known = [abs(each) for each in values if each is not None]
-        if known and statistics.median(known) > bound:
-            said.append(f"{name}: {statistics.median(known):.0%} > {bound:.0%}")
+        middle = statistics.median([abs(each) for each in values if each is not None] or [0.0])
+        said += [f"{title}: {middle:.0%} > {most:.0%}"] if middle > most else []
     return said
 
 
