@@ -165,10 +165,9 @@ def main() -> int:
     given = parser.parse_args()
     cv2.setNumThreads(1)
     detector = Detector(load_model(given.model), floor=0.05)
-    squares = []
     with Progress(console=Console(stderr=True)) as progress:
-        for number in progress.track(range(given.squares), description="广场 (squares)"):
-            squares.append(measure(given.first_seed + number, bool(number % 2), detector))
+        numbers = progress.track(range(given.squares), description="广场 (squares)")
+        squares = [measure(given.first_seed + number, bool(number % 2), detector) for number in numbers]
     counts = count_errors(squares)
     if not given.json:
         for each in squares:
