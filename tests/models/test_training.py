@@ -176,3 +176,16 @@ def test_import_answers_as_the_published_file_does(data_dir: Path) -> None:
     weights = data_dir / COCO_WEIGHTS
     picture = cv2.imread(str(next(iter(sorted((data_dir / "images" / "coco128" / "images").iterdir())))))
     assert parity(load_coco(weights), weights, np.asarray(picture, dtype=np.uint8)) < PARITY_LIMIT
+
+
+def test_shipped_weights_are_read_back_to_be_trained_further(tmp_path: Path) -> None:
+    from models.train.import_onnx import load_county, parity
+
+    weights = Path(__file__).resolve().parents[2] / "models" / "county-nano" / "weights.onnx"
+    network = load_county(weights)
+    picture = np.random.default_rng(1).integers(0, 255, (416, 416, 3), dtype=np.uint8)
+    assert parity(network, weights, picture) < 1e-3
+    teacher = YoloxNano(8)
+    trainer = Trainer(network, tmp_path, seed=1, teacher=teacher)
+    assert torch.equal(trainer.teacher.state_dict()["heads.0.class_out.bias"], teacher.heads[0].class_out.bias)
+    assert not torch.equal(network.heads[0].class_out.bias, teacher.heads[0].class_out.bias)
