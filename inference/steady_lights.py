@@ -23,7 +23,7 @@ FORGOTTEN_AFTER_NS: Final = 24 * HOUR
 _SAME_PLACE: Final = 0.3
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Light:
     class_id: int
     box: F32
