@@ -91,7 +91,7 @@ def test_suspects_are_read_from_whole_lines_of_the_log_once(tmp_path: Path) -> N
     assert list(lines.new()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 async def test_whole_installation_sees_every_camera_and_a_staged_fire_becomes_a_ticket(short_dir: Path) -> None:
     given = argparse.Namespace(cameras=3, seconds=0.0, fires=1, seed=1, groups=4, inference=[])

@@ -49,7 +49,8 @@ async def watched(
 
 def promotions(made: County, since: Instant, within_s: float) -> list[Promote]:
     """What ingest was asked for by looks since then; what an earlier question asked for may arrive only now."""
-    return [each for each in made.promoted if each.until >= since + round((within_s + 1.0) * SECOND)]
+    least = since + round((within_s + 1.0) * SECOND)
+    return [each for each in made.promoted if each.reason == "look" and each.until >= least]
 
 
 async def looked(made: County, offer: Callable[[], None], *, within_s: float = 8.0, **wish: str) -> LookAnswer:

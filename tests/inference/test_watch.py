@@ -59,7 +59,7 @@ def test_count_carries_place_zone_model_and_times() -> None:
     assert sample.place.grid_code == post.camera.place.grid_code
     assert (sample.place.zone_id, sample.place.fire_zone, sample.zone_version) == ("z9", "F3", 7)
     assert sample.event_time == at(0)
-    assert sample.model == f"{MODEL.tag} t=0.30"
+    assert sample.model == f"{MODEL.tag} Apache-2.0 t=0.30"
     assert wire.decode_log_record(wire.encode(sample)) == sample
 
 

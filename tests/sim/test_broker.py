@@ -46,7 +46,7 @@ class Subscriber:
         self.client.subscribe("t/#", qos=1)
 
     def take(self, count: int) -> list[mqtt.MQTTMessage]:
-        return [self.messages.get(timeout=10) for _ in range(count)]
+        return [self.messages.get(timeout=30) for _ in range(count)]
 
     def leave(self) -> None:
         self.client.disconnect()
